@@ -1,0 +1,39 @@
+#pragma once
+
+namespace reel {
+
+/// A dual number a + b eps with eps^2 = 0: a value and its derivative along one direction.
+/// Running a computation on dual numbers gives exact directional derivatives (forward mode; Wengert 1964).
+/// Comparisons look at the value only.
+struct Dual {
+  double value = 0;
+  double tangent = 0;
+
+  constexpr Dual() = default;
+  constexpr Dual(double v, double t = 0) : value(v), tangent(t) {}  // NOLINT: numbers convert
+  explicit constexpr operator double() const { return value; }
+  explicit constexpr operator float() const { return static_cast<float>(value); }
+
+  constexpr Dual& operator+=(Dual b) { return *this = {value + b.value, tangent + b.tangent}; }
+  constexpr Dual& operator-=(Dual b) { return *this = {value - b.value, tangent - b.tangent}; }
+  constexpr Dual& operator*=(Dual b) {
+    return *this = {value * b.value, tangent * b.value + value * b.tangent};
+  }
+  constexpr Dual& operator/=(Dual b) {
+    const double q = value / b.value;
+    return *this = {q, (tangent - q * b.tangent) / b.value};
+  }
+
+  friend constexpr Dual operator-(Dual a) { return {-a.value, -a.tangent}; }
+  friend constexpr Dual operator+(Dual a, Dual b) { return a += b; }
+  friend constexpr Dual operator-(Dual a, Dual b) { return a -= b; }
+  friend constexpr Dual operator*(Dual a, Dual b) { return a *= b; }
+  friend constexpr Dual operator/(Dual a, Dual b) { return a /= b; }
+  friend constexpr bool operator<(Dual a, Dual b) { return a.value < b.value; }
+  friend constexpr bool operator>(Dual a, Dual b) { return a.value > b.value; }
+  friend constexpr bool operator<=(Dual a, Dual b) { return a.value <= b.value; }
+  friend constexpr bool operator>=(Dual a, Dual b) { return a.value >= b.value; }
+  friend constexpr bool operator==(Dual a, Dual b) { return a.value == b.value; }
+};
+
+}  // namespace reel
