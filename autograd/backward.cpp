@@ -1,0 +1,211 @@
+#include <algorithm>
+#include <chrono>
+#include <limits>
+
+#include "autograd/broadcast.h"
+#include "autograd/tape.h"
+
+namespace reel {
+namespace {
+
+template <class T>
+void accumulate(const T* from, std::int64_t count, kernels::Into<T> into) {
+  kernels::map(kernels::Sink<T>{into, count}, [](auto dy) { return dy; }, kernels::Source<T>{from, nullptr});
+}
+
+// Where an op writes a gradient that cannot go to its input directly: because the input was stretched, or because it stands twice
+// among the op's inputs and a kernel may write both at once.
+template <class T>
+struct Detour {
+  T* memory = nullptr;
+  bool stretched = false;
+};
+
+template <class T>
+void fill_with_nan(void* memory, std::int64_t count) {
+  std::fill_n(static_cast<T*>(memory), count, T(std::numeric_limits<double>::quiet_NaN()));
+}
+
+class PlayingGuard {
+ public:
+  explicit PlayingGuard(bool& flag) : flag_(flag) { flag_ = true; }
+  ~PlayingGuard() { flag_ = false; }
+  PlayingGuard(const PlayingGuard&) = delete;
+  PlayingGuard& operator=(const PlayingGuard&) = delete;
+
+ private:
+  bool& flag_;
+};
+
+}  // namespace
+
+void Tape::backward(Here loss, BackwardOptions options) {
+  require_step(loss.place);
+  const Tensor tensor = resolve(loss);
+  const Node& top = node(tensor);
+  if (top.shape.size() != 1) {
+    throw ShapeError(loss.place, at(loss.place, "backward: the loss must have one element, this one has shape " +
+                                                    to_string(top.shape)) +
+                                     help_line("reduce it with sum() or mean(), or pass the gradient to start from"));
+  }
+  const double one = 1;
+  backward(Here(tensor, loss.place.file, loss.place.line), std::span<const double>(&one, 1), options);
+}
+
+void Tape::backward(Here output, std::span<const double> gradient, BackwardOptions options) {
+  require_step(output.place);
+  const Tensor tensor = resolve(output);
+  check_backward(tensor, output.place);
+  const Node& top = node(tensor);
+  if (static_cast<std::int64_t>(gradient.size()) != top.shape.size()) {
+    throw ShapeError(output.place, at(output.place, "backward: " + std::to_string(gradient.size()) +
+                                                        " gradients for a tensor of shape " + to_string(top.shape)));
+  }
+  const PlayingGuard guard(playing_);
+  steps_.back().played = true;
+  switch (precision_) {
+    case Precision::f32: start<float>(tensor.index_, gradient), play<float>(tensor.index_, options); break;
+    case Precision::f64: start<double>(tensor.index_, gradient), play<double>(tensor.index_, options); break;
+    case Precision::dual: start<Dual>(tensor.index_, gradient), play<Dual>(tensor.index_, options); break;
+  }
+}
+
+void Tape::check_backward(const Tensor& t, Place place) const {
+  if (steps_.back().inference) {
+    throw StateError(place, at(place, "backward: this step was opened with inference()") +
+                                help_line("open it with record()"));
+  }
+  const Node& top = nodes_[t.index_];
+  if (!top.wants_gradient) {
+    throw StateError(place, at(place, "backward: this tensor depends on no variable and no parameter") +
+                                help_line("make an input with tape.variable(...), or use a model's parameters"));
+  }
+}
+
+template <class T>
+void Tape::start(std::uint32_t index, std::span<const double> gradient) {
+  const kernels::Into<T> into = into_of<T>(nodes_[index]);
+  for (std::size_t i = 0; i < gradient.size(); ++i) into.store(static_cast<long>(i), static_cast<T>(gradient[i]));
+}
+
+template <class T>
+kernels::Into<T> Tape::into_of(Node& input) {
+  if (!input.wants_gradient) return {};
+  if (input.parameter >= 0) {
+    const ParameterLeaf& leaf = parameter_leaves_[static_cast<std::size_t>(input.parameter)];
+    ParameterBlock::Entry& entry = leaf.block->entry(leaf.index);
+    if (leaf.version != leaf.block->version()) {
+      throw StateError(input.place(), at(input.place(), "backward: parameter \"" + entry.name +
+                                                            "\" changed after this step recorded it (version " +
+                                                            std::to_string(leaf.version) + ", now " +
+                                                            std::to_string(leaf.block->version()) + ")") +
+                                          help_line("call backward before the optimizer's step"));
+    }
+    if constexpr (std::is_same_v<T, float>) {
+      const bool add = entry.has_gradient;
+      entry.has_gradient = true;
+      input.gradient = leaf.block->gradients(leaf.index).data();
+      return {static_cast<T*>(input.gradient), add};
+    }
+  }
+  const bool add = input.gradient != nullptr;
+  if (!add) {
+    const auto bytes = static_cast<std::size_t>(input.shape.size()) * sizeof(T);
+    input.gradient = pool_.take(gradients_, bytes);
+  }
+  return {static_cast<T*>(input.gradient), add};
+}
+
+template <class T>
+void Tape::play(std::uint32_t from, const BackwardOptions& options) {
+  // Recording order is topological order: by the time a node is reached, all that depend on it have delivered.
+  for (std::uint32_t i = from + 1; i-- > 0;) {
+    Node& current = nodes_[i];
+    if (current.gradient == nullptr || current.op == nullptr) continue;
+    if (current.consumed) {
+      throw StateError(current.place(), at(current.place(), "backward: a second time through `" +
+                                                               std::string(current.op->name) + "`") +
+                                            help_line("pass {.retain_graph = true} to the first backward"));
+    }
+    current.consumed = !options.retain_graph;
+    play_node<T>(i);
+    if (!current.retained && current.gradient != nullptr) {
+      const auto bytes = static_cast<std::size_t>(current.shape.size()) * sizeof(T);
+      if (gradients_.poisons()) fill_with_nan<T>(current.gradient, current.shape.size());
+      pool_.give_back(current.gradient, bytes);
+      current.gradient = nullptr;
+    }
+  }
+}
+
+template <class T>
+void Tape::play_node(std::uint32_t index) {
+  Node& made = nodes_[index];
+  const std::uint32_t* input_nodes = inputs_.data() + made.first_input;
+
+  if (made.op->view) {
+    Node& input = nodes_[input_nodes[0]];
+    if (input.gradient == nullptr && !input.retained && !made.retained) {
+      std::swap(input.gradient, made.gradient);  // the same memory under another shape
+    } else {
+      accumulate(static_cast<const T*>(made.gradient), made.shape.size(), into_of<T>(input));
+    }
+    return;
+  }
+
+  const Arena::Mark mark = scratch_.mark();
+  Context<T> c = context_of<T>(made);
+  c.dy_ = static_cast<const T*>(made.gradient);
+  auto* into = scratch_.allocate<kernels::Into<T>>(c.inputs_);
+  auto* detours = scratch_.allocate<Detour<T>>(c.inputs_);
+  bool detour = false;
+  for (int i = 0; i < c.inputs_; ++i) {
+    Node& input = nodes_[input_nodes[i]];
+    into[i] = {};
+    detours[i] = {};
+    if (!input.wants_gradient) continue;
+    const bool stretched = made.stretches && c.stretch_[i].rank > 0;
+    const bool again = std::find(input_nodes, input_nodes + i, input_nodes[i]) != input_nodes + i;
+    if (stretched || again) {
+      const std::int64_t size = stretched ? c.size_y_ : input.shape.size();
+      detours[i] = {scratch_.allocate<T>(size), stretched};
+      into[i] = {detours[i].memory, false};
+      detour = true;
+    } else {
+      into[i] = into_of<T>(input);
+    }
+  }
+  c.into_ = into;
+  if (poison_unread_) {
+    const auto reads = static_cast<unsigned>(made.op->reads);
+    if ((reads & static_cast<unsigned>(Reads::output)) == 0) fill_with_nan<T>(made.value, made.shape.size());
+    for (int i = 0; i < c.inputs_ && (reads & static_cast<unsigned>(Reads::inputs)) == 0; ++i) {
+      Node& input = nodes_[input_nodes[i]];
+      if (input.parameter < 0) fill_with_nan<T>(input.value, input.shape.size());
+    }
+  }
+  const auto start = profile_ ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point{};
+  made.op->backward(c);
+  if (profile_) note_time(*made.op, start, true);
+  if (detour) {
+    for (int i = 0; i < c.inputs_; ++i) {
+      if (detours[i].memory == nullptr) continue;
+      Node& input = nodes_[input_nodes[i]];
+      const kernels::Into<T> final = into_of<T>(input);
+      if (detours[i].stretched) {
+        unstretch<T>(detours[i].memory, input.shape, made.shape, final, scratch_);
+      } else {
+        accumulate<T>(detours[i].memory, input.shape.size(), final);
+      }
+    }
+  }
+  scratch_.rewind(mark);
+  if (detect_anomaly_) {
+    for (std::uint32_t i = 0; i < made.inputs; ++i) {
+      const Node& input = nodes_[input_nodes[i]];
+      if (input.wants_gradient) check_finite(made, input.gradient, input.shape.size(), "gradient");
+    }
+  }
+}
+
+}  // namespace reel

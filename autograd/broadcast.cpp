@@ -1,0 +1,80 @@
+#include "autograd/broadcast.h"
+
+#include <algorithm>
+
+#include "kernels/reduce.h"
+
+namespace reel {
+
+bool broadcast(const Shape& a, const Shape& b, Shape& result) {
+  const int rank = std::max(a.rank(), b.rank());
+  Shape common;
+  for (int i = 0; i < rank; ++i) {
+    const int ia = i - (rank - a.rank());
+    const int ib = i - (rank - b.rank());
+    const std::int64_t na = ia < 0 ? 1 : a[ia];
+    const std::int64_t nb = ib < 0 ? 1 : b[ib];
+    if (na != nb && na != 1 && nb != 1) return false;
+    common.append(na == 1 ? nb : na);
+  }
+  result = common;
+  return true;
+}
+
+kernels::Stretch stretch_over(const Shape& small, const Shape& large) {
+  kernels::Stretch stretch;
+  if (small == large) return stretch;
+  stretch.rank = large.rank();
+  const int lead = large.rank() - small.rank();
+  std::int64_t stride = 1;
+  for (int d = large.rank() - 1; d >= 0; --d) {
+    const std::int64_t own = d < lead ? 1 : small[d - lead];
+    stretch.sizes[d] = large[d];
+    stretch.strides[d] = own == 1 ? 0 : stride;
+    stride *= own;
+  }
+  return stretch;
+}
+
+template <class T>
+void unstretch(const T* gradient, const Shape& small, const Shape& large, kernels::Into<T> into, Arena& scratch) {
+  // Neighbouring dimensions that are stretched together are summed in one go, the outermost first: that makes what is left to
+  // sum as small as possible, early.
+  struct Run {
+    int first, last;  // dimensions [first, last)
+  };
+  Run runs[Shape::max_rank];
+  int count = 0;
+  const int lead = large.rank() - small.rank();
+  for (int d = 0; d < large.rank(); ++d) {
+    const bool stretched = (d < lead ? 1 : small[d - lead]) != large[d] || d < lead;
+    if (!stretched) continue;
+    if (count > 0 && runs[count - 1].last == d) {
+      runs[count - 1].last = d + 1;
+    } else {
+      runs[count++] = {d, d + 1};
+    }
+  }
+  const T* from = gradient;
+  std::int64_t outer = 1;  // what is left of the dimensions before the run
+  int done = 0;
+  for (int r = 0; r < count; ++r) {
+    outer *= large.product(done, runs[r].first);
+    const std::int64_t size = large.product(runs[r].first, runs[r].last);
+    const std::int64_t inner = large.product(runs[r].last, large.rank());
+    done = runs[r].last;
+    if (r + 1 == count) {
+      kernels::sum_axis(from, outer, size, inner, into);
+    } else {
+      T* next = scratch.allocate<T>(outer * inner);
+      kernels::sum_axis(from, outer, size, inner, kernels::Into<T>{next, false});
+      from = next;
+    }
+  }
+}
+
+template void unstretch(const float*, const Shape&, const Shape&, kernels::Into<float>, Arena&);
+template void unstretch(const double*, const Shape&, const Shape&, kernels::Into<double>, Arena&);
+template void unstretch(const Dual*, const Shape&, const Shape&, kernels::Into<Dual>, Arena&);
+
+}  // namespace reel

@@ -1,0 +1,75 @@
+#include "autograd/context.h"
+
+#include <algorithm>
+
+#include "autograd/broadcast.h"
+#include "autograd/tape.h"
+
+namespace reel {
+
+template <class T>
+const Shape& Context<T>::shape(int i) const {
+  return tape_->nodes_[input_nodes_[i]].shape;
+}
+
+template <class T>
+const T* Context<T>::x(int i) const {
+  return static_cast<const T*>(tape_->nodes_[input_nodes_[i]].value);
+}
+
+template <class T>
+kernels::Into<T> Context<T>::dx(int i) const {
+  return into_[i];
+}
+
+template <class T>
+kernels::Source<T> Context<T>::in(int i) const {
+  return {x(i), stretch_ == nullptr ? nullptr : stretch_ + i};
+}
+
+template <class T>
+T* Context<T>::save(std::int64_t count) {
+  T* memory = tape_->values_.template allocate<T>(count);
+  saved_ = memory;
+  return memory;
+}
+
+template <class T>
+T* Context<T>::scratch(std::int64_t count) {
+  return tape_->scratch_.template allocate<T>(count);
+}
+
+template <class T>
+void Context<T>::sum_to_y() const {
+  if (shape() == shape_y()) {
+    std::copy_n(x(), size_y_, y_);
+  } else {
+    unstretch<T>(x(), shape_y(), shape(), {y_, false}, tape_->scratch_);
+  }
+}
+
+template <class T>
+kernels::Source<T> Context<T>::stretched_upstream() const {
+  auto* stretch = tape_->scratch_.template allocate<kernels::Stretch>(1);
+  *stretch = stretch_over(shape_y(), shape());
+  return {dy_, stretch};
+}
+
+template <class T>
+void Context<T>::refuse(const std::string& reason, const std::string& help) const {
+  Here inputs[8] = {Tensor{}, Tensor{}, Tensor{}, Tensor{}, Tensor{}, Tensor{}, Tensor{}, Tensor{}};
+  Shape shapes[8];
+  const int count = inputs_ < 8 ? inputs_ : 8;
+  for (int i = 0; i < count; ++i) {
+    inputs[i] = Here(tape_->handle(input_nodes_[i]));
+    shapes[i] = shape(i);
+  }
+  const auto n = static_cast<std::size_t>(count);
+  Call(*node_->op, {inputs, n}, {shapes, n}, options_, node_->place()).refuse(reason, help);
+}
+
+template class Context<float>;
+template class Context<double>;
+template class Context<Dual>;
+
+}  // namespace reel

@@ -1,0 +1,78 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "autograd/shape.h"
+#include "kernels/into.h"
+#include "kernels/map.h"
+
+namespace reel {
+
+class Tape;
+struct Node;
+
+/// What an op's forward and backward see of the tape: plain memory in one precision.
+///
+/// In forward: x(i), y(), save(). In backward also dy(), and dx(i) to write to. `in`, `out` and the like are the same memory as
+/// sources and sinks for kernels::map, which broadcast.
+template <class T>
+class Context {
+ public:
+  using Scalar = T;
+
+  int inputs() const { return inputs_; }
+  const Shape& shape(int i = 0) const;  ///< of an input
+  const Shape& shape_y() const { return *shape_y_; }
+  std::int64_t size(int i = 0) const { return shape(i).size(); }
+  std::int64_t size_y() const { return size_y_; }
+
+  const T* x(int i = 0) const;                         ///< an input's values
+  T* y() const { return y_; }                          ///< the output's values
+  const T* dy() const { return dy_; }                  ///< backward: the gradient of the output
+  kernels::Into<T> dx(int i = 0) const;                ///< backward: where an input's gradient goes; empty if unwanted
+
+  /// An input as kernels::map reads it: stretched to the output's shape if it is smaller.
+  kernels::Source<T> in(int i = 0) const;
+  kernels::Source<T> out() const { return {y_, nullptr}; }
+  kernels::Source<T> upstream() const { return {dy_, nullptr}; }
+  kernels::Sink<T> result() const { return {{y_, false}, size_y_}; }
+  /// Where an input's gradient goes, in the output's shape; the engine sums it over what was stretched.
+  kernels::Sink<T> gradient(int i = 0) const { return {dx(i), size_y_}; }
+
+  /// For reductions, whose output is the stretched one: y = sum of x over what y lacks, and the way back.
+  void sum_to_y() const;
+  kernels::Source<T> stretched_upstream() const;
+  kernels::Sink<T> whole_gradient(int i = 0) const { return {dx(i), size(i)}; }
+
+  template <class Options>
+  const Options& options() const {
+    return *static_cast<const Options*>(options_);
+  }
+  /// A number from the options in this tape's precision.
+  static T scalar(double value) { return static_cast<T>(value); }
+
+  T* save(std::int64_t count);  ///< forward: memory that backward will find at saved()
+  const T* saved() const { return static_cast<const T*>(saved_); }
+  T* scratch(std::int64_t count);  ///< memory for this call only
+
+  /// Throws ValueError that names the op and the user's line, for what only the values show.
+  [[noreturn]] void refuse(const std::string& reason, const std::string& help = "") const;
+
+ private:
+  friend class Tape;
+  Tape* tape_ = nullptr;
+  const Node* node_ = nullptr;
+  int inputs_ = 0;
+  const std::uint32_t* input_nodes_ = nullptr;
+  const Shape* shape_y_ = nullptr;
+  std::int64_t size_y_ = 0;
+  T* y_ = nullptr;
+  const T* dy_ = nullptr;
+  const void* options_ = nullptr;
+  void* saved_ = nullptr;
+  kernels::Into<T>* into_ = nullptr;
+  const kernels::Stretch* stretch_ = nullptr;  // one per input, or null if nothing is stretched
+};
+
+}  // namespace reel

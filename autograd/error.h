@@ -1,0 +1,41 @@
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+#include "autograd/place.h"
+
+namespace reel {
+
+/// What every error of the engine is: a message whose first line names the user's source line.
+struct Error : std::runtime_error {
+  Error(Place where, const std::string& message) : std::runtime_error(message), place(where) {}
+  Place place;
+};
+
+/// Shapes that do not fit an op or each other.
+struct ShapeError : Error {
+  using Error::Error;
+};
+/// A number that an op cannot take: a label out of range, a negative epsilon, a row without a maximum.
+struct ValueError : Error {
+  using Error::Error;
+};
+/// A handle or a tape used at the wrong time: after its step, on another thread, twice.
+struct StateError : Error {
+  using Error::Error;
+};
+/// A value or gradient that is not finite, found by anomaly detection.
+struct NonFiniteError : Error {
+  using Error::Error;
+};
+
+/// The first line of a message in compiler style: "file:line: error: what".
+inline std::string at(Place place, const std::string& what) {
+  return std::string(place.file) + ":" + std::to_string(place.line) + ": error: " + what;
+}
+
+/// One line of help under a message.
+inline std::string help_line(const std::string& text) { return "\n    help     " + text; }
+
+}  // namespace reel

@@ -1,0 +1,176 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <initializer_list>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <vector>
+
+#include "autograd/context.h"
+#include "autograd/shape.h"
+#include "autograd/tensor.h"
+#include "kernels/dual.h"
+
+namespace reel {
+
+struct Op;
+struct Node;
+
+/// What an op's backward looks at, besides the gradient that arrives: the tests poison the rest.
+enum class Reads : std::uint8_t { nothing = 0, inputs = 1, output = 2, both = 3 };
+
+/// A function for every precision of tape, made from one captureless generic lambda `[](auto& c) { ... }`.
+struct ForEachPrecision {
+  using F32 = void (*)(Context<float>&);
+  using F64 = void (*)(Context<double>&);
+  using Duals = void (*)(Context<Dual>&);
+
+  F32 f32 = nullptr;
+  F64 f64 = nullptr;
+  Duals dual = nullptr;
+
+  ForEachPrecision() = default;
+  template <class Lambda>
+    requires std::is_convertible_v<Lambda, F32>
+  ForEachPrecision(Lambda body) : f32(body), f64(body), dual(body) {}  // NOLINT: cards read as written
+
+  void operator()(Context<float>& c) const { f32(c); }
+  void operator()(Context<double>& c) const { f64(c); }
+  void operator()(Context<Dual>& c) const { dual(c); }
+};
+
+/// What a shape rule sees: the op, the inputs and the options. Errors it raises name the user's line and every operand.
+class Call {
+ public:
+  Call(const Op& op, std::span<const Here> inputs, std::span<const Shape> shapes, const void* options, Place place)
+      : op_(op), inputs_(inputs), shapes_(shapes), options_(options), place_(place) {}
+
+  int inputs() const { return static_cast<int>(shapes_.size()); }
+  const Shape& operator[](int i) const { return shapes_[static_cast<std::size_t>(i)]; }
+  template <class Options>
+  const Options& options() const {
+    return *static_cast<const Options*>(options_);
+  }
+  Place place() const { return place_; }
+
+  /// Throws ShapeError: first line `place: error: op: reason`, then every operand, then the help if there is one.
+  [[noreturn]] void fail(const std::string& reason, const std::string& help = "") const;
+  /// The same as a ValueError, for numbers instead of shapes.
+  [[noreturn]] void refuse(const std::string& reason, const std::string& help = "") const;
+
+ private:
+  std::string describe(const std::string& reason, const std::string& help) const;
+
+  const Op& op_;
+  std::span<const Here> inputs_;
+  std::span<const Shape> shapes_;
+  const void* options_;
+  Place place_;
+};
+
+/// A named rule that computes the shape of an op's output from its inputs, or explains why there is none.
+struct ShapeRule {
+  std::string_view name;
+  Shape (*apply)(const Call&) = nullptr;
+  bool stretches = false;  ///< smaller inputs are broadcast to the output's shape, by the engine
+};
+
+using Tensors = std::span<const Tensor>;
+
+/// Inputs that the generated tests try on an op: shapes, a range of values, and the call if it has options.
+struct Sample {
+  std::vector<Shape> shapes;
+  double low = -2;
+  double high = 2;
+  Tensor (*run)(Tensors) = nullptr;  ///< how to call the op; without it, record(op, inputs)
+  bool smooth = true;                ///< false: a kink or a jump is near, so differences prove nothing
+
+  Sample between(double lo, double hi) && {
+    low = lo;
+    high = hi;
+    return std::move(*this);
+  }
+  Sample call(Tensor (*f)(Tensors)) && {
+    run = f;
+    return std::move(*this);
+  }
+  Sample kinked() && {
+    smooth = false;
+    return std::move(*this);
+  }
+};
+
+/// A sample of an op on inputs of these shapes, with values in [-2, 2].
+template <class... S>
+Sample on(const S&... shapes) {
+  Sample sample;
+  sample.shapes = {Shape(shapes)...};
+  return sample;
+}
+inline Sample on(std::initializer_list<std::int64_t> a) { return on(Shape(a)); }
+inline Sample on(std::initializer_list<std::int64_t> a, std::initializer_list<std::int64_t> b) {
+  return on(Shape(a), Shape(b));
+}
+inline Sample on(std::initializer_list<std::int64_t> a, std::initializer_list<std::int64_t> b,
+                 std::initializer_list<std::int64_t> c) {
+  return on(Shape(a), Shape(b), Shape(c));
+}
+
+/// Everything there is to know about an op, in one place.
+struct Op {
+  std::string_view name = {};
+  std::string_view formula = {};
+  std::vector<std::string_view> inputs = {};  ///< their names in error messages; "x" if left out; the last one repeats
+  ShapeRule shape = {};
+  Reads reads = Reads::nothing;
+  ForEachPrecision forward = {};
+  ForEachPrecision backward = {};             ///< writes to every dx(i) that is not empty
+  bool view = false;                     ///< the output is the input's memory under another shape: no forward, no backward
+  bool stops = false;                    ///< no gradient passes: there is no backward
+  std::vector<Sample> samples = {};
+
+  std::uint32_t index = 0;               ///< position in the registry; set by define
+
+  bool differentiable() const { return !stops; }
+  std::string_view input_name(std::size_t i) const {
+    if (inputs.empty()) return "x";
+    return inputs[i < inputs.size() ? i : inputs.size() - 1];
+  }
+};
+
+/// Puts a card into the registry, from which the tests and the `reel ops` table are made, and returns it.
+const Op& define(Op card);
+
+/// All cards, in no particular order.
+const std::deque<Op>& registry();
+
+/// Runs an op on the tape of its inputs and remembers it for backward.
+///
+/// `options` is copied; it must be trivially copyable. The place of the first input is the op's place.
+/// Throws ShapeError if the op's shape rule refuses, StateError for tensors of an ended step or of another tape.
+Tensor record(const Op& op, std::span<const Here> inputs, const void* options, std::size_t options_size,
+              Place place);
+
+template <class Options>
+Tensor record(const Op& op, std::span<const Here> inputs, const Options& options) {
+  static_assert(std::is_trivially_copyable_v<Options> && std::is_trivially_destructible_v<Options>);
+  return record(op, inputs, &options, sizeof(Options), inputs.empty() ? Place{} : inputs.front().place);
+}
+template <class Options>
+Tensor record(const Op& op, std::initializer_list<Here> inputs, const Options& options) {
+  return record(op, std::span<const Here>(inputs.begin(), inputs.size()), options);
+}
+inline Tensor record(const Op& op, std::initializer_list<Here> inputs) {
+  const std::span<const Here> all(inputs.begin(), inputs.size());
+  return record(op, all, nullptr, 0, all.empty() ? Place{} : all.front().place);
+}
+
+/// Copies integers (labels, tokens) into the memory of the tape that an op with these inputs will run on, so that they live
+/// as long as the step. For the options of an op.
+std::span<const std::int32_t> keep(std::initializer_list<Here> inputs, std::span<const std::int32_t> values);
+std::span<const std::uint8_t> keep(std::initializer_list<Here> inputs, std::span<const std::uint8_t> values);
+
+}  // namespace reel

@@ -1,0 +1,185 @@
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <span>
+#include <vector>
+
+#include "autograd/shape.h"
+#include "autograd/tensor.h"
+
+// All ops. The formula, the shape rule and the derivative of each stand on its card in autograd/ops/; `reel ops` lists them.
+// Axes count from the front, or from the back if negative. Shapes that do not fit throw ShapeError, numbers out of range
+// ValueError; both name the line of the call.
+
+namespace reel {
+
+/// A short list of dimensions; empty means all of them.
+struct Axes {
+  Axes() = default;
+  Axes(std::initializer_list<int> list);
+  int count = 0;
+  int axis[Shape::max_rank] = {};
+};
+
+// ---- arithmetic: two operands are broadcast by NumPy's rules -------------------------------------------------------
+Tensor add(Here x, Here y);
+Tensor sub(Here x, Here y);
+Tensor mul(Here x, Here y);
+Tensor div(Here x, Here y);
+Tensor pow(Here x, Here y);
+Tensor pow(Here x, double exponent);
+Tensor maximum(Here x, Here y);  ///< gradient of a tie: to x
+Tensor minimum(Here x, Here y);
+Tensor neg(Here x);
+Tensor scale(Here x, double factor);  ///< factor * x
+Tensor shift(Here x, double offset);  ///< x + offset
+/// x where the condition is not 0, else y; one condition per element of the broadcast shape.
+Tensor where(std::span<const std::uint8_t> condition, Here x, Here y);
+
+inline Tensor operator+(Here x, Here y) { return add(x, y); }
+inline Tensor operator-(Here x, Here y) { return sub(x, y); }
+inline Tensor operator*(Here x, Here y) { return mul(x, y); }
+inline Tensor operator/(Here x, Here y) { return div(x, y); }
+inline Tensor operator-(Here x) { return neg(x); }
+inline Tensor operator+(Here x, double c) { return shift(x, c); }
+inline Tensor operator+(double c, Here x) { return shift(x, c); }
+inline Tensor operator-(Here x, double c) { return shift(x, -c); }
+inline Tensor operator-(double c, Here x) { return shift(x.with(neg(x)), c); }
+inline Tensor operator*(Here x, double c) { return scale(x, c); }
+inline Tensor operator*(double c, Here x) { return scale(x, c); }
+inline Tensor operator/(Here x, double c) { return scale(x, 1.0 / c); }
+
+// ---- functions of one number ---------------------------------------------------------------------------------------
+Tensor exp(Here x);
+Tensor expm1(Here x);
+Tensor log(Here x);
+Tensor log1p(Here x);
+Tensor sqrt(Here x);
+Tensor rsqrt(Here x);
+Tensor square(Here x);
+Tensor abs(Here x);   ///< derivative at 0: 0
+Tensor sign(Here x);  ///< passes no gradient
+Tensor sin(Here x);
+Tensor cos(Here x);
+Tensor tanh(Here x);
+Tensor erf(Here x);
+Tensor clamp(Here x, double low, double high);  ///< gradient 1 on [low, high], 0 outside
+
+// ---- activations ---------------------------------------------------------------------------------------------------
+Tensor sigmoid(Here x);
+Tensor relu(Here x);  ///< derivative at 0: 0
+Tensor leaky_relu(Here x, double negative_slope = 0.01);
+Tensor elu(Here x, double alpha = 1.0);
+Tensor gelu(Here x);      ///< the tanh form, as in GPT-2
+Tensor gelu_erf(Here x);  ///< the exact form
+Tensor silu(Here x);
+Tensor softplus(Here x);
+
+// ---- products ------------------------------------------------------------------------------------------------------
+struct MatmulOptions {
+  bool transpose_a = false;
+  bool transpose_b = false;
+};
+/// [..., m, k] times [..., k, n] is [..., m, n]; the leading dimensions are broadcast.
+Tensor matmul(Here a, Here b, MatmulOptions options = {});
+/// x [..., in], weight [out, in], bias [out]: x weight^T + bias, [..., out].
+Tensor linear(Here x, Here weight, Here bias);
+Tensor linear(Here x, Here weight);
+Tensor outer(Here x, Here y);  ///< [m] and [n]: [m, n]
+Tensor dot(Here x, Here y);    ///< [n] and [n]: a scalar
+
+// ---- reductions ----------------------------------------------------------------------------------------------------
+struct ReduceOptions {
+  Axes axes = {};        ///< which; all of them if empty
+  bool keepdim = false;  ///< leave them with size 1
+};
+Tensor sum(Here x, ReduceOptions options = {});
+Tensor mean(Here x, ReduceOptions options = {});
+Tensor max(Here x, ReduceOptions options = {});  ///< gradient of a tie: to the first
+Tensor min(Here x, ReduceOptions options = {});
+struct VarOptions {
+  Axes axes = {};
+  bool keepdim = false;
+  int correction = 1;  ///< divides by n - correction
+};
+Tensor var(Here x, VarOptions options = {});
+Tensor norm(Here x, ReduceOptions options = {});  ///< Euclidean; gradient at 0: 0
+Tensor logsumexp(Here x, ReduceOptions options = {});
+Tensor cumsum(Here x, int axis = -1);
+
+// ---- softmax and losses --------------------------------------------------------------------------------------------
+struct SoftmaxOptions {
+  int axis = -1;
+  double temperature = 1;  ///< the logits are divided by it
+};
+Tensor softmax(Here x, SoftmaxOptions options = {});
+Tensor log_softmax(Here x, SoftmaxOptions options = {});
+
+enum class Reduction : std::uint8_t { mean, sum, none };
+struct CrossEntropyOptions {
+  double label_smoothing = 0;
+  std::int32_t ignore_index = -100;  ///< rows with this label count for nothing
+  Reduction reduction = Reduction::mean;
+};
+/// logits [..., classes], one label per row. The mean is over the rows that are not ignored; 0 if all are.
+Tensor cross_entropy(Here logits, std::span<const std::int32_t> labels, CrossEntropyOptions options = {});
+struct SoftCrossEntropyOptions {
+  double label_smoothing = 0;
+  Reduction reduction = Reduction::mean;
+};
+/// logits and probabilities [..., classes].
+Tensor cross_entropy(Here logits, Here probabilities, SoftCrossEntropyOptions options = {});
+/// log_probabilities [..., classes], one label per row.
+Tensor nll(Here log_probabilities, std::span<const std::int32_t> labels, CrossEntropyOptions options = {});
+Tensor mse(Here x, Here target, Reduction reduction = Reduction::mean);
+Tensor l1(Here x, Here target, Reduction reduction = Reduction::mean);
+Tensor huber(Here x, Here target, double delta = 1.0, Reduction reduction = Reduction::mean);
+/// Binary cross-entropy of sigmoid(x) with targets in [0, 1].
+Tensor bce_with_logits(Here x, Here target, Reduction reduction = Reduction::mean);
+/// Of log-probabilities x and probabilities target: target (log target - x).
+Tensor kl_div(Here x, Here target, Reduction reduction = Reduction::mean);
+
+// ---- moving data ---------------------------------------------------------------------------------------------------
+/// One size may be -1: it follows from the others. Costs nothing.
+Tensor reshape(Here x, std::initializer_list<std::int64_t> sizes);
+Tensor reshape(Here x, const Shape& shape);
+Tensor transpose(Here x, int axis_a = -2, int axis_b = -1);
+Tensor permute(Here x, Axes order);
+Tensor expand(Here x, const Shape& shape);
+Tensor concat(std::span<const Tensor> tensors, int axis = 0, Place place = Place::here());
+Tensor concat(std::initializer_list<Tensor> tensors, int axis = 0, Place place = Place::here());
+Tensor stack(std::span<const Tensor> tensors, int axis = 0, Place place = Place::here());
+Tensor stack(std::initializer_list<Tensor> tensors, int axis = 0, Place place = Place::here());
+/// Pieces of `size` along the axis; the last may be smaller.
+std::vector<Tensor> split(Here x, std::int64_t size, int axis = 0);
+/// Elements [first, last) along the axis; negative positions count from the end.
+Tensor slice(Here x, int axis, std::int64_t first, std::int64_t last);
+/// Adds `before` and `after` elements with this value along the axis.
+Tensor pad(Here x, int axis, std::int64_t before, std::int64_t after, double value = 0);
+Tensor flip(Here x, Axes axes);
+/// Slices x[index[i]] of the axis; an index may repeat.
+Tensor index_select(Here x, std::span<const std::int32_t> index, int axis = 0);
+/// Rows of a table: index_select along axis 0.
+Tensor gather(Here x, std::span<const std::int32_t> rows);
+/// One element per row: x [..., n], index one per row; the result lacks the last dimension.
+Tensor take_along(Here x, std::span<const std::int32_t> index);
+/// table [rows, channels] and tokens of any shape: [shape..., channels].
+Tensor embedding(Here table, std::span<const std::int32_t> tokens, const Shape& shape);
+Tensor embedding(Here table, std::span<const std::int32_t> tokens);
+/// The same values; backward does not go past it.
+Tensor stop_gradient(Here x);
+
+// ---- layers --------------------------------------------------------------------------------------------------------
+struct DropoutOptions {
+  double p = 0.5;            ///< probability of a zero; the rest is scaled by 1 / (1 - p)
+  std::uint64_t seed = 0;    ///< which run
+  std::uint64_t stream = 0;  ///< which layer
+  std::uint64_t step = 0;    ///< which step: the same three numbers give the same mask
+};
+Tensor dropout(Here x, DropoutOptions options);
+/// Over the last dimension. weight and bias [channels].
+Tensor layer_norm(Here x, Here weight, Here bias, double epsilon = 1e-5);
+Tensor rms_norm(Here x, Here weight, double epsilon = 1e-5);
+
+}  // namespace reel

@@ -1,0 +1,265 @@
+#include "autograd/ops/rules.h"
+#include "kernels/math.h"
+
+namespace reel {
+namespace {
+
+using kernels::map;
+
+const Op& add_op = define({
+    .name = "add",
+    .formula = "z = x + y",
+    .inputs = {"x", "y"},
+    .shape = broadcasting,
+    .forward = [](auto& c) { map(c.result(), [](auto x, auto y) { return x + y; }, c.in(0), c.in(1)); },
+    .backward =
+        [](auto& c) {
+          map(c.gradient(0), [](auto dz) { return dz; }, c.upstream());
+          map(c.gradient(1), [](auto dz) { return dz; }, c.upstream());
+        },
+    .samples = {on({2, 3}, {2, 3}), on({3, 1}, {1, 4}), on({}, {2, 3}), on({2, 3}, {3}), on({0, 3}, {3})},
+});
+
+const Op& sub_op = define({
+    .name = "sub",
+    .formula = "z = x - y",
+    .inputs = {"x", "y"},
+    .shape = broadcasting,
+    .forward = [](auto& c) { map(c.result(), [](auto x, auto y) { return x - y; }, c.in(0), c.in(1)); },
+    .backward =
+        [](auto& c) {
+          map(c.gradient(0), [](auto dz) { return dz; }, c.upstream());
+          map(c.gradient(1), [](auto dz) { return -dz; }, c.upstream());
+        },
+    .samples = {on({2, 3}, {2, 3}), on({2, 1, 3}, {4, 1}), on({2, 3}, {})},
+});
+
+const Op& mul_op = define({
+    .name = "mul",
+    .formula = "z = x y",
+    .inputs = {"x", "y"},
+    .shape = broadcasting,
+    .reads = Reads::inputs,
+    .forward = [](auto& c) { map(c.result(), [](auto x, auto y) { return x * y; }, c.in(0), c.in(1)); },
+    .backward =
+        [](auto& c) {
+          map(c.gradient(0), [](auto y, auto dz) { return y * dz; }, c.in(1), c.upstream());
+          map(c.gradient(1), [](auto x, auto dz) { return x * dz; }, c.in(0), c.upstream());
+        },
+    .samples = {on({2, 3}, {2, 3}), on({3, 1}, {1, 4}), on({}, {}), on({2, 1, 2}, {3, 1})},
+});
+
+const Op& div_op = define({
+    .name = "div",
+    .formula = "z = x / y;  dx = dz / y,  dy = -dz z / y",
+    .inputs = {"x", "y"},
+    .shape = broadcasting,
+    .reads = Reads::both,
+    .forward = [](auto& c) { map(c.result(), [](auto x, auto y) { return x / y; }, c.in(0), c.in(1)); },
+    .backward =
+        [](auto& c) {
+          map(c.gradient(0), [](auto y, auto dz) { return dz / y; }, c.in(1), c.upstream());
+          map(c.gradient(1), [](auto y, auto z, auto dz) { return -(dz * z / y); }, c.in(1), c.out(), c.upstream());
+        },
+    .samples = {on({2, 3}, {2, 3}).between(0.5, 2), on({3, 1}, {1, 4}).between(-2, -0.5)},
+});
+
+// At x = 0 the products of an infinite and a zero factor are avoided: x^0 has derivative 0, and x^y log x is 0 where x is.
+const Op& pow_op = define({
+    .name = "pow",
+    .formula = "z = x^y;  dx = dz y x^(y-1),  dy = dz z log x",
+    .inputs = {"x", "y"},
+    .shape = broadcasting,
+    .reads = Reads::both,
+    .forward = [](auto& c) { map(c.result(), [](auto x, auto y) { return kernels::pow(x, y); }, c.in(0), c.in(1)); },
+    .backward =
+        [](auto& c) {
+          map(
+              c.gradient(0),
+              [](auto x, auto y, auto dz) {
+                using T = decltype(x);
+                return y == T(0) ? T(0) : dz * (y * kernels::pow(x, y - T(1)));
+              },
+              c.in(0), c.in(1), c.upstream());
+          map(
+              c.gradient(1),
+              [](auto x, auto z, auto dz) {
+                using T = decltype(x);
+                return x == T(0) ? T(0) : dz * (z * kernels::log(x));
+              },
+              c.in(0), c.out(), c.upstream());
+        },
+    .samples = {on({2, 3}, {2, 3}).between(0.5, 2), on({3, 1}, {1, 4}).between(0.5, 3)},
+});
+
+struct Number {
+  double value;
+};
+
+const Op& power_op = define({
+    .name = "power",
+    .formula = "y = x^n;  dx = dy n x^(n-1)",
+    .shape = same,
+    .reads = Reads::inputs,
+    .forward =
+        [](auto& c) {
+          const auto n = c.scalar(c.template options<Number>().value);
+          map(c.result(), [n](auto x) { return kernels::pow(x, n); }, c.in());
+        },
+    .backward =
+        [](auto& c) {
+          const auto n = c.scalar(c.template options<Number>().value);
+          using T = std::remove_const_t<decltype(n)>;
+          map(
+              c.gradient(), [n](auto x, auto dy) { return n == T(0) ? T(0) : dy * (n * kernels::pow(x, n - T(1))); },
+              c.in(), c.upstream());
+        },
+    .samples = {on({2, 3}).between(0.5, 2).call([](Tensors x) { return pow(x[0], 2.5); }),
+                on({2, 3}).call([](Tensors x) { return pow(x[0], 3.0); }),
+                on({4}).call([](Tensors x) { return pow(x[0], 0.0); })},
+});
+
+const Op& maximum_op = define({
+    .name = "maximum",
+    .formula = "z = max(x, y)",
+    .inputs = {"x", "y"},
+    .shape = broadcasting,
+    .reads = Reads::inputs,
+    .forward =
+        [](auto& c) { map(c.result(), [](auto x, auto y) { return kernels::maximum(x, y); }, c.in(0), c.in(1)); },
+    .backward =
+        [](auto& c) {
+          const auto zero = c.scalar(0);
+          map(c.gradient(0), [zero](auto x, auto y, auto dz) { return x >= y ? dz : zero; }, c.in(0), c.in(1), c.upstream());
+          map(c.gradient(1), [zero](auto x, auto y, auto dz) { return x >= y ? zero : dz; }, c.in(0), c.in(1), c.upstream());
+        },
+    .samples = {on({2, 3}, {2, 3}), on({3, 1}, {1, 4})},
+});
+
+const Op& minimum_op = define({
+    .name = "minimum",
+    .formula = "z = min(x, y)",
+    .inputs = {"x", "y"},
+    .shape = broadcasting,
+    .reads = Reads::inputs,
+    .forward =
+        [](auto& c) { map(c.result(), [](auto x, auto y) { return kernels::minimum(x, y); }, c.in(0), c.in(1)); },
+    .backward =
+        [](auto& c) {
+          const auto zero = c.scalar(0);
+          map(c.gradient(0), [zero](auto x, auto y, auto dz) { return x <= y ? dz : zero; }, c.in(0), c.in(1), c.upstream());
+          map(c.gradient(1), [zero](auto x, auto y, auto dz) { return x <= y ? zero : dz; }, c.in(0), c.in(1), c.upstream());
+        },
+    .samples = {on({2, 3}, {2, 3}), on({3, 1}, {1, 4})},
+});
+
+const Op& neg_op = define({
+    .name = "neg",
+    .formula = "y = -x",
+    .shape = same,
+    .forward = [](auto& c) { map(c.result(), [](auto x) { return -x; }, c.in()); },
+    .backward = [](auto& c) { map(c.gradient(), [](auto dy) { return -dy; }, c.upstream()); },
+    .samples = {on({2, 3}), on({})},
+});
+
+const Op& scale_op = define({
+    .name = "scale",
+    .formula = "y = a x",
+    .shape = same,
+    .forward =
+        [](auto& c) {
+          const auto a = c.scalar(c.template options<Number>().value);
+          map(c.result(), [a](auto x) { return a * x; }, c.in());
+        },
+    .backward =
+        [](auto& c) {
+          const auto a = c.scalar(c.template options<Number>().value);
+          map(c.gradient(), [a](auto dy) { return a * dy; }, c.upstream());
+        },
+    .samples = {on({2, 3}).call([](Tensors x) { return scale(x[0], -1.5); })},
+});
+
+const Op& shift_op = define({
+    .name = "shift",
+    .formula = "y = x + a",
+    .shape = same,
+    .forward =
+        [](auto& c) {
+          const auto a = c.scalar(c.template options<Number>().value);
+          map(c.result(), [a](auto x) { return x + a; }, c.in());
+        },
+    .backward = [](auto& c) { map(c.gradient(), [](auto dy) { return dy; }, c.upstream()); },
+    .samples = {on({2, 3}).call([](Tensors x) { return shift(x[0], 0.5); })},
+});
+
+struct Condition {
+  const std::uint8_t* holds;
+  std::int64_t count;
+};
+
+// The condition as numbers 0 and 1, so that it can be an argument of map.
+template <class C>
+auto condition_of(C& c) {
+  using T = typename C::Scalar;
+  const auto& condition = c.template options<Condition>();
+  T* mask = c.scratch(c.size_y());
+  for (std::int64_t i = 0; i < c.size_y(); ++i) mask[i] = T(condition.holds[i] != 0 ? 1.0F : 0.0F);
+  return kernels::Source<T>{mask, nullptr};
+}
+
+const Op& where_op = define({
+    .name = "where",
+    .formula = "z = condition ? x : y",
+    .inputs = {"x", "y"},
+    .shape = {"broadcast",
+              [](const Call& c) {
+                const Shape result = broadcasting.apply(c);
+                const auto given = c.options<Condition>().count;
+                if (given != result.size()) {
+                  c.fail("the condition has " + std::to_string(given) + " elements, the operands " +
+                         std::to_string(result.size()));
+                }
+                return result;
+              },
+              true},
+    .forward =
+        [](auto& c) {
+          const auto zero = c.scalar(0);
+          map(c.result(), [zero](auto m, auto x, auto y) { return m > zero ? x : y; }, condition_of(c), c.in(0), c.in(1));
+        },
+    .backward =
+        [](auto& c) {
+          const auto zero = c.scalar(0);
+          const auto condition = condition_of(c);
+          map(c.gradient(0), [zero](auto m, auto dz) { return m > zero ? dz : zero; }, condition, c.upstream());
+          map(c.gradient(1), [zero](auto m, auto dz) { return m > zero ? zero : dz; }, condition, c.upstream());
+        },
+    .samples = {on({2, 2}, {2, 2}).call([](Tensors x) {
+                  const std::uint8_t condition[] = {1, 0, 0, 1};
+                  return where(condition, x[0], x[1]);
+                }),
+                on({2, 1}, {3}).call([](Tensors x) {
+                  const std::uint8_t condition[] = {1, 0, 0, 1, 1, 0};
+                  return where(condition, x[0], x[1]);
+                })},
+});
+
+}  // namespace
+
+Tensor add(Here x, Here y) { return record(add_op, {x, y}); }
+Tensor sub(Here x, Here y) { return record(sub_op, {x, y}); }
+Tensor mul(Here x, Here y) { return record(mul_op, {x, y}); }
+Tensor div(Here x, Here y) { return record(div_op, {x, y}); }
+Tensor pow(Here x, Here y) { return record(pow_op, {x, y}); }
+Tensor pow(Here x, double exponent) { return record(power_op, {x}, Number{exponent}); }
+Tensor maximum(Here x, Here y) { return record(maximum_op, {x, y}); }
+Tensor minimum(Here x, Here y) { return record(minimum_op, {x, y}); }
+Tensor neg(Here x) { return record(neg_op, {x}); }
+Tensor scale(Here x, double factor) { return record(scale_op, {x}, Number{factor}); }
+Tensor shift(Here x, double offset) { return record(shift_op, {x}, Number{offset}); }
+Tensor where(std::span<const std::uint8_t> condition, Here x, Here y) {
+  const auto kept = keep({x, y}, condition);
+  return record(where_op, {x, y}, Condition{kept.data(), static_cast<std::int64_t>(kept.size())});
+}
+
+}  // namespace reel

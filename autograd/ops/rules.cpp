@@ -1,0 +1,50 @@
+#include "autograd/ops/rules.h"
+
+namespace reel {
+
+Axes::Axes(std::initializer_list<int> list) {
+  if (list.size() > static_cast<std::size_t>(Shape::max_rank)) {
+    throw ShapeError(Place{}, "axes: more than " + std::to_string(Shape::max_rank));
+  }
+  for (const int a : list) axis[count++] = a;
+}
+
+int axis_from_front(int axis, int rank, Place place, const char* op) {
+  if (axis < -rank || axis >= rank) {
+    throw ShapeError(place, at(place, std::string(op) + ": axis " + std::to_string(axis) + " of a tensor of rank " +
+                                          std::to_string(rank)) +
+                                help_line("axes run from " + std::to_string(-rank) + " to " + std::to_string(rank - 1)));
+  }
+  return axis < 0 ? axis + rank : axis;
+}
+
+Axes axes_from_front(const Axes& axes, int rank, Place place, const char* op) {
+  Axes result;
+  if (axes.count == 0) {
+    result.count = rank;
+    for (int i = 0; i < rank; ++i) result.axis[i] = i;
+    return result;
+  }
+  bool named[Shape::max_rank] = {};
+  for (int i = 0; i < axes.count; ++i) {
+    const int axis = axis_from_front(axes.axis[i], rank, place, op);
+    if (named[axis]) {
+      throw ShapeError(place, at(place, std::string(op) + ": axis " + std::to_string(axis) + " is named twice"));
+    }
+    named[axis] = true;
+  }
+  for (int i = 0; i < rank; ++i) {
+    if (named[i]) result.axis[result.count++] = i;
+  }
+  return result;
+}
+
+Tensor reduced(Here losses, Reduction reduction) {
+  switch (reduction) {
+    case Reduction::mean: return mean(losses);
+    case Reduction::sum: return sum(losses);
+    default: return losses.tensor;
+  }
+}
+
+}  // namespace reel

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <string>
+
+#include "autograd/broadcast.h"
+#include "autograd/error.h"
+#include "autograd/op.h"
+#include "autograd/ops.h"
+
+// What the cards in this folder share: the named shape rules, and how axes are counted.
+
+namespace reel {
+
+/// The shape of the only, or first, input.
+inline constexpr ShapeRule same{"same", [](const Call& c) { return c[0]; }};
+
+/// NumPy's broadcasting of all inputs.
+inline constexpr ShapeRule broadcasting{"broadcast",
+                                        [](const Call& c) {
+                                          Shape result = c[0];
+                                          for (int i = 1; i < c.inputs(); ++i) {
+                                            if (!broadcast(result, c[i], result)) {
+                                              c.fail("shapes " + to_string(c[0]) + " and " + to_string(c[i]) +
+                                                         " do not broadcast",
+                                                     "sizes are aligned at the last dimension and must be equal or 1");
+                                            }
+                                          }
+                                          return result;
+                                        },
+                                        true};
+
+/// One number.
+inline constexpr ShapeRule scalar{"scalar", [](const Call&) { return Shape{}; }};
+
+/// An axis counted from the front. Throws ShapeError at the place if there is none of that number.
+int axis_from_front(int axis, int rank, Place place, const char* op);
+
+/// Axes counted from the front, ascending, all of them if the list is empty. Throws ShapeError for a repeated axis.
+Axes axes_from_front(const Axes& axes, int rank, Place place, const char* op);
+
+/// A reduction of elementwise losses.
+Tensor reduced(Here losses, Reduction reduction);
+
+}  // namespace reel

@@ -1,0 +1,89 @@
+#include "autograd/parameter.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "autograd/error.h"
+
+namespace reel {
+namespace {
+
+constexpr std::int64_t floats_per_line = 16;  // 64 bytes
+
+}  // namespace
+
+void ParameterBlock::Free::operator()(float* memory) const { std::free(memory); }
+
+ParameterBlock::Buffer ParameterBlock::make_buffer(std::int64_t floats) {
+  const std::size_t bytes = static_cast<std::size_t>(floats) * sizeof(float);
+  void* memory = std::aligned_alloc(64, bytes);
+  if (memory == nullptr) throw std::bad_alloc();
+  return Buffer(static_cast<float*>(memory));
+}
+
+std::size_t ParameterBlock::add(std::string name, const Shape& shape, bool decay) {
+  for (const Entry& e : entries_) {
+    if (e.name == name) throw ValueError(Place{}, "parameter \"" + name + "\" is declared twice");
+  }
+  const std::int64_t room = (shape.size() + floats_per_line - 1) / floats_per_line * floats_per_line;
+  if (length_ + room > capacity_) {
+    const std::int64_t wanted = std::max({length_ + room, 2 * capacity_, floats_per_line * 16});
+    Buffer values = make_buffer(wanted);
+    Buffer gradients = make_buffer(wanted);
+    const std::size_t bytes = static_cast<std::size_t>(length_) * sizeof(float);
+    if (bytes > 0) {
+      std::memcpy(values.get(), values_.get(), bytes);
+      std::memcpy(gradients.get(), gradients_.get(), bytes);
+    }
+    values_ = std::move(values);
+    gradients_ = std::move(gradients);
+    capacity_ = wanted;
+  }
+  // Only what is in use is touched: the rest of the capacity costs no memory.
+  std::fill_n(values_.get() + length_, room, 0.0F);
+  std::fill_n(gradients_.get() + length_, room, 0.0F);
+  entries_.push_back({std::move(name), shape, length_, decay, false});
+  length_ += room;
+  touch();
+  return entries_.size() - 1;
+}
+
+std::int64_t ParameterBlock::parameters() const {
+  std::int64_t total = 0;
+  for (const Entry& e : entries_) total += e.size();
+  return total;
+}
+
+std::span<float> ParameterBlock::values(std::size_t i) {
+  return {values_.get() + entries_[i].offset, static_cast<std::size_t>(entries_[i].size())};
+}
+std::span<const float> ParameterBlock::values(std::size_t i) const {
+  return {values_.get() + entries_[i].offset, static_cast<std::size_t>(entries_[i].size())};
+}
+std::span<float> ParameterBlock::gradients(std::size_t i) {
+  return {gradients_.get() + entries_[i].offset, static_cast<std::size_t>(entries_[i].size())};
+}
+
+void ParameterBlock::zero_grad() {
+  for (Entry& e : entries_) e.has_gradient = false;
+}
+
+void ParameterBlock::fill_missing_gradients() {
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    if (entries_[i].has_gradient) continue;
+    const std::span<float> gradient = gradients(i);
+    std::fill(gradient.begin(), gradient.end(), 0.0F);
+  }
+}
+
+std::span<const float> Parameter::gradient() const {
+  if (!block_->entry(index_).has_gradient) {
+    const std::span<float> gradient = block_->gradients(index_);
+    std::fill(gradient.begin(), gradient.end(), 0.0F);
+  }
+  return block_->gradients(index_);
+}
+
+}  // namespace reel

@@ -1,0 +1,93 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "autograd/shape.h"
+
+namespace reel {
+
+/// All parameters of a model: one flat block of values and one of gradients, so that an optimizer, a clipping norm or
+/// a checkpoint is a single loop. Every parameter starts on a 64-byte boundary; the gap behind it holds zeros.
+class ParameterBlock {
+ public:
+  struct Entry {
+    std::string name;          ///< the path: "hidden.weight"
+    Shape shape;
+    std::int64_t offset = 0;   ///< of its first value, in floats
+    bool decay = true;         ///< whether weight decay applies by default: false for biases and norms
+    bool has_gradient = false; ///< backward has written to it since the last zero_grad
+    std::int64_t size() const { return shape.size(); }
+  };
+
+  ParameterBlock() = default;
+  ParameterBlock(const ParameterBlock&) = delete;
+  ParameterBlock& operator=(const ParameterBlock&) = delete;
+
+  /// Adds a parameter filled with zeros. Throws ValueError if the name is taken.
+  std::size_t add(std::string name, const Shape& shape, bool decay);
+
+  std::size_t count() const { return entries_.size(); }
+  const Entry& entry(std::size_t i) const { return entries_[i]; }
+  Entry& entry(std::size_t i) { return entries_[i]; }
+  const std::vector<Entry>& entries() const { return entries_; }
+  std::int64_t parameters() const;                                      ///< without the gaps
+  std::int64_t length() const { return length_; }                       ///< of the flat block, with the gaps
+
+  float* values() { return values_.get(); }
+  const float* values() const { return values_.get(); }
+  float* gradients() { return gradients_.get(); }
+  const float* gradients() const { return gradients_.get(); }
+  std::span<float> values(std::size_t i);
+  std::span<const float> values(std::size_t i) const;
+  std::span<float> gradients(std::size_t i);
+
+  /// Forgets all gradients: the next backward overwrites them. Parameters that no backward reaches read as zero.
+  void zero_grad();
+  /// Writes zeros where no backward has written, so that a loop over the flat gradients is right.
+  void fill_missing_gradients();
+
+  /// Counts changes of the values. A tape remembers it, to notice an optimizer step between forward and backward.
+  std::uint64_t version() const { return version_; }
+  void touch() { ++version_; }
+
+ private:
+  struct Free {
+    void operator()(float* memory) const;
+  };
+  using Buffer = std::unique_ptr<float, Free>;
+  static Buffer make_buffer(std::int64_t floats);
+
+  std::vector<Entry> entries_;
+  std::int64_t length_ = 0;
+  std::int64_t capacity_ = 0;
+  Buffer values_;
+  Buffer gradients_;
+  std::uint64_t version_ = 0;
+};
+
+/// One parameter of a model: a name for a stretch of the model's block.
+class Parameter {
+ public:
+  Parameter(ParameterBlock& block, std::size_t index) : block_(&block), index_(index) {}
+
+  const std::string& name() const { return block_->entry(index_).name; }
+  const Shape& shape() const { return block_->entry(index_).shape; }
+  std::span<float> values() { return block_->values(index_); }
+  std::span<const float> values() const { return std::as_const(*block_).values(index_); }
+  /// What backward left, as floats; zeros if no backward reached this parameter since zero_grad.
+  std::span<const float> gradient() const;
+
+  ParameterBlock& block() const { return *block_; }
+  std::size_t index() const { return index_; }
+
+ private:
+  ParameterBlock* block_;
+  std::size_t index_;
+};
+
+}  // namespace reel

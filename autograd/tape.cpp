@@ -1,0 +1,382 @@
+#include "autograd/tape.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstring>
+#include <mutex>
+
+#include "autograd/broadcast.h"
+
+namespace reel {
+namespace {
+
+// Tensors name their tape by its slot in this table, so that a handle to a tape that is gone finds nothing instead of
+// freed memory. Step numbers are never used twice in a process, so a slot may be.
+constexpr std::uint32_t slot_count = 1U << 14;
+std::array<std::atomic<Tape*>, slot_count> tape_slots;
+std::mutex slot_mutex;
+std::atomic<std::uint64_t> next_step{1};
+
+std::uint32_t claim_slot(Tape* tape) {
+  const std::lock_guard lock(slot_mutex);
+  for (std::uint32_t i = 1; i < slot_count; ++i) {
+    if (tape_slots[i].load(std::memory_order_relaxed) == nullptr) {
+      tape_slots[i].store(tape, std::memory_order_release);
+      return i;
+    }
+  }
+  throw StateError(Place{}, "more than " + std::to_string(slot_count - 1) + " tapes at once");
+}
+
+// The tapes that this thread records on, innermost last.
+thread_local std::vector<Tape*> recording;
+
+const void* this_thread() {
+  thread_local const char token = 0;
+  return &token;
+}
+
+std::size_t bytes_of(Precision precision) {
+  return precision == Precision::f32 ? sizeof(float) : precision == Precision::f64 ? sizeof(double) : sizeof(Dual);
+}
+
+}  // namespace
+
+Step::Step(Tape& tape, bool inference) : tape_slot_(tape.slot_) {
+  tape.open(inference);
+  number_ = tape.steps_.back().number;
+}
+
+Step::~Step() {
+  // The tape may be gone already, or may have closed this step when it closed an outer one.
+  Tape* tape = tape_slots[tape_slot_].load(std::memory_order_acquire);
+  if (tape != nullptr) tape->close(number_);
+}
+
+Tape::Tape(Precision precision) : precision_(precision), slot_(claim_slot(this)) {}
+
+Tape::~Tape() {
+  if (!steps_.empty()) close(steps_.front().number);
+  tape_slots[slot_].store(nullptr, std::memory_order_release);
+}
+
+void Tape::open(bool inference) {
+  if (playing_) throw StateError(Place{}, "tape: a step cannot be opened on a tape that plays backwards");
+  if (steps_.empty()) {
+    thread_ = this_thread();
+  } else if (thread_ != this_thread()) {
+    throw StateError(Place{}, "tape: another thread has a step open on this tape; use one tape per thread");
+  }
+  recording.push_back(this);
+  try {
+    steps_.push_back({next_step.fetch_add(1, std::memory_order_relaxed), inference, false, nodes_.size(), inputs_.size(),
+                      parameter_leaves_.size(), values_.mark(), gradients_.mark(), pool_});
+  } catch (...) {
+    recording.pop_back();
+    throw;
+  }
+  // What an outer step has free lies below the mark that this step will rewind to.
+  if (steps_.size() > 1) pool_.clear();
+}
+
+void Tape::close(std::uint64_t number) {
+  const auto is_it = [&](const OpenStep& s) { return s.number == number; };
+  if (std::none_of(steps_.begin(), steps_.end(), is_it)) return;
+  bool last = false;
+  while (!last) {
+    const OpenStep& step = steps_.back();
+    last = step.number == number;
+    nodes_.resize(step.nodes);
+    inputs_.resize(step.inputs);
+    parameter_leaves_.resize(step.leaves);
+    values_.rewind(step.values);
+    gradients_.rewind(step.gradients);
+    pool_ = step.pool;
+    steps_.pop_back();
+    const auto mine = std::find(recording.rbegin(), recording.rend(), this);
+    if (mine != recording.rend()) recording.erase(std::next(mine).base());
+  }
+  if (steps_.empty()) {
+    pool_.clear();
+    scratch_.rewind({});
+  }
+}
+
+std::size_t Tape::scalar_bytes() const { return bytes_of(precision_); }
+
+Tape& Tape::find(const Tensor& t, Place place) {
+  if (t.slot_ == 0) throw StateError(place, at(place, "tensor: this handle is empty; it was never assigned a value"));
+  Tape* tape = tape_slots[t.slot_].load(std::memory_order_acquire);
+  if (tape == nullptr) throw StateError(place, at(place, "tensor: the tape that recorded it is gone"));
+  if (tape->thread_ != this_thread()) {
+    throw StateError(place, at(place, "tensor: it belongs to a step that is over, or to another thread") +
+                                help_line("use a tensor on the thread and inside the step that made it"));
+  }
+  if (t.index_ >= tape->nodes_.size() || tape->nodes_[t.index_].step != t.step_) {
+    throw StateError(place, at(place, "tensor: the step that recorded it is over") +
+                                help_line("copy what must outlive the step: values() or item()"));
+  }
+  return *tape;
+}
+
+Tape& Tape::current(Place place) {
+  if (recording.empty()) {
+    throw StateError(place, at(place, "no step is open on this thread") +
+                                help_line("open one first: const auto step = tape.record();"));
+  }
+  return *recording.back();
+}
+
+void Tape::require_step(Place place) const {
+  if (steps_.empty()) {
+    throw StateError(place, at(place, "tape: no step is open") +
+                                help_line("open one first: const auto step = tape.record();"));
+  }
+  if (thread_ != this_thread()) {
+    throw StateError(place, at(place, "tape: another thread has a step open on this tape") +
+                                help_line("use one tape per thread"));
+  }
+  if (playing_) throw StateError(place, at(place, "tape: nothing can be recorded while the tape plays backwards"));
+}
+
+std::uint32_t Tape::push(const Node& node) {
+  nodes_.push_back(node);
+  return static_cast<std::uint32_t>(nodes_.size() - 1);
+}
+
+template <class From>
+Tensor Tape::add_leaf(std::span<const From> values, std::span<const From> tangents, const Shape& shape, bool variable,
+                      Place place) {
+  require_step(place);
+  if (static_cast<std::int64_t>(values.size()) != shape.size()) {
+    throw ShapeError(place, at(place, std::string(variable ? "variable" : "constant") + ": " + std::to_string(values.size()) +
+                                          " values do not fill the shape " + to_string(shape) + " of " +
+                                          std::to_string(shape.size())));
+  }
+  if (!tangents.empty() && precision_ != Precision::dual) {
+    throw StateError(place, at(place, "variable: tangents need a tape of dual numbers") +
+                                help_line("make it with Tape tape(Precision::dual)"));
+  }
+  if (!tangents.empty() && tangents.size() != values.size()) {
+    throw ShapeError(place, at(place, "variable: " + std::to_string(tangents.size()) + " tangents for " +
+                                          std::to_string(values.size()) + " values"));
+  }
+  Node leaf;
+  leaf.step = steps_.back().number;
+  leaf.shape = shape;
+  leaf.file = place.file;
+  leaf.line = place.line;
+  leaf.wants_gradient = variable && !steps_.back().inference;
+  leaf.retained = leaf.wants_gradient;
+  leaf.value = values_.allocate(values.size() * scalar_bytes());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    switch (precision_) {
+      case Precision::f32: static_cast<float*>(leaf.value)[i] = static_cast<float>(values[i]); break;
+      case Precision::f64: static_cast<double*>(leaf.value)[i] = static_cast<double>(values[i]); break;
+      case Precision::dual:
+        static_cast<Dual*>(leaf.value)[i] = {static_cast<double>(values[i]),
+                                             tangents.empty() ? 0.0 : static_cast<double>(tangents[i])};
+        break;
+    }
+  }
+  return handle(push(leaf));
+}
+
+Tensor Tape::constant(std::span<const float> v, const Shape& s, Place p) { return add_leaf<float>(v, {}, s, false, p); }
+Tensor Tape::constant(std::span<const double> v, const Shape& s, Place p) { return add_leaf<double>(v, {}, s, false, p); }
+Tensor Tape::constant(std::initializer_list<double> v, const Shape& s, Place p) {
+  return constant(std::span<const double>(v.begin(), v.size()), s, p);
+}
+Tensor Tape::constant(double v, Place p) { return constant({v}, Shape{}, p); }
+Tensor Tape::variable(std::span<const float> v, const Shape& s, Place p) { return add_leaf<float>(v, {}, s, true, p); }
+Tensor Tape::variable(std::span<const double> v, const Shape& s, Place p) { return add_leaf<double>(v, {}, s, true, p); }
+Tensor Tape::variable(std::initializer_list<double> v, const Shape& s, Place p) {
+  return variable(std::span<const double>(v.begin(), v.size()), s, p);
+}
+Tensor Tape::variable(double v, Place p) { return variable({v}, Shape{}, p); }
+Tensor Tape::variable(std::span<const double> v, std::span<const double> tangents, const Shape& s, Place p) {
+  return add_leaf<double>(v, tangents, s, true, p);
+}
+
+Tape::BlockLeaves& Tape::leaves_of(const ParameterBlock& block) {
+  const auto known = std::find_if(blocks_.begin(), blocks_.end(), [&](const BlockLeaves& b) { return b.block == &block; });
+  if (known != blocks_.end()) return *known;
+  blocks_.push_back({&block, {}, {}, {}});
+  return blocks_.back();
+}
+
+void Tape::override_parameters(const ParameterBlock& block, std::span<const double> values,
+                               std::span<const double> tangents) {
+  if (precision_ == Precision::f32) {
+    throw StateError(Place{}, "override_parameters: an f32 tape reads the parameters themselves; change those");
+  }
+  const auto length = static_cast<std::size_t>(block.length());
+  if ((!values.empty() && values.size() != length) || (!tangents.empty() && tangents.size() != length)) {
+    throw ShapeError(Place{}, "override_parameters: the block has " + std::to_string(length) + " numbers, got " +
+                                  std::to_string(values.size()) + " values and " + std::to_string(tangents.size()) +
+                                  " tangents");
+  }
+  BlockLeaves& leaves = leaves_of(block);
+  leaves.values.assign(values.begin(), values.end());
+  leaves.tangents.assign(tangents.begin(), tangents.end());
+}
+
+Tensor Tape::leaf(const Parameter& parameter, Place place) {
+  require_step(place);
+  ParameterBlock& block = parameter.block();
+  BlockLeaves& leaves = leaves_of(block);
+  if (leaves.node.size() < block.count()) leaves.node.resize(block.count(), {0, 0});
+  auto& [step, index] = leaves.node[parameter.index()];
+  if (step != 0 && index < nodes_.size() && nodes_[index].step == step) {
+    const Node& known = nodes_[index];
+    if (parameter_leaves_[static_cast<std::size_t>(known.parameter)].version == block.version()) return handle(index);
+  }
+  Node leaf;
+  leaf.step = steps_.back().number;
+  leaf.shape = parameter.shape();
+  leaf.file = place.file;
+  leaf.line = place.line;
+  leaf.wants_gradient = !steps_.back().inference;
+  leaf.retained = true;
+  leaf.parameter = static_cast<std::int32_t>(parameter_leaves_.size());
+  if (precision_ == Precision::f32) {
+    leaf.value = block.values(parameter.index()).data();
+  } else {
+    const auto offset = static_cast<std::size_t>(block.entry(parameter.index()).offset);
+    const std::span<const float> own = parameter.values();
+    leaf.value = values_.allocate(own.size() * scalar_bytes());
+    for (std::size_t i = 0; i < own.size(); ++i) {
+      const double value = leaves.values.empty() ? static_cast<double>(own[i]) : leaves.values[offset + i];
+      if (precision_ == Precision::f64) {
+        static_cast<double*>(leaf.value)[i] = value;
+      } else {
+        static_cast<Dual*>(leaf.value)[i] = {value, leaves.tangents.empty() ? 0.0 : leaves.tangents[offset + i]};
+      }
+    }
+  }
+  parameter_leaves_.push_back({&block, parameter.index(), block.version()});
+  index = push(leaf);
+  step = leaf.step;
+  return handle(index);
+}
+
+Tensor Tape::resolve(const Here& here) {
+  if (here.parameter != nullptr) return leaf(*here.parameter, here.place);
+  const Tape& owner = find(here.tensor, here.place);
+  if (&owner != this) {
+    throw StateError(here.place, at(here.place, "tensor: it belongs to another tape than the first operand"));
+  }
+  return here.tensor;
+}
+
+Tape& Tape::of(std::span<const Here> inputs, Place place) {
+  for (const Here& input : inputs) {
+    if (input.parameter == nullptr) return find(input.tensor, input.place);
+  }
+  return current(place);
+}
+
+Tensor record(const Op& op, std::span<const Here> inputs, const void* options, std::size_t options_size, Place place) {
+  return Tape::of(inputs, place).run(op, inputs, options, options_size, place);
+}
+
+template <class Integer>
+std::span<const Integer> Tape::copy_for(std::span<const Here> inputs, std::span<const Integer> values) {
+  const Place place = inputs.empty() ? Place{} : inputs.front().place;
+  Tape& tape = of(inputs, place);
+  tape.require_step(place);
+  if (values.empty()) return {};
+  auto* copy = tape.values_.allocate<Integer>(static_cast<std::int64_t>(values.size()));
+  std::copy(values.begin(), values.end(), copy);
+  return {copy, values.size()};
+}
+
+std::span<const std::int32_t> keep(std::initializer_list<Here> inputs, std::span<const std::int32_t> values) {
+  return Tape::copy_for(std::span<const Here>(inputs.begin(), inputs.size()), values);
+}
+std::span<const std::uint8_t> keep(std::initializer_list<Here> inputs, std::span<const std::uint8_t> values) {
+  return Tape::copy_for(std::span<const Here>(inputs.begin(), inputs.size()), values);
+}
+
+Tensor Tape::run(const Op& op, std::span<const Here> inputs, const void* options, std::size_t options_size, Place place) {
+  require_step(place);
+  const std::size_t first = inputs_.size();
+  try {
+    call_shapes_.clear();
+    Node made;
+    made.op = &op;
+    made.step = steps_.back().number;
+    made.file = place.file;
+    made.line = place.line;
+    made.first_input = static_cast<std::uint32_t>(first);
+    made.inputs = static_cast<std::uint32_t>(inputs.size());
+    for (const Here& input : inputs) {
+      const Tensor tensor = resolve(input);
+      inputs_.push_back(tensor.index_);
+      const Node& source = nodes_[tensor.index_];
+      call_shapes_.push_back(source.shape);
+      made.wants_gradient |= source.wants_gradient;
+    }
+    made.wants_gradient = made.wants_gradient && op.differentiable() && !steps_.back().inference;
+    made.shape = op.shape.apply(Call(op, inputs, call_shapes_, options, place));
+    for (const Shape& shape : call_shapes_) made.stretches |= op.shape.stretches && !(shape == made.shape);
+
+    if (options_size > 0) {
+      void* copy = values_.allocate(options_size);
+      std::memcpy(copy, options, options_size);
+      made.options = copy;
+    }
+    if (op.view) {
+      made.value = nodes_[inputs_[first]].value;
+    } else {
+      made.value = values_.allocate(static_cast<std::size_t>(made.shape.size()) * scalar_bytes());
+      switch (precision_) {
+        case Precision::f32: forward<float>(made); break;
+        case Precision::f64: forward<double>(made); break;
+        case Precision::dual: forward<Dual>(made); break;
+      }
+    }
+    return handle(push(made));
+  } catch (...) {
+    inputs_.resize(first);
+    throw;
+  }
+}
+
+template <class T>
+Context<T> Tape::context_of(const Node& node) {
+  Context<T> c;
+  c.tape_ = this;
+  c.node_ = &node;
+  c.inputs_ = static_cast<int>(node.inputs);
+  c.input_nodes_ = inputs_.data() + node.first_input;
+  c.shape_y_ = &node.shape;
+  c.size_y_ = node.shape.size();
+  c.y_ = static_cast<T*>(node.value);
+  c.options_ = node.options;
+  c.saved_ = node.saved;
+  if (node.stretches) {
+    auto* stretch = scratch_.allocate<kernels::Stretch>(c.inputs_);
+    for (int i = 0; i < c.inputs_; ++i) stretch[i] = stretch_over(nodes_[c.input_nodes_[i]].shape, node.shape);
+    c.stretch_ = stretch;
+  }
+  return c;
+}
+template Context<float> Tape::context_of(const Node&);
+template Context<double> Tape::context_of(const Node&);
+template Context<Dual> Tape::context_of(const Node&);
+
+template <class T>
+void Tape::forward(Node& node) {
+  const Arena::Mark mark = scratch_.mark();
+  Context<T> c = context_of<T>(node);
+  const auto start = profile_ ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point{};
+  node.op->forward(c);
+  if (profile_) note_time(*node.op, start, false);
+  node.saved = c.saved_;
+  scratch_.rewind(mark);
+  if (detect_anomaly_) check_finite(node, node.value, node.shape.size(), "value");
+}
+
+}  // namespace reel

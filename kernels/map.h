@@ -1,0 +1,114 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+
+#include "kernels/dual.h"
+#include "kernels/into.h"
+#include "kernels/parallel.h"
+
+namespace reel::kernels {
+
+/// How a smaller array is stretched over a larger one (NumPy's broadcasting): sizes of the large one's dimensions, outermost
+/// first, and the element stride of the small one along each; 0 where it is repeated.
+struct Stretch {
+  int rank = 0;  // 0: not stretched, the array has the large one's shape
+  std::int64_t sizes[6] = {};
+  std::int64_t strides[6] = {};
+
+  /// Writes elements [first, first + count) of the stretched array.
+  template <class T>
+  void copy(const T* small, std::int64_t first, std::int64_t count, T* to) const {
+    std::int64_t index[6] = {};
+    std::int64_t from = 0;
+    std::int64_t rest = first;
+    for (int d = rank - 1; d >= 0; --d) {
+      index[d] = rest % sizes[d];
+      rest /= sizes[d];
+      from += index[d] * strides[d];
+    }
+    const int last = rank - 1;
+    while (count > 0) {
+      const std::int64_t run = std::min(count, sizes[last] - index[last]);
+      if (strides[last] == 0) {
+        std::fill_n(to, run, small[from]);
+      } else {
+        std::copy_n(small + from, run, to);
+      }
+      to += run;
+      count -= run;
+      if (count == 0) return;
+      from -= index[last] * strides[last];
+      index[last] = 0;
+      for (int d = last - 1; d >= 0; --d) {
+        from += strides[d];
+        if (++index[d] < sizes[d]) break;
+        from -= index[d] * strides[d];
+        index[d] = 0;
+      }
+    }
+  }
+};
+
+/// An argument of map: an array, stretched or not.
+template <class T>
+struct Source {
+  const T* data;
+  const Stretch* stretch;
+
+  const T* tile(std::int64_t first, std::int64_t count, T* buffer) const {
+    if (stretch == nullptr || stretch->rank == 0) return data + first;
+    stretch->copy(data, first, count, buffer);
+    return buffer;
+  }
+};
+
+/// Where map writes to: `size` elements.
+template <class T>
+struct Sink {
+  Into<T> into;
+  std::int64_t size;
+};
+
+namespace detail {
+
+// What a tile of stretched inputs occupies must stay in the first-level cache.
+template <class T>
+inline constexpr std::int64_t map_tile = sizeof(T) > 8 ? 256 : 1024;
+inline constexpr std::int64_t map_task = 16384;
+
+template <class T, class F, class... P>
+inline void map_tile_loop(Into<T> out, std::int64_t first, std::int64_t count, F f, const P*... in) {
+  T* __restrict__ y = out.data + first;
+  if (out.add) {
+    for (std::int64_t i = 0; i < count; ++i) y[i] += f(in[i]...);
+  } else {
+    for (std::int64_t i = 0; i < count; ++i) y[i] = f(in[i]...);
+  }
+}
+
+}  // namespace detail
+
+/// out[i] (+)= f(in[i]...) for all i, vectorised and threaded. `f` takes and returns the scalar; it must have no branches
+/// that depend on values if it is to be vectorised. Does nothing if nobody wants the result.
+template <class T, class F, class... S>
+void map(Sink<T> out, F f, S... in) {
+  if (!out.into) return;
+  constexpr std::int64_t tile = detail::map_tile<T>;
+  const std::int64_t tasks = (out.size + detail::map_task - 1) / detail::map_task;
+  const double cost = static_cast<double>(out.size) * 4;
+  parallel_for(tasks, cost, [&](std::int64_t task) {
+    const std::int64_t end = std::min(out.size, (task + 1) * detail::map_task);
+    for (std::int64_t first = task * detail::map_task; first < end; first += tile) {
+      const std::int64_t count = std::min(tile, end - first);
+      [&]<std::size_t... I>(std::index_sequence<I...>) {
+        T buffers[sizeof...(S)][static_cast<std::size_t>(tile)];
+        detail::map_tile_loop(out.into, first, count, f, in.tile(first, count, buffers[I])...);
+      }(std::index_sequence_for<S...>{});
+    }
+  });
+}
+
+}  // namespace reel::kernels

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/into.h"
+
+namespace reel::kernels {
+
+/// C (+)= op(A) op(B) + bias, batched. Row-major.
+template <class T>
+struct Matmul {
+  std::int64_t m = 0, n = 0, k = 0;  // C is [m, n], op(A) [m, k], op(B) [k, n]
+  const T* a = nullptr;
+  std::int64_t lda = 0;
+  bool transpose_a = false;  // stored [m, k], or [k, m] if transposed
+  const T* b = nullptr;
+  std::int64_t ldb = 0;
+  bool transpose_b = false;  // stored [k, n], or [n, k] if transposed
+  Into<T> c = {};
+  std::int64_t ldc = 0;
+  const T* bias = nullptr;  // [n], added to every row, or null; used only when c.add is false
+  std::int64_t batch = 1, stride_a = 0, stride_b = 0, stride_c = 0;  // elements between the matrices of a batch
+};
+
+/// Sums over k in ascending order for every element of C, whatever the number of threads. k = 0 gives the bias, or 0.
+template <class T>
+void matmul(const Matmul<T>& p);
+
+/// out [n] (+)= sum over the rows of x [rows, n]: the gradient of a bias.
+template <class T>
+void sum_rows(const T* x, std::int64_t rows, std::int64_t n, Into<T> out);
+
+}  // namespace reel::kernels

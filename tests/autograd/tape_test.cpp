@@ -1,0 +1,66 @@
+#include "autograd/tape.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "autograd/ops.h"
+
+namespace reel {
+namespace {
+
+TEST(Tape, GradientOfAProductIsTheOtherFactor) {
+  Tape tape;
+  const auto step = tape.record();
+  const Tensor x = tape.variable(3.0);
+  const Tensor y = tape.variable(4.0);
+  tape.backward(x * y + x);
+  EXPECT_EQ(x.gradient(), std::vector<double>{5});
+  EXPECT_EQ(y.gradient(), std::vector<double>{3});
+}
+
+TEST(Tape, ATensorUsedTwiceGetsBothContributions) {
+  Tape tape(Precision::f64);
+  const auto step = tape.record();
+  const Tensor x = tape.variable({1.0, -2.0, 3.0}, {3});
+  tape.backward(sum(x * x * x));
+  EXPECT_EQ(x.gradient(), (std::vector<double>{3, 12, 27}));
+}
+
+TEST(Tape, BroadcastGradientsAreSummedOverWhatWasStretched) {
+  Tape tape(Precision::f64);
+  const auto step = tape.record();
+  const Tensor x = tape.variable({1.0, 2.0, 3.0}, {3, 1});
+  const Tensor y = tape.variable({10.0, 20.0}, {2});
+  tape.backward(sum(x * y));
+  EXPECT_EQ(x.gradient(), (std::vector<double>{30, 30, 30}));
+  EXPECT_EQ(y.gradient(), (std::vector<double>{6, 6}));
+}
+
+TEST(Tape, AHandleFromAStepThatIsOverIsAnError) {
+  Tape tape;
+  Tensor kept;
+  {
+    const auto step = tape.record();
+    kept = tape.constant(1.0);
+  }
+  EXPECT_THROW(static_cast<void>(kept.item()), StateError);
+}
+
+TEST(Tape, ShapesThatDoNotFitNameTheLineAndBothOperands) {
+  Tape tape;
+  const auto step = tape.record();
+  const Tensor x = tape.constant({1, 2, 3}, {3});
+  const Tensor y = tape.constant({1, 2}, {2});
+  try {
+    static_cast<void>(x + y);
+    FAIL();
+  } catch (const ShapeError& e) {
+    EXPECT_NE(std::string(e.what()).find("tape_test.cpp:"), std::string::npos) << e.what();
+    EXPECT_NE(std::string(e.what()).find("[3]"), std::string::npos) << e.what();
+    EXPECT_NE(std::string(e.what()).find("[2]"), std::string::npos) << e.what();
+  }
+}
+
+}  // namespace
+}  // namespace reel
