@@ -117,6 +117,149 @@ const Op& expand_op = define({
                 on({}).call([](Tensors x) { return expand(x[0], {2}); })},
 });
 
+struct Range {
+  int axis;
+  std::int64_t first, last;
+};
+
+// The elements [first, first + size of the axis in `part`) of `whole`, as a view of the array of `whole`.
+Strided window(const Shape& whole, const Shape& part, int axis, std::int64_t first) {
+  Strided view = all_of(whole);
+  view.start = first * view.strides[axis];
+  view.sizes[axis] = part[axis];
+  return view;
+}
+
+const Op& slice_op = define({
+    .name = "slice",
+    .formula = "y = x[first : last] along an axis",
+    .shape = {"slice",
+              [](const Call& c) {
+                const Range& r = c.options<Range>();
+                if (r.first < 0 || r.last < r.first || r.last > c[0][r.axis]) {
+                  c.fail("[" + std::to_string(r.first) + ", " + std::to_string(r.last) + ") is not a part of axis " +
+                         std::to_string(r.axis) + " with " + std::to_string(c[0][r.axis]) + " elements");
+                }
+                Shape y = c[0];
+                y.set(r.axis, r.last - r.first);
+                return y;
+              }},
+    .forward =
+        [](auto& c) {
+          const Range& r = c.template options<Range>();
+          kernels::gather_strided(c.x(), window(c.shape(), c.shape_y(), r.axis, r.first), {c.y(), false});
+        },
+    .backward =
+        [](auto& c) {
+          const Range& r = c.template options<Range>();
+          const auto dx = c.dx();
+          if (!dx.add) std::fill_n(dx.data, c.size(), c.scalar(0));
+          kernels::scatter_strided(c.dy(), window(c.shape(), c.shape_y(), r.axis, r.first), dx);
+        },
+    .samples = {on({4, 3}).call([](Tensors x) { return slice(x[0], 0, 1, 3); }),
+                on({2, 5, 2}).call([](Tensors x) { return slice(x[0], 1, -3, 5); }),
+                on({3}).call([](Tensors x) { return slice(x[0], 0, 1, 1); })},
+});
+
+struct Padding {
+  int axis;
+  std::int64_t before, after;
+  double value;
+};
+
+const Op& pad_op = define({
+    .name = "pad",
+    .formula = "y = x with `before` and `after` elements of one value added along an axis",
+    .shape = {"pad",
+              [](const Call& c) {
+                const Padding& p = c.options<Padding>();
+                if (p.before < 0 || p.after < 0) c.fail("cannot add a negative number of elements", "use slice to cut");
+                Shape y = c[0];
+                y.set(p.axis, y[p.axis] + p.before + p.after);
+                return y;
+              }},
+    .forward =
+        [](auto& c) {
+          const Padding& p = c.template options<Padding>();
+          std::fill_n(c.y(), c.size_y(), c.scalar(p.value));
+          kernels::scatter_strided(c.x(), window(c.shape_y(), c.shape(), p.axis, p.before), {c.y(), false});
+        },
+    .backward =
+        [](auto& c) {
+          const Padding& p = c.template options<Padding>();
+          kernels::gather_strided(c.dy(), window(c.shape_y(), c.shape(), p.axis, p.before), c.dx());
+        },
+    .samples = {on({2, 3}).call([](Tensors x) { return pad(x[0], 1, 1, 2, 7.0); }),
+                on({2, 3}).call([](Tensors x) { return pad(x[0], 0, 0, 1); })},
+});
+
+Strided flipped(const Shape& shape, const Axes& axes) {
+  Strided view = all_of(shape);
+  for (int i = 0; i < axes.count; ++i) {
+    const int d = axes.axis[i];
+    if (view.sizes[d] > 0) view.start += (view.sizes[d] - 1) * view.strides[d];
+    view.strides[d] = -view.strides[d];
+  }
+  return view;
+}
+
+const Op& flip_op = define({
+    .name = "flip",
+    .formula = "y = x, backwards along the axes",
+    .shape = same,
+    .forward =
+        [](auto& c) { kernels::gather_strided(c.x(), flipped(c.shape(), c.template options<Axes>()), {c.y(), false}); },
+    .backward =
+        [](auto& c) { kernels::gather_strided(c.dy(), flipped(c.shape(), c.template options<Axes>()), c.dx()); },
+    .samples = {on({2, 3}).call([](Tensors x) { return flip(x[0], {1}); }),
+                on({2, 3, 2}).call([](Tensors x) { return flip(x[0], {0, 2}); })},
+});
+
+struct Along {
+  int axis;
+};
+
+const Op& concat_op = define({
+    .name = "concat",
+    .formula = "y = the inputs, one behind the other along an axis",
+    .shape = {"concat",
+              [](const Call& c) {
+                const int axis = c.options<Along>().axis;
+                Shape y = c[0];
+                for (int i = 1; i < c.inputs(); ++i) {
+                  Shape fits = c[i];
+                  if (fits.rank() == y.rank()) fits.set(axis, y[axis]);
+                  if (!(fits == y)) {
+                    c.fail("input " + std::to_string(i) + " is " + to_string(c[i]) + ", the ones before " + to_string(y),
+                           "only the sizes along axis " + std::to_string(axis) + " may differ");
+                  }
+                  y.set(axis, y[axis] + c[i][axis]);
+                }
+                return y;
+              }},
+    .forward =
+        [](auto& c) {
+          const int axis = c.template options<Along>().axis;
+          std::int64_t first = 0;
+          for (int i = 0; i < c.inputs(); ++i) {
+            kernels::scatter_strided(c.x(i), window(c.shape_y(), c.shape(i), axis, first), {c.y(), false});
+            first += c.shape(i)[axis];
+          }
+        },
+    .backward =
+        [](auto& c) {
+          const int axis = c.template options<Along>().axis;
+          std::int64_t first = 0;
+          for (int i = 0; i < c.inputs(); ++i) {
+            kernels::gather_strided(c.dy(), window(c.shape_y(), c.shape(i), axis, first), c.dx(i));
+            first += c.shape(i)[axis];
+          }
+        },
+    .samples = {on({2, 3}, {1, 3}).call([](Tensors x) { return concat(x, 0); }),
+                on({2, 3}, {2, 1}, {2, 2}).call([](Tensors x) { return concat(x, -1); }),
+                on({2}, {2}).call([](Tensors x) { return stack(x, 1); })},
+});
+
 }  // namespace
 
 Tensor reshape(Here x, std::initializer_list<std::int64_t> sizes) {
@@ -163,5 +306,57 @@ Tensor transpose(Here x, int axis_a, int axis_b) {
 }
 
 Tensor expand(Here x, const Shape& shape) { return record(expand_op, {x}, Target{shape}); }
+
+Tensor slice(Here x, int axis, std::int64_t first, std::int64_t last) {
+  const Shape shape = x.shape();
+  const int a = axis_from_front(axis, shape.rank(), x.place, "slice");
+  return record(slice_op, {x}, Range{a, first < 0 ? first + shape[a] : first, last < 0 ? last + shape[a] : last});
+}
+
+std::vector<Tensor> split(Here x, std::int64_t size, int axis) {
+  const Shape shape = x.shape();
+  const int a = axis_from_front(axis, shape.rank(), x.place, "split");
+  if (size < 1) throw ShapeError(x.place, at(x.place, "split: pieces of size " + std::to_string(size)));
+  std::vector<Tensor> pieces;
+  for (std::int64_t first = 0; first < shape[a]; first += size) {
+    pieces.push_back(record(slice_op, {x}, Range{a, first, std::min(shape[a], first + size)}));
+  }
+  return pieces;
+}
+
+Tensor pad(Here x, int axis, std::int64_t before, std::int64_t after, double value) {
+  const int a = axis_from_front(axis, x.shape().rank(), x.place, "pad");
+  return record(pad_op, {x}, Padding{a, before, after, value});
+}
+
+Tensor flip(Here x, Axes axes) { return record(flip_op, {x}, axes_from_front(axes, x.shape().rank(), x.place, "flip")); }
+
+Tensor concat(std::span<const Tensor> tensors, int axis, Place place) {
+  if (tensors.empty()) throw ShapeError(place, at(place, "concat: no tensors"));
+  std::vector<Here> inputs;
+  for (const Tensor& t : tensors) inputs.emplace_back(t, place.file, place.line);
+  const int a = axis_from_front(axis, inputs.front().shape().rank(), place, "concat");
+  return record(concat_op, inputs, Along{a});
+}
+Tensor concat(std::initializer_list<Tensor> tensors, int axis, Place place) {
+  return concat(std::span<const Tensor>(tensors.begin(), tensors.size()), axis, place);
+}
+
+Tensor stack(std::span<const Tensor> tensors, int axis, Place place) {
+  std::vector<Tensor> raised;
+  for (const Tensor& t : tensors) {
+    const Here here(t, place.file, place.line);
+    const Shape shape = here.shape();
+    const int a = axis_from_front(axis, shape.rank() + 1, place, "stack");
+    Shape taller = shape.slice(0, a);
+    taller.append(1);
+    for (int d = a; d < shape.rank(); ++d) taller.append(shape[d]);
+    raised.push_back(reshape(here, taller));
+  }
+  return concat(raised, axis, place);
+}
+Tensor stack(std::initializer_list<Tensor> tensors, int axis, Place place) {
+  return stack(std::span<const Tensor>(tensors.begin(), tensors.size()), axis, place);
+}
 
 }  // namespace reel
