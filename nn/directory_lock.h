@@ -1,0 +1,34 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace reel::nn {
+
+/// Holds a run directory for this process: a second trainer on the same directory is refused.
+/// The lock is an flock on `DIR/.lock`, so the kernel drops it when the process ends in any way. The file
+/// itself stays: to remove it would let two processes hold two different files of one name.
+class DirectoryLock {
+ public:
+  /// Takes the lock. Throws IoError when another process holds it (naming its pid) or the directory cannot be
+  /// used.
+  explicit DirectoryLock(const std::filesystem::path& directory);
+  ~DirectoryLock();
+  DirectoryLock(DirectoryLock&& other) noexcept;
+  DirectoryLock& operator=(DirectoryLock&& other) noexcept;
+  DirectoryLock(const DirectoryLock&) = delete;
+  DirectoryLock& operator=(const DirectoryLock&) = delete;
+
+  const std::filesystem::path& directory() const { return directory_; }
+
+  /// Removes what a killed write_file_atomically left behind (`.NAME.tmp.PID`); returns the names, sorted.
+  /// Call it right after taking the lock, before this process writes to the directory. Throws IoError.
+  std::vector<std::string> remove_stale_temporaries() const;
+
+ private:
+  std::filesystem::path directory_;
+  int fd_ = -1;
+};
+
+}  // namespace reel::nn
