@@ -182,4 +182,39 @@ Tensor dropout(Here x, DropoutOptions options);
 Tensor layer_norm(Here x, Here weight, Here bias, double epsilon = 1e-5);
 Tensor rms_norm(Here x, Here weight, double epsilon = 1e-5);
 
+// ---- attention -----------------------------------------------------------------------------------------------------
+struct AttentionOptions {
+  bool causal = false;  ///< query i stands at position i + keys - queries and sees no later key
+  std::span<const std::uint8_t> mask = {};  ///< 1: may look; a row without any gives 0
+  Shape mask_shape = {};                    ///< broadcast to [..., queries, keys]
+  double scale = 0;                         ///< 0: 1 / sqrt(channels)
+  double dropout = 0;                       ///< of the weights; seed, stream and step as in DropoutOptions
+  std::uint64_t seed = 0;
+  std::uint64_t stream = 0;
+  std::uint64_t step = 0;
+};
+/// softmax(scale q k^T) v for q [..., queries, channels], k [..., keys, channels], v [..., keys, value_channels].
+Tensor scaled_dot_product_attention(Here q, Here k, Here v, const AttentionOptions& options = {});
+struct SelfAttentionOptions {
+  std::int64_t heads = 1;
+  bool causal = false;
+  std::span<const std::uint8_t> mask = {};
+  Shape mask_shape = {};  ///< broadcast to [batch, heads, time, time]
+  double scale = 0;
+  double dropout = 0;
+  std::uint64_t seed = 0;
+  std::uint64_t stream = 0;
+  std::uint64_t step = 0;
+};
+/// The same on a packed projection, queries, keys and values side by side: [batch, time, 3 width] to [batch, time, width].
+Tensor self_attention(Here qkv, const SelfAttentionOptions& options = {});
+/// The weights softmax(scale q k^T), [..., queries, keys], for looking: passes no gradient, drops nothing.
+Tensor attention_weights(Here q, Here k, const AttentionOptions& options = {});
+struct RotaryOptions {
+  double base = 10000;
+  std::int64_t first_position = 0;  ///< of the first row; later than 0 when continuing a sequence
+};
+/// Rotary position embedding of x [..., time, channels]: turns each pair (i, i + channels / 2) by position * base^(-2i / channels).
+Tensor rotary(Here x, RotaryOptions options = {});
+
 }  // namespace reel
