@@ -1,35 +1,199 @@
 #include "kernels/reduce.h"
 
-#include "kernels/dual.h"
+#include "kernels/lanes.h"
+#include "kernels/math.h"
 #include "kernels/parallel.h"
 
 namespace reel::kernels {
 namespace {
 
-// Halving until a chunk is short keeps the rounding error growing with the logarithm of the length.
+double work(std::int64_t rows, std::int64_t cols) {
+  return static_cast<double>(rows) * static_cast<double>(cols);
+}
+
+// Rows are dealt out in groups, so that a task is worth handing over even if rows are short.
+template <class Body>
+void for_rows(std::int64_t rows, std::int64_t cols, Body body) {
+  const std::int64_t group = cols >= 4096 ? 1 : 4096 / (cols + 1) + 1;
+  parallel_for((rows + group - 1) / group, work(rows, cols), [&](std::int64_t task) {
+    for (std::int64_t r = task * group; r < std::min(rows, (task + 1) * group); ++r) body(r);
+  });
+}
+
 template <class T>
-T pairwise(const T* x, std::int64_t count, std::int64_t stride) {
-  if (count <= 64) {
-    T sum(0);
-    for (std::int64_t i = 0; i < count; ++i) sum += x[i * stride];
-    return sum;
-  }
-  const std::int64_t half = (count / 2 + 63) / 64 * 64;
-  return pairwise(x, half, stride) + pairwise(x + half * stride, count - half, stride);
+WideOf<T> mean_of(const T* x, std::int64_t n) {
+  using W = WideOf<T>;
+  return sum_of<W>(0, n, [x](std::int64_t i) { return W(x[i]); }) / W(static_cast<double>(n));
 }
 
 }  // namespace
 
 template <class T>
+T sum(const T* x, std::int64_t n) {
+  constexpr std::int64_t most = 256;
+  const std::int64_t part = std::max<std::int64_t>(1 << 15, (n / most / 1024 + 1) * 1024);
+  const std::int64_t parts = (n + part - 1) / part;
+  T partial[most];
+  parallel_for(parts, static_cast<double>(n), [&](std::int64_t p) {
+    partial[p] = sum_of<T>(p * part, std::min(n, (p + 1) * part), [x](std::int64_t i) { return x[i]; });
+  });
+  return detail::lane_sum<T>(0, parts, [&partial](std::int64_t i) { return partial[i]; });
+}
+
+template <class T>
 void sum_axis(const T* x, std::int64_t outer, std::int64_t size, std::int64_t inner, Into<T> y) {
   if (!y) return;
-  parallel_for(outer, static_cast<double>(outer * size * inner), [&](std::int64_t o) {
-    for (std::int64_t i = 0; i < inner; ++i) y.store(o * inner + i, pairwise(x + o * size * inner + i, size, inner));
+  if (inner == 1 && outer == 1) {
+    y.store(0, sum(x, size));
+  } else if (inner == 1) {
+    for_rows(outer, size, [&](std::int64_t r) {
+      const T* row = x + r * size;
+      y.store(r, sum_of<T>(0, size, [row](std::int64_t i) { return row[i]; }));
+    });
+  } else {
+    const std::int64_t tiles = (inner + column_tile - 1) / column_tile;
+    parallel_for(outer * tiles, work(outer * size, inner), [&](std::int64_t task) {
+      const std::int64_t o = task / tiles;
+      const std::int64_t column = task % tiles * column_tile;
+      const std::int64_t width = std::min(column_tile, inner - column);
+      const T* block = x + o * size * inner + column;
+      T sums[column_tile];
+      column_sums(
+          size, width, [block, inner](std::int64_t r, std::int64_t c) { return block[r * inner + c]; }, sums);
+      write(y, o * inner + column, width, [&sums](std::int64_t c) { return sums[c]; });
+    });
+  }
+}
+
+namespace {
+
+template <class T, class Better>
+void row_extreme(const T* x, std::int64_t rows, std::int64_t cols, T* y, Better better) {
+  for_rows(rows, cols, [&](std::int64_t r) {
+    T best = x[r * cols];
+    for (std::int64_t c = 1; c < cols; ++c) best = better(best, x[r * cols + c]);
+    y[r] = best;
   });
 }
 
-#define REEL_INSTANTIATE(T) \
-  template void sum_axis(const T*, std::int64_t, std::int64_t, std::int64_t, Into<T>)
+}  // namespace
+
+template <class T>
+void row_max(const T* x, std::int64_t rows, std::int64_t cols, T* y) {
+  row_extreme(x, rows, cols, y, [](T a, T b) { return maximum(a, b); });
+}
+
+template <class T>
+void row_min(const T* x, std::int64_t rows, std::int64_t cols, T* y) {
+  row_extreme(x, rows, cols, y, [](T a, T b) { return minimum(a, b); });
+}
+
+template <class T>
+void row_extreme_grad(const T* x, const T* y, const T* dy, std::int64_t rows, std::int64_t cols, Into<T> dx) {
+  if (!dx) return;
+  for_rows(rows, cols, [&](std::int64_t r) {
+    bool found = false;
+    for (std::int64_t c = 0; c < cols; ++c) {
+      const bool here = !found && x[r * cols + c] == y[r];
+      found = found || here;
+      dx.store(r * cols + c, here ? dy[r] : T(0));
+    }
+  });
+}
+
+template <class T>
+void row_var(const T* x, std::int64_t rows, std::int64_t cols, std::int64_t correction, T* y) {
+  using W = WideOf<T>;
+  for_rows(rows, cols, [&](std::int64_t r) {
+    const T* row = x + r * cols;
+    const W m = mean_of(row, cols);
+    const W squares =
+        sum_of<W>(0, cols, [row, m](std::int64_t i) { return (W(row[i]) - m) * (W(row[i]) - m); });
+    y[r] = T(squares / W(static_cast<double>(cols - correction)));
+  });
+}
+
+template <class T>
+void row_var_grad(const T* x, const T* dy, std::int64_t rows, std::int64_t cols, std::int64_t correction,
+                  Into<T> dx) {
+  using W = WideOf<T>;
+  if (!dx) return;
+  for_rows(rows, cols, [&](std::int64_t r) {
+    const T* row = x + r * cols;
+    const W m = mean_of(row, cols);
+    const W factor = W(2) * W(dy[r]) / W(static_cast<double>(cols - correction));
+    write(dx, r * cols, cols, [row, m, factor](std::int64_t i) { return T(factor * (W(row[i]) - m)); });
+  });
+}
+
+template <class T>
+void row_norm(const T* x, std::int64_t rows, std::int64_t cols, T* y) {
+  using W = WideOf<T>;
+  for_rows(rows, cols, [&](std::int64_t r) {
+    const T* row = x + r * cols;
+    W scale(1);
+    if constexpr (std::is_same_v<W, T>) {
+      // A power of two near the largest element keeps the squares in range and costs no rounding.
+      double most = 0;
+      for (std::int64_t i = 0; i < cols; ++i) most = std::max(most, std::fabs(static_cast<double>(row[i])));
+      if (most > 0 && std::isfinite(most))
+        scale = W(std::ldexp(1.0, std::clamp(std::ilogb(most), -1000, 1000)));
+    }
+    const W squares = sum_of<W>(0, cols, [row, scale](std::int64_t i) {
+      const W v = W(row[i]) / scale;
+      return v * v;
+    });
+    y[r] = T(scale * sqrt(squares));
+  });
+}
+
+template <class T>
+void row_norm_grad(const T* x, const T* y, const T* dy, std::int64_t rows, std::int64_t cols, Into<T> dx) {
+  if (!dx) return;
+  for_rows(rows, cols, [&](std::int64_t r) {
+    const T* row = x + r * cols;
+    const T length = y[r];
+    const T gradient = dy[r];
+    if (length == T(0)) {
+      write(dx, r * cols, cols, [](std::int64_t) { return T(0); });
+    } else {
+      write(dx, r * cols, cols,
+            [row, length, gradient](std::int64_t i) { return gradient * (row[i] / length); });
+    }
+  });
+}
+
+template <class T>
+void row_cumsum(const T* x, std::int64_t rows, std::int64_t cols, T* y) {
+  using W = WideOf<T>;
+  for_rows(rows, cols, [&](std::int64_t r) {
+    W sum(0);
+    for (std::int64_t c = 0; c < cols; ++c) y[r * cols + c] = T(sum += W(x[r * cols + c]));
+  });
+}
+
+template <class T>
+void row_cumsum_grad(const T* dy, std::int64_t rows, std::int64_t cols, Into<T> dx) {
+  using W = WideOf<T>;
+  if (!dx) return;
+  for_rows(rows, cols, [&](std::int64_t r) {
+    W sum(0);
+    for (std::int64_t c = cols; c-- > 0;) dx.store(r * cols + c, T(sum += W(dy[r * cols + c])));
+  });
+}
+
+#define REEL_INSTANTIATE(T)                                                                          \
+  template T sum(const T*, std::int64_t);                                                            \
+  template void sum_axis(const T*, std::int64_t, std::int64_t, std::int64_t, Into<T>);               \
+  template void row_max(const T*, std::int64_t, std::int64_t, T*);                                   \
+  template void row_min(const T*, std::int64_t, std::int64_t, T*);                                   \
+  template void row_extreme_grad(const T*, const T*, const T*, std::int64_t, std::int64_t, Into<T>); \
+  template void row_var(const T*, std::int64_t, std::int64_t, std::int64_t, T*);                     \
+  template void row_var_grad(const T*, const T*, std::int64_t, std::int64_t, std::int64_t, Into<T>); \
+  template void row_norm(const T*, std::int64_t, std::int64_t, T*);                                  \
+  template void row_norm_grad(const T*, const T*, const T*, std::int64_t, std::int64_t, Into<T>);    \
+  template void row_cumsum(const T*, std::int64_t, std::int64_t, T*);                                \
+  template void row_cumsum_grad(const T*, std::int64_t, std::int64_t, Into<T>)
 REEL_INSTANTIATE(float);
 REEL_INSTANTIATE(double);
 REEL_INSTANTIATE(Dual);

@@ -1,0 +1,130 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+
+#include "kernels/dual.h"
+#include "kernels/into.h"
+
+// The loops that row kernels are made of. Sums run in a fixed number of lanes and fixed chunks, whatever the
+// vector width, the alignment or the number of threads, so that their bits depend on the data alone.
+
+namespace reel::kernels {
+
+/// What statistics of a row are summed in: double for float, so that a mean of 40000..40003 keeps its digits.
+template <class T>
+struct Wide {
+  using Type = T;
+};
+template <>
+struct Wide<float> {
+  using Type = double;
+};
+template <class T>
+using WideOf = typename Wide<T>::Type;
+
+namespace detail {
+
+template <class A>
+inline constexpr std::int64_t lanes = 32;
+template <>
+inline constexpr std::int64_t lanes<Dual> = 2;  // nothing to gain: duals do not fit vectors
+
+inline constexpr std::int64_t sum_chunk = 1024;  // longest stretch that is added up without halving
+
+// Element and lane are separate indices, so that a compiler sees a plain vector loop.
+template <class A, class F>
+inline A lane_sum(std::int64_t first, std::int64_t last, F f) {
+  constexpr std::int64_t n = lanes<A>;
+  A acc[n] = {};
+  std::int64_t i = first;
+  for (; i + n <= last; i += n) {
+    for (std::int64_t l = 0; l < n; ++l) acc[l] += f(i + l);
+  }
+  for (std::int64_t l = 0; i + l < last; ++l) acc[l] += f(i + l);
+  for (std::int64_t half = n / 2; half > 0; half /= 2) {
+    for (std::int64_t l = 0; l < half; ++l) acc[l] += acc[l + half];
+  }
+  return acc[0];
+}
+
+}  // namespace detail
+
+/// f(first) + ... + f(last - 1) in type A, by halving down to chunks of 1024: the error grows with the
+/// logarithm of the length.
+template <class A, class F>
+inline A sum_of(std::int64_t first, std::int64_t last, F f) {
+  if (last - first <= detail::sum_chunk) return detail::lane_sum<A>(first, last, f);
+  const std::int64_t chunks = (last - first + detail::sum_chunk - 1) / detail::sum_chunk;
+  const std::int64_t middle = first + chunks / 2 * detail::sum_chunk;
+  return sum_of<A>(first, middle, f) + sum_of<A>(middle, last, f);
+}
+
+/// The largest of x [n]; -inf if there is none. NaN is passed over.
+template <class T>
+inline T largest(const T* x, std::int64_t n) {
+  constexpr std::int64_t lanes = detail::lanes<T>;
+  T best[lanes];
+  std::fill_n(best, lanes, T(-std::numeric_limits<double>::infinity()));
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    for (std::int64_t l = 0; l < lanes; ++l) best[l] = x[i + l] > best[l] ? x[i + l] : best[l];
+  }
+  for (std::int64_t l = 0; i + l < n; ++l) best[l] = x[i + l] > best[l] ? x[i + l] : best[l];
+  for (std::int64_t half = lanes / 2; half > 0; half /= 2) {
+    for (std::int64_t l = 0; l < half; ++l) best[l] = best[l + half] > best[l] ? best[l + half] : best[l];
+  }
+  return best[0];
+}
+
+/// out[first + i] (+)= f(i) for i in [0, n).
+template <class T, class F>
+inline void write(Into<T> out, std::int64_t first, std::int64_t n, F f) {
+  T* y = out.data + first;
+  if (out.add) {
+    for (std::int64_t i = 0; i < n; ++i) y[i] += f(i);
+  } else {
+    for (std::int64_t i = 0; i < n; ++i) y[i] = f(i);
+  }
+}
+
+/// Columns that column_sums adds up at a time.
+inline constexpr std::int64_t column_tile = 64;
+
+/// sums[c] = sum over rows of f(row, c) for c in [0, width), width <= column_tile: chunks of 64 rows, joined
+/// two by two like the digits of a binary counter.
+template <class T, class F>
+inline void column_sums(std::int64_t rows, std::int64_t width, F f, T* sums) {
+  constexpr std::int64_t chunk = 64;
+  constexpr int levels = 40;
+  if (rows <= chunk) {
+    std::fill_n(sums, width, T(0));
+    for (std::int64_t r = 0; r < rows; ++r) {
+      for (std::int64_t c = 0; c < width; ++c) sums[c] += f(r, c);
+    }
+    return;
+  }
+  T part[levels][column_tile];
+  std::int64_t filled = 0;  // bit i says that part[i] holds the sum of 2^i chunks
+  for (std::int64_t first = 0; first < rows; first += chunk) {
+    T acc[column_tile] = {};
+    for (std::int64_t r = first; r < std::min(rows, first + chunk); ++r) {
+      for (std::int64_t c = 0; c < width; ++c) acc[c] += f(r, c);
+    }
+    int level = 0;
+    for (; (filled >> level & 1) != 0; ++level) {
+      for (std::int64_t c = 0; c < width; ++c) acc[c] = part[level][c] + acc[c];
+    }
+    std::copy_n(acc, width, part[level]);
+    ++filled;
+  }
+  bool first = true;
+  for (int level = 0; level < levels; ++level) {
+    if ((filled >> level & 1) == 0) continue;
+    for (std::int64_t c = 0; c < width; ++c) sums[c] = first ? part[level][c] : part[level][c] + sums[c];
+    first = false;
+  }
+}
+
+}  // namespace reel::kernels

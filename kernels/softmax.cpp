@@ -1,0 +1,335 @@
+#include "kernels/softmax.h"
+
+#include <atomic>
+
+#include "kernels/lanes.h"
+#include "kernels/math.h"
+#include "kernels/parallel.h"
+
+namespace reel::kernels {
+namespace {
+
+// Elements that a block of rows may hold: the exponentials of a block are taken in one vector loop, also if
+// rows are short.
+constexpr std::int64_t block_elements = 1024;
+
+constexpr double infinity = std::numeric_limits<double>::infinity();
+constexpr double cost_of_exp = 8;
+
+// Runs body(first_row, last_row) over blocks of rows.
+template <class Body>
+void for_blocks(std::int64_t rows, std::int64_t cols, Body body) {
+  const std::int64_t block = cols >= block_elements ? 1 : block_elements / std::max<std::int64_t>(cols, 1);
+  const double cost = cost_of_exp * static_cast<double>(rows) * static_cast<double>(cols);
+  parallel_for((rows + block - 1) / block, cost,
+               [&](std::int64_t task) { body(task * block, std::min(rows, (task + 1) * block)); });
+}
+
+// The first row of all those that a parallel loop complains about.
+class FirstRow {
+ public:
+  void note(std::int64_t row) {
+    std::int64_t seen = row_.load();
+    while (row < seen && !row_.compare_exchange_weak(seen, row)) {
+    }
+  }
+  std::int64_t get() const { return row_.load() == none ? -1 : row_.load(); }
+
+ private:
+  static constexpr std::int64_t none = std::numeric_limits<std::int64_t>::max();
+  std::atomic<std::int64_t> row_{none};
+};
+
+template <class T>
+bool is_empty(const T* x, std::int64_t cols, T most) {
+  if (most > T(-infinity)) return false;
+  for (std::int64_t c = 0; c < cols; ++c) {
+    if (!(x[c] == T(-infinity))) return false;  // a NaN stays a NaN
+  }
+  return cols > 0;
+}
+
+template <class T>
+T bounded(T scale) {
+  return std::min(scale,
+                  T(static_cast<double>(std::numeric_limits<float>::max())));  // 0 times inf must not happen
+}
+
+// sum of e^(scale (x - most)), in tiles that fit the first-level cache.
+template <class T>
+T sum_of_exponentials(const T* x, std::int64_t cols, T most, T scale) {
+  T total(0);
+  T tile[block_elements];
+  for (std::int64_t first = 0; first < cols; first += block_elements) {
+    const std::int64_t width = std::min(block_elements, cols - first);
+    for (std::int64_t c = 0; c < width; ++c) tile[c] = exp(scale * (x[first + c] - most));
+    total += sum_of<T>(0, width, [&tile](std::int64_t i) { return tile[i]; });
+  }
+  return total;
+}
+
+// The maximum and the sum of exponentials of each row of a block.
+template <class T>
+void statistics(const T* x, std::int64_t rows, std::int64_t cols, T scale, T* most, T* sums) {
+  if (cols >= block_elements || rows == 1) {
+    for (std::int64_t r = 0; r < rows; ++r) {
+      most[r] = largest(x + r * cols, cols);
+      sums[r] = sum_of_exponentials(x + r * cols, cols, most[r], scale);
+    }
+    return;
+  }
+  T tile[block_elements];
+  for (std::int64_t r = 0; r < rows; ++r) {
+    most[r] = largest(x + r * cols, cols);
+    for (std::int64_t c = 0; c < cols; ++c) tile[r * cols + c] = scale * (x[r * cols + c] - most[r]);
+  }
+  for (std::int64_t i = 0; i < rows * cols; ++i) tile[i] = exp(tile[i]);
+  for (std::int64_t r = 0; r < rows; ++r) {
+    const T* row = tile + r * cols;
+    sums[r] = sum_of<T>(0, cols, [row](std::int64_t i) { return row[i]; });
+  }
+}
+
+}  // namespace
+
+template <class T>
+std::int64_t softmax(const T* x, std::int64_t rows, std::int64_t cols, T scale, T* y) {
+  FirstRow empty;
+  scale = bounded(scale);
+  for_blocks(rows, cols, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t r = first; r < last; ++r) {
+      const T most = largest(x + r * cols, cols);
+      if (is_empty(x + r * cols, cols, most)) empty.note(r);
+      for (std::int64_t c = r * cols; c < (r + 1) * cols; ++c) y[c] = scale * (x[c] - most);
+    }
+    for (std::int64_t i = first * cols; i < last * cols; ++i) y[i] = exp(y[i]);
+    for (std::int64_t r = first; r < last; ++r) {
+      T* row = y + r * cols;
+      const T total = sum_of<T>(0, cols, [row](std::int64_t i) { return row[i]; });
+      const T factor = T(1) / total;
+      for (std::int64_t c = 0; c < cols; ++c) row[c] *= factor;
+    }
+  });
+  return empty.get();
+}
+
+template <class T>
+void softmax_grad(const T* y, const T* dy, std::int64_t rows, std::int64_t cols, T scale, Into<T> dx) {
+  if (!dx) return;
+  scale = bounded(scale);
+  for_blocks(rows, cols, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t r = first; r < last; ++r) {
+      const T* p = y + r * cols;
+      const T* dp = dy + r * cols;
+      const T total = sum_of<T>(0, cols, [p, dp](std::int64_t i) { return p[i] * dp[i]; });
+      write(dx, r * cols, cols,
+            [p, dp, scale, total](std::int64_t i) { return scale * (p[i] * (dp[i] - total)); });
+    }
+  });
+}
+
+template <class T>
+std::int64_t log_softmax(const T* x, std::int64_t rows, std::int64_t cols, T scale, T* y) {
+  FirstRow empty;
+  scale = bounded(scale);
+  for_blocks(rows, cols, [&](std::int64_t first, std::int64_t last) {
+    T most[block_elements];
+    T sums[block_elements];
+    statistics(x + first * cols, last - first, cols, scale, most, sums);
+    for (std::int64_t r = first; r < last; ++r) {
+      if (is_empty(x + r * cols, cols, most[r - first])) empty.note(r);
+      const T m = most[r - first];
+      const T log_sum = log(sums[r - first]);
+      for (std::int64_t c = r * cols; c < (r + 1) * cols; ++c) y[c] = scale * (x[c] - m) - log_sum;
+    }
+  });
+  return empty.get();
+}
+
+template <class T>
+void log_softmax_grad(const T* y, const T* dy, std::int64_t rows, std::int64_t cols, T scale, Into<T> dx) {
+  if (!dx) return;
+  scale = bounded(scale);
+  for_blocks(rows, cols, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t r = first; r < last; ++r) {
+      const T* lp = y + r * cols;
+      const T* d = dy + r * cols;
+      const T total = sum_of<T>(0, cols, [d](std::int64_t i) { return d[i]; });
+      write(dx, r * cols, cols,
+            [lp, d, scale, total](std::int64_t i) { return scale * (d[i] - exp(lp[i]) * total); });
+    }
+  });
+}
+
+template <class T>
+void logsumexp(const T* x, std::int64_t rows, std::int64_t cols, T* y) {
+  for_blocks(rows, cols, [&](std::int64_t first, std::int64_t last) {
+    T most[block_elements];
+    T sums[block_elements];
+    statistics(x + first * cols, last - first, cols, T(1), most, sums);
+    for (std::int64_t r = first; r < last; ++r) {
+      const T m = most[r - first];
+      const bool flat = is_empty(x + r * cols, cols, m) || m == T(infinity);
+      y[r] = flat ? m : m + log(sums[r - first]);
+    }
+  });
+}
+
+template <class T>
+void logsumexp_grad(const T* x, const T* y, const T* dy, std::int64_t rows, std::int64_t cols, Into<T> dx) {
+  if (!dx) return;
+  for_blocks(rows, cols, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t r = first; r < last; ++r) {
+      const T* row = x + r * cols;
+      const T d = dy[r];
+      const T total = y[r];
+      if (total == T(-infinity)) {
+        write(dx, r * cols, cols, [](std::int64_t) { return T(0); });
+      } else if (total == T(infinity)) {
+        const T share = d / T(static_cast<double>(std::count(row, row + cols, T(infinity))));
+        write(dx, r * cols, cols,
+              [row, share](std::int64_t i) { return row[i] == T(infinity) ? share : T(0); });
+      } else {
+        write(dx, r * cols, cols, [row, d, total](std::int64_t i) { return d * exp(row[i] - total); });
+      }
+    }
+  });
+}
+
+template <class T>
+std::int64_t cross_entropy(const CrossEntropy& ce, const T* logits, T* loss, T* lse) {
+  FirstRow empty;
+  const auto keep = static_cast<T>(1 - ce.label_smoothing);
+  const auto spread = static_cast<T>(ce.label_smoothing);
+  const std::int64_t cols = ce.cols;
+  for_blocks(ce.rows, cols, [&](std::int64_t first, std::int64_t last) {
+    T most[block_elements];
+    T sums[block_elements];
+    statistics(logits + first * cols, last - first, cols, T(1), most, sums);
+    for (std::int64_t r = first; r < last; ++r) {
+      const T* z = logits + r * cols;
+      const T m = most[r - first];
+      const T log_sum = log(sums[r - first]);
+      lse[r] = m + log_sum;
+      if (ce.labels[r] == ce.ignore_index) {
+        loss[r] = T(0);
+        continue;
+      }
+      if (is_empty(z, cols, m)) empty.note(r);
+      // Differences to the maximum first: a confident row has a tiny loss, which m + log_sum - z would round
+      // away.
+      T value = log_sum + keep * (m - z[ce.labels[r]]);
+      if (ce.label_smoothing > 0) {
+        value += spread * (sum_of<T>(0, cols, [z, m](std::int64_t i) { return m - z[i]; }) /
+                           T(static_cast<double>(cols)));
+      }
+      loss[r] = value;
+    }
+  });
+  return empty.get();
+}
+
+template <class T>
+void cross_entropy_grad(const CrossEntropy& ce, const T* logits, const T* lse, const T* scale, Into<T> dz) {
+  if (!dz) return;
+  const std::int64_t cols = ce.cols;
+  const auto keep = static_cast<T>(1 - ce.label_smoothing);
+  const auto even = static_cast<T>(ce.label_smoothing / static_cast<double>(cols));
+  for_blocks(ce.rows, cols, [&](std::int64_t first, std::int64_t last) {
+    T tile[block_elements];
+    const bool narrow = last - first > 1;
+    if (narrow) {
+      for (std::int64_t r = first; r < last; ++r) {
+        for (std::int64_t c = 0; c < cols; ++c) tile[(r - first) * cols + c] = logits[r * cols + c] - lse[r];
+      }
+      for (std::int64_t i = 0; i < (last - first) * cols; ++i) tile[i] = exp(tile[i]);
+    }
+    for (std::int64_t r = first; r < last; ++r) {
+      if (ce.labels[r] == ce.ignore_index) {
+        write(dz, r * cols, cols, [](std::int64_t) { return T(0); });
+        continue;
+      }
+      const T s = scale[r];
+      if (narrow) {
+        const T* p = tile + (r - first) * cols;
+        write(dz, r * cols, cols, [p, s, even](std::int64_t i) { return s * (p[i] - even); });
+      } else {
+        const T* z = logits + r * cols;
+        const T total = lse[r];
+        write(dz, r * cols, cols,
+              [z, s, even, total](std::int64_t i) { return s * (exp(z[i] - total) - even); });
+      }
+      dz.data[r * cols + ce.labels[r]] -= s * keep;
+    }
+  });
+}
+
+template <class T>
+std::int64_t soft_cross_entropy(const T* logits, const T* targets, std::int64_t rows, std::int64_t cols,
+                                double smoothing, T* loss, T* lse) {
+  FirstRow empty;
+  const auto keep = static_cast<T>(1 - smoothing);
+  const auto even = static_cast<T>(smoothing / static_cast<double>(cols));
+  for_blocks(rows, cols, [&](std::int64_t first, std::int64_t last) {
+    T most[block_elements];
+    T sums[block_elements];
+    statistics(logits + first * cols, last - first, cols, T(1), most, sums);
+    for (std::int64_t r = first; r < last; ++r) {
+      const T* z = logits + r * cols;
+      const T* t = targets + r * cols;
+      const T m = most[r - first];
+      if (is_empty(z, cols, m)) empty.note(r);
+      const T log_sum = log(sums[r - first]);
+      lse[r] = m + log_sum;
+      // A target of 0 takes no part, also where its logit is -inf.
+      loss[r] = sum_of<T>(0, cols, [z, t, m, log_sum, keep, even](std::int64_t i) {
+        const T weight = keep * t[i] + even;
+        return weight == T(0) && z[i] == T(-infinity) ? T(0) : weight * (log_sum + (m - z[i]));
+      });
+    }
+  });
+  return empty.get();
+}
+
+template <class T>
+void soft_cross_entropy_grad(const T* logits, const T* targets, std::int64_t rows, std::int64_t cols,
+                             double smoothing, const T* lse, const T* scale, Into<T> dz, Into<T> dt) {
+  const auto keep = static_cast<T>(1 - smoothing);
+  const auto even = static_cast<T>(smoothing / static_cast<double>(cols));
+  for_blocks(rows, cols, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t r = first; r < last; ++r) {
+      const T* z = logits + r * cols;
+      const T* t = targets + r * cols;
+      const T s = scale[r];
+      const T total = lse[r];
+      if (dz) {
+        const T weight = sum_of<T>(0, cols, [t, keep, even](std::int64_t i) { return keep * t[i] + even; });
+        write(dz, r * cols, cols, [z, t, s, total, weight, keep, even](std::int64_t i) {
+          return s * (weight * exp(z[i] - total) - (keep * t[i] + even));
+        });
+      }
+      if (dt) {
+        write(dt, r * cols, cols, [z, s, total, keep](std::int64_t i) { return s * keep * (total - z[i]); });
+      }
+    }
+  });
+}
+
+#define REEL_INSTANTIATE(T)                                                                                 \
+  template std::int64_t softmax(const T*, std::int64_t, std::int64_t, T, T*);                               \
+  template void softmax_grad(const T*, const T*, std::int64_t, std::int64_t, T, Into<T>);                   \
+  template std::int64_t log_softmax(const T*, std::int64_t, std::int64_t, T, T*);                           \
+  template void log_softmax_grad(const T*, const T*, std::int64_t, std::int64_t, T, Into<T>);               \
+  template void logsumexp(const T*, std::int64_t, std::int64_t, T*);                                        \
+  template void logsumexp_grad(const T*, const T*, const T*, std::int64_t, std::int64_t, Into<T>);          \
+  template std::int64_t cross_entropy(const CrossEntropy&, const T*, T*, T*);                               \
+  template void cross_entropy_grad(const CrossEntropy&, const T*, const T*, const T*, Into<T>);             \
+  template std::int64_t soft_cross_entropy(const T*, const T*, std::int64_t, std::int64_t, double, T*, T*); \
+  template void soft_cross_entropy_grad(const T*, const T*, std::int64_t, std::int64_t, double, const T*,   \
+                                        const T*, Into<T>, Into<T>)
+REEL_INSTANTIATE(float);
+REEL_INSTANTIATE(double);
+REEL_INSTANTIATE(Dual);
+#undef REEL_INSTANTIATE
+
+}  // namespace reel::kernels
