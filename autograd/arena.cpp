@@ -34,7 +34,8 @@ void* Arena::allocate(std::size_t bytes) {
     // A later chunk may be left from before a rewind; it is used again if it is large enough, else replaced.
     const std::size_t next = chunks_.empty() ? 0 : current_ + 1;
     if (next == chunks_.size() || chunks_[next].size < wanted) {
-      Chunk chunk = make_chunk(std::max({wanted, first_chunk, bytes_reserved(), chunks_.empty() ? high_water_ : 0}));
+      Chunk chunk =
+          make_chunk(std::max({wanted, first_chunk, bytes_reserved(), chunks_.empty() ? high_water_ : 0}));
       chunks_.insert(chunks_.begin() + static_cast<std::ptrdiff_t>(next), std::move(chunk));
     }
     current_ = next;
@@ -53,8 +54,8 @@ void Arena::rewind(Mark mark) {
   current_ = mark.chunk;
   chunks_[current_].used = mark.used;
   if (mark.chunk == 0 && mark.used == 0 && chunks_.size() > 1) {
-    // The next allocation asks for one block of the high-water size, which serves all that came here in pieces. It is
-    // not asked for now: this runs in destructors, which must not throw.
+    // The next allocation asks for one block of the high-water size, which serves all that came here in
+    // pieces. It is not asked for now: this runs in destructors, which must not throw.
     chunks_.clear();
     current_ = 0;
   }

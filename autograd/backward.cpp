@@ -10,11 +10,12 @@ namespace {
 
 template <class T>
 void accumulate(const T* from, std::int64_t count, kernels::Into<T> into) {
-  kernels::map(kernels::Sink<T>{into, count}, [](auto dy) { return dy; }, kernels::Source<T>{from, nullptr});
+  kernels::map(
+      kernels::Sink<T>{into, count}, [](auto dy) { return dy; }, kernels::Source<T>{from, nullptr});
 }
 
-// Where an op writes a gradient that cannot go to its input directly: because the input was stretched, or because it stands twice
-// among the op's inputs and a kernel may write both at once.
+// Where an op writes a gradient that cannot go to its input directly: because the input was stretched, or
+// because it stands twice among the op's inputs and a kernel may write both at once.
 template <class T>
 struct Detour {
   T* memory = nullptr;
@@ -44,9 +45,10 @@ void Tape::backward(Here loss, BackwardOptions options) {
   const Tensor tensor = resolve(loss);
   const Node& top = node(tensor);
   if (top.shape.size() != 1) {
-    throw ShapeError(loss.place, at(loss.place, "backward: the loss must have one element, this one has shape " +
-                                                    to_string(top.shape)) +
-                                     help_line("reduce it with sum() or mean(), or pass the gradient to start from"));
+    throw ShapeError(loss.place,
+                     at(loss.place, "backward: the loss must have one element, this one has shape " +
+                                        to_string(top.shape)) +
+                         help_line("reduce it with sum() or mean(), or pass the gradient to start from"));
   }
   const double one = 1;
   backward(Here(tensor, loss.place.file, loss.place.line), std::span<const double>(&one, 1), options);
@@ -58,15 +60,22 @@ void Tape::backward(Here output, std::span<const double> gradient, BackwardOptio
   check_backward(tensor, output.place);
   const Node& top = node(tensor);
   if (static_cast<std::int64_t>(gradient.size()) != top.shape.size()) {
-    throw ShapeError(output.place, at(output.place, "backward: " + std::to_string(gradient.size()) +
-                                                        " gradients for a tensor of shape " + to_string(top.shape)));
+    throw ShapeError(output.place,
+                     at(output.place, "backward: " + std::to_string(gradient.size()) +
+                                          " gradients for a tensor of shape " + to_string(top.shape)));
   }
   const PlayingGuard guard(playing_);
   steps_.back().played = true;
   switch (precision_) {
-    case Precision::f32: start<float>(tensor.index_, gradient), play<float>(tensor.index_, options); break;
-    case Precision::f64: start<double>(tensor.index_, gradient), play<double>(tensor.index_, options); break;
-    case Precision::dual: start<Dual>(tensor.index_, gradient), play<Dual>(tensor.index_, options); break;
+    case Precision::f32:
+      start<float>(tensor.index_, gradient), play<float>(tensor.index_, options);
+      break;
+    case Precision::f64:
+      start<double>(tensor.index_, gradient), play<double>(tensor.index_, options);
+      break;
+    case Precision::dual:
+      start<Dual>(tensor.index_, gradient), play<Dual>(tensor.index_, options);
+      break;
   }
 }
 
@@ -77,15 +86,17 @@ void Tape::check_backward(const Tensor& t, Place place) const {
   }
   const Node& top = nodes_[t.index_];
   if (!top.wants_gradient) {
-    throw StateError(place, at(place, "backward: this tensor depends on no variable and no parameter") +
-                                help_line("make an input with tape.variable(...), or use a model's parameters"));
+    throw StateError(place,
+                     at(place, "backward: this tensor depends on no variable and no parameter") +
+                         help_line("make an input with tape.variable(...), or use a model's parameters"));
   }
 }
 
 template <class T>
 void Tape::start(std::uint32_t index, std::span<const double> gradient) {
   const kernels::Into<T> into = into_of<T>(nodes_[index]);
-  for (std::size_t i = 0; i < gradient.size(); ++i) into.store(static_cast<long>(i), static_cast<T>(gradient[i]));
+  for (std::size_t i = 0; i < gradient.size(); ++i)
+    into.store(static_cast<long>(i), static_cast<T>(gradient[i]));
 }
 
 template <class T>
@@ -95,11 +106,12 @@ kernels::Into<T> Tape::into_of(Node& input) {
     const ParameterLeaf& leaf = parameter_leaves_[static_cast<std::size_t>(input.parameter)];
     ParameterBlock::Entry& entry = leaf.block->entry(leaf.index);
     if (leaf.version != leaf.block->version()) {
-      throw StateError(input.place(), at(input.place(), "backward: parameter \"" + entry.name +
-                                                            "\" changed after this step recorded it (version " +
-                                                            std::to_string(leaf.version) + ", now " +
-                                                            std::to_string(leaf.block->version()) + ")") +
-                                          help_line("call backward before the optimizer's step"));
+      throw StateError(
+          input.place(),
+          at(input.place(),
+             "backward: parameter \"" + entry.name + "\" changed after this step recorded it (version " +
+                 std::to_string(leaf.version) + ", now " + std::to_string(leaf.block->version()) + ")") +
+              help_line("call backward before the optimizer's step"));
     }
     if constexpr (std::is_same_v<T, float>) {
       const bool add = entry.has_gradient;
@@ -118,13 +130,14 @@ kernels::Into<T> Tape::into_of(Node& input) {
 
 template <class T>
 void Tape::play(std::uint32_t from, const BackwardOptions& options) {
-  // Recording order is topological order: by the time a node is reached, all that depend on it have delivered.
+  // Recording order is topological order: by the time a node is reached, all that depend on it have
+  // delivered.
   for (std::uint32_t i = from + 1; i-- > 0;) {
     Node& current = nodes_[i];
     if (current.gradient == nullptr || current.op == nullptr) continue;
     if (current.consumed) {
       throw StateError(current.place(), at(current.place(), "backward: a second time through `" +
-                                                               std::string(current.op->name) + "`") +
+                                                                std::string(current.op->name) + "`") +
                                             help_line("pass {.retain_graph = true} to the first backward"));
     }
     current.consumed = !options.retain_graph;
@@ -180,8 +193,11 @@ void Tape::play_node(std::uint32_t index) {
     const auto reads = static_cast<unsigned>(made.op->reads);
     if ((reads & static_cast<unsigned>(Reads::output)) == 0) fill_with_nan<T>(made.value, made.shape.size());
     for (int i = 0; i < c.inputs_ && (reads & static_cast<unsigned>(Reads::inputs)) == 0; ++i) {
-      Node& input = nodes_[input_nodes[i]];
-      if (input.parameter < 0) fill_with_nan<T>(input.value, input.shape.size());
+      const Node& input = nodes_[input_nodes[i]];
+      // What its own op's backward is still going to read must stay.
+      const bool still_read = input.op != nullptr && (static_cast<unsigned>(input.op->reads) &
+                                                      static_cast<unsigned>(Reads::output)) != 0;
+      if (input.parameter < 0 && !still_read) fill_with_nan<T>(input.value, input.shape.size());
     }
   }
   const auto start = profile_ ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point{};

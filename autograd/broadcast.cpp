@@ -37,9 +37,10 @@ kernels::Stretch stretch_over(const Shape& small, const Shape& large) {
 }
 
 template <class T>
-void unstretch(const T* gradient, const Shape& small, const Shape& large, kernels::Into<T> into, Arena& scratch) {
-  // Neighbouring dimensions that are stretched together are summed in one go, the outermost first: that makes what is left to
-  // sum as small as possible, early.
+void unstretch(const T* gradient, const Shape& small, const Shape& large, kernels::Into<T> into,
+               Arena& scratch) {
+  // Neighbouring dimensions that are stretched together are summed in one go, the outermost first: that makes
+  // what is left to sum as small as possible, early.
   struct Run {
     int first, last;  // dimensions [first, last)
   };

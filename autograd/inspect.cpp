@@ -9,7 +9,8 @@ namespace reel {
 namespace {
 
 std::string where(const Node& node) {
-  return *node.file == '\0' ? std::string("an unknown line") : std::string(node.file) + ":" + std::to_string(node.line);
+  return *node.file == '\0' ? std::string("an unknown line")
+                            : std::string(node.file) + ":" + std::to_string(node.line);
 }
 
 double milliseconds_since(std::chrono::steady_clock::time_point start) {
@@ -52,7 +53,8 @@ TapeStatistics Tape::statistics() const {
   s.gradient_bytes = gradients_.high_water();
   s.reserved_bytes = values_.bytes_reserved() + gradients_.bytes_reserved() + scratch_.bytes_reserved() +
                      nodes_.capacity() * sizeof(Node) + inputs_.capacity() * sizeof(std::uint32_t);
-  std::copy_if(timing_.begin(), timing_.end(), std::back_inserter(s.ops), [](const auto& e) { return e.calls > 0; });
+  std::copy_if(timing_.begin(), timing_.end(), std::back_inserter(s.ops),
+               [](const auto& e) { return e.calls > 0; });
   std::sort(s.ops.begin(), s.ops.end(), [](const auto& a, const auto& b) {
     return a.forward_ms + a.backward_ms > b.forward_ms + b.backward_ms;
   });
@@ -66,8 +68,8 @@ void Tape::print(std::ostream& out) const {
     for (std::uint32_t k = 0; k < made.inputs; ++k) {
       inputs += (k > 0 ? " #" : "#") + std::to_string(inputs_[made.first_input + k]);
     }
-    out << '#' << std::left << std::setw(6) << i << std::setw(20) << to_string(made.shape) << std::setw(20) << inputs
-        << origin(made) << '\n';
+    out << '#' << std::left << std::setw(6) << i << std::setw(20) << to_string(made.shape) << std::setw(20)
+        << inputs << origin(made) << '\n';
   }
 }
 
@@ -81,17 +83,26 @@ void Tape::check_finite(const Node& made, const void* values, std::int64_t count
   for (std::int64_t i = 0; i < count; ++i) {
     double value = 0;
     switch (precision_) {
-      case Precision::f32: value = static_cast<double>(static_cast<const float*>(values)[i]); break;
-      case Precision::f64: value = static_cast<const double*>(values)[i]; break;
-      case Precision::dual: value = static_cast<const Dual*>(values)[i].value; break;
+      case Precision::f32:
+        value = static_cast<double>(static_cast<const float*>(values)[i]);
+        break;
+      case Precision::f64:
+        value = static_cast<const double*>(values)[i];
+        break;
+      case Precision::dual:
+        value = static_cast<const Dual*>(values)[i].value;
+        break;
     }
     if (std::isfinite(value)) continue;
-    std::string text = at(made.place(), std::string(made.op->name) + ": " + what + " " + std::to_string(i) + " is " +
-                                            (std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf"));
+    std::string text =
+        at(made.place(), std::string(made.op->name) + ": " + what + " " + std::to_string(i) + " is " +
+                             (std::isnan(value) ? "nan"
+                              : value > 0       ? "inf"
+                                                : "-inf"));
     for (std::uint32_t k = 0; k < made.inputs; ++k) {
       const Node& input = nodes_[inputs_[made.first_input + k]];
-      text += "\n    " + std::string(made.op->input_name(k)) + " " + to_string(input.shape) + "  " + origin(input) + "  " +
-              range_of(input);
+      text += "\n    " + std::string(made.op->input_name(k)) + " " + to_string(input.shape) + "  " +
+              origin(input) + "  " + range_of(input);
     }
     throw NonFiniteError(made.place(), text);
   }
@@ -102,7 +113,8 @@ std::string Tape::range_of(const Node& made) const {
   double high = -INFINITY;
   std::int64_t bad = 0;
   for (std::int64_t i = 0; i < made.shape.size(); ++i) {
-    const double value = precision_ == Precision::f32   ? static_cast<double>(static_cast<const float*>(made.value)[i])
+    const double value = precision_ == Precision::f32
+                             ? static_cast<double>(static_cast<const float*>(made.value)[i])
                          : precision_ == Precision::f64 ? static_cast<const double*>(made.value)[i]
                                                         : static_cast<const Dual*>(made.value)[i].value;
     if (!std::isfinite(value)) {
@@ -112,7 +124,8 @@ std::string Tape::range_of(const Node& made) const {
     low = std::min(low, value);
     high = std::max(high, value);
   }
-  std::string text = low <= high ? "in [" + std::to_string(low) + ", " + std::to_string(high) + "]" : "no finite value";
+  std::string text =
+      low <= high ? "in [" + std::to_string(low) + ", " + std::to_string(high) + "]" : "no finite value";
   if (bad > 0) text += ", " + std::to_string(bad) + " not finite";
   return text;
 }

@@ -11,8 +11,8 @@
 namespace reel {
 namespace {
 
-// Tensors name their tape by its slot in this table, so that a handle to a tape that is gone finds nothing instead of
-// freed memory. Step numbers are never used twice in a process, so a slot may be.
+// Tensors name their tape by its slot in this table, so that a handle to a tape that is gone finds nothing
+// instead of freed memory. Step numbers are never used twice in a process, so a slot may be.
 constexpr std::uint32_t slot_count = 1U << 14;
 std::array<std::atomic<Tape*>, slot_count> tape_slots;
 std::mutex slot_mutex;
@@ -38,7 +38,9 @@ const void* this_thread() {
 }
 
 std::size_t bytes_of(Precision precision) {
-  return precision == Precision::f32 ? sizeof(float) : precision == Precision::f64 ? sizeof(double) : sizeof(Dual);
+  return precision == Precision::f32   ? sizeof(float)
+         : precision == Precision::f64 ? sizeof(double)
+                                       : sizeof(Dual);
 }
 
 }  // namespace
@@ -70,8 +72,8 @@ void Tape::open(bool inference) {
   }
   recording.push_back(this);
   try {
-    steps_.push_back({next_step.fetch_add(1, std::memory_order_relaxed), inference, false, nodes_.size(), inputs_.size(),
-                      parameter_leaves_.size(), values_.mark(), gradients_.mark(), pool_});
+    steps_.push_back({next_step.fetch_add(1, std::memory_order_relaxed), inference, false, nodes_.size(),
+                      inputs_.size(), parameter_leaves_.size(), values_.mark(), gradients_.mark(), pool_});
   } catch (...) {
     recording.pop_back();
     throw;
@@ -106,7 +108,8 @@ void Tape::close(std::uint64_t number) {
 std::size_t Tape::scalar_bytes() const { return bytes_of(precision_); }
 
 Tape& Tape::find(const Tensor& t, Place place) {
-  if (t.slot_ == 0) throw StateError(place, at(place, "tensor: this handle is empty; it was never assigned a value"));
+  if (t.slot_ == 0)
+    throw StateError(place, at(place, "tensor: this handle is empty; it was never assigned a value"));
   Tape* tape = tape_slots[t.slot_].load(std::memory_order_acquire);
   if (tape == nullptr) throw StateError(place, at(place, "tensor: the tape that recorded it is gone"));
   if (tape->thread_ != this_thread()) {
@@ -137,7 +140,8 @@ void Tape::require_step(Place place) const {
     throw StateError(place, at(place, "tape: another thread has a step open on this tape") +
                                 help_line("use one tape per thread"));
   }
-  if (playing_) throw StateError(place, at(place, "tape: nothing can be recorded while the tape plays backwards"));
+  if (playing_)
+    throw StateError(place, at(place, "tape: nothing can be recorded while the tape plays backwards"));
 }
 
 std::uint32_t Tape::push(const Node& node) {
@@ -146,13 +150,13 @@ std::uint32_t Tape::push(const Node& node) {
 }
 
 template <class From>
-Tensor Tape::add_leaf(std::span<const From> values, std::span<const From> tangents, const Shape& shape, bool variable,
-                      Place place) {
+Tensor Tape::add_leaf(std::span<const From> values, std::span<const From> tangents, const Shape& shape,
+                      bool variable, Place place) {
   require_step(place);
   if (static_cast<std::int64_t>(values.size()) != shape.size()) {
-    throw ShapeError(place, at(place, std::string(variable ? "variable" : "constant") + ": " + std::to_string(values.size()) +
-                                          " values do not fill the shape " + to_string(shape) + " of " +
-                                          std::to_string(shape.size())));
+    throw ShapeError(place, at(place, std::string(variable ? "variable" : "constant") + ": " +
+                                          std::to_string(values.size()) + " values do not fill the shape " +
+                                          to_string(shape) + " of " + std::to_string(shape.size())));
   }
   if (!tangents.empty() && precision_ != Precision::dual) {
     throw StateError(place, at(place, "variable: tangents need a tape of dual numbers") +
@@ -172,8 +176,12 @@ Tensor Tape::add_leaf(std::span<const From> values, std::span<const From> tangen
   leaf.value = values_.allocate(values.size() * scalar_bytes());
   for (std::size_t i = 0; i < values.size(); ++i) {
     switch (precision_) {
-      case Precision::f32: static_cast<float*>(leaf.value)[i] = static_cast<float>(values[i]); break;
-      case Precision::f64: static_cast<double*>(leaf.value)[i] = static_cast<double>(values[i]); break;
+      case Precision::f32:
+        static_cast<float*>(leaf.value)[i] = static_cast<float>(values[i]);
+        break;
+      case Precision::f64:
+        static_cast<double*>(leaf.value)[i] = static_cast<double>(values[i]);
+        break;
       case Precision::dual:
         static_cast<Dual*>(leaf.value)[i] = {static_cast<double>(values[i]),
                                              tangents.empty() ? 0.0 : static_cast<double>(tangents[i])};
@@ -183,14 +191,22 @@ Tensor Tape::add_leaf(std::span<const From> values, std::span<const From> tangen
   return handle(push(leaf));
 }
 
-Tensor Tape::constant(std::span<const float> v, const Shape& s, Place p) { return add_leaf<float>(v, {}, s, false, p); }
-Tensor Tape::constant(std::span<const double> v, const Shape& s, Place p) { return add_leaf<double>(v, {}, s, false, p); }
+Tensor Tape::constant(std::span<const float> v, const Shape& s, Place p) {
+  return add_leaf<float>(v, {}, s, false, p);
+}
+Tensor Tape::constant(std::span<const double> v, const Shape& s, Place p) {
+  return add_leaf<double>(v, {}, s, false, p);
+}
 Tensor Tape::constant(std::initializer_list<double> v, const Shape& s, Place p) {
   return constant(std::span<const double>(v.begin(), v.size()), s, p);
 }
 Tensor Tape::constant(double v, Place p) { return constant({v}, Shape{}, p); }
-Tensor Tape::variable(std::span<const float> v, const Shape& s, Place p) { return add_leaf<float>(v, {}, s, true, p); }
-Tensor Tape::variable(std::span<const double> v, const Shape& s, Place p) { return add_leaf<double>(v, {}, s, true, p); }
+Tensor Tape::variable(std::span<const float> v, const Shape& s, Place p) {
+  return add_leaf<float>(v, {}, s, true, p);
+}
+Tensor Tape::variable(std::span<const double> v, const Shape& s, Place p) {
+  return add_leaf<double>(v, {}, s, true, p);
+}
 Tensor Tape::variable(std::initializer_list<double> v, const Shape& s, Place p) {
   return variable(std::span<const double>(v.begin(), v.size()), s, p);
 }
@@ -200,7 +216,8 @@ Tensor Tape::variable(std::span<const double> v, std::span<const double> tangent
 }
 
 Tape::BlockLeaves& Tape::leaves_of(const ParameterBlock& block) {
-  const auto known = std::find_if(blocks_.begin(), blocks_.end(), [&](const BlockLeaves& b) { return b.block == &block; });
+  const auto known =
+      std::find_if(blocks_.begin(), blocks_.end(), [&](const BlockLeaves& b) { return b.block == &block; });
   if (known != blocks_.end()) return *known;
   blocks_.push_back({&block, {}, {}, {}});
   return blocks_.back();
@@ -209,13 +226,14 @@ Tape::BlockLeaves& Tape::leaves_of(const ParameterBlock& block) {
 void Tape::override_parameters(const ParameterBlock& block, std::span<const double> values,
                                std::span<const double> tangents) {
   if (precision_ == Precision::f32) {
-    throw StateError(Place{}, "override_parameters: an f32 tape reads the parameters themselves; change those");
+    throw StateError(Place{},
+                     "override_parameters: an f32 tape reads the parameters themselves; change those");
   }
   const auto length = static_cast<std::size_t>(block.length());
   if ((!values.empty() && values.size() != length) || (!tangents.empty() && tangents.size() != length)) {
-    throw ShapeError(Place{}, "override_parameters: the block has " + std::to_string(length) + " numbers, got " +
-                                  std::to_string(values.size()) + " values and " + std::to_string(tangents.size()) +
-                                  " tangents");
+    throw ShapeError(Place{}, "override_parameters: the block has " + std::to_string(length) +
+                                  " numbers, got " + std::to_string(values.size()) + " values and " +
+                                  std::to_string(tangents.size()) + " tangents");
   }
   BlockLeaves& leaves = leaves_of(block);
   leaves.values.assign(values.begin(), values.end());
@@ -230,7 +248,8 @@ Tensor Tape::leaf(const Parameter& parameter, Place place) {
   auto& [step, index] = leaves.node[parameter.index()];
   if (step != 0 && index < nodes_.size() && nodes_[index].step == step) {
     const Node& known = nodes_[index];
-    if (parameter_leaves_[static_cast<std::size_t>(known.parameter)].version == block.version()) return handle(index);
+    if (parameter_leaves_[static_cast<std::size_t>(known.parameter)].version == block.version())
+      return handle(index);
   }
   Node leaf;
   leaf.step = steps_.back().number;
@@ -251,7 +270,8 @@ Tensor Tape::leaf(const Parameter& parameter, Place place) {
       if (precision_ == Precision::f64) {
         static_cast<double*>(leaf.value)[i] = value;
       } else {
-        static_cast<Dual*>(leaf.value)[i] = {value, leaves.tangents.empty() ? 0.0 : leaves.tangents[offset + i]};
+        static_cast<Dual*>(leaf.value)[i] = {value,
+                                             leaves.tangents.empty() ? 0.0 : leaves.tangents[offset + i]};
       }
     }
   }
@@ -277,7 +297,8 @@ Tape& Tape::of(std::span<const Here> inputs, Place place) {
   return current(place);
 }
 
-Tensor record(const Op& op, std::span<const Here> inputs, const void* options, std::size_t options_size, Place place) {
+Tensor record(const Op& op, std::span<const Here> inputs, const void* options, std::size_t options_size,
+              Place place) {
   return Tape::of(inputs, place).run(op, inputs, options, options_size, place);
 }
 
@@ -299,7 +320,8 @@ std::span<const std::uint8_t> keep(std::initializer_list<Here> inputs, std::span
   return Tape::copy_for(std::span<const Here>(inputs.begin(), inputs.size()), values);
 }
 
-Tensor Tape::run(const Op& op, std::span<const Here> inputs, const void* options, std::size_t options_size, Place place) {
+Tensor Tape::run(const Op& op, std::span<const Here> inputs, const void* options, std::size_t options_size,
+                 Place place) {
   require_step(place);
   const std::size_t first = inputs_.size();
   try {
@@ -332,9 +354,15 @@ Tensor Tape::run(const Op& op, std::span<const Here> inputs, const void* options
     } else {
       made.value = values_.allocate(static_cast<std::size_t>(made.shape.size()) * scalar_bytes());
       switch (precision_) {
-        case Precision::f32: forward<float>(made); break;
-        case Precision::f64: forward<double>(made); break;
-        case Precision::dual: forward<Dual>(made); break;
+        case Precision::f32:
+          forward<float>(made);
+          break;
+        case Precision::f64:
+          forward<double>(made);
+          break;
+        case Precision::dual:
+          forward<Dual>(made);
+          break;
       }
     }
     return handle(push(made));
@@ -358,7 +386,8 @@ Context<T> Tape::context_of(const Node& node) {
   c.saved_ = node.saved;
   if (node.stretches) {
     auto* stretch = scratch_.allocate<kernels::Stretch>(c.inputs_);
-    for (int i = 0; i < c.inputs_; ++i) stretch[i] = stretch_over(nodes_[c.input_nodes_[i]].shape, node.shape);
+    for (int i = 0; i < c.inputs_; ++i)
+      stretch[i] = stretch_over(nodes_[c.input_nodes_[i]].shape, node.shape);
     c.stretch_ = stretch;
   }
   return c;

@@ -12,9 +12,15 @@ std::vector<double> read(const void* memory, std::int64_t count, Precision preci
   std::vector<double> result(static_cast<std::size_t>(count));
   for (std::size_t i = 0; i < result.size(); ++i) {
     switch (precision) {
-      case Precision::f32: result[i] = part(Dual(static_cast<double>(static_cast<const float*>(memory)[i]))); break;
-      case Precision::f64: result[i] = part(Dual(static_cast<const double*>(memory)[i])); break;
-      case Precision::dual: result[i] = part(static_cast<const Dual*>(memory)[i]); break;
+      case Precision::f32:
+        result[i] = part(Dual(static_cast<double>(static_cast<const float*>(memory)[i])));
+        break;
+      case Precision::f64:
+        result[i] = part(Dual(static_cast<const double*>(memory)[i]));
+        break;
+      case Precision::dual:
+        result[i] = part(static_cast<const Dual*>(memory)[i]);
+        break;
     }
   }
   return result;
@@ -45,9 +51,12 @@ double Tensor::item() const {
                                        help_line("read all of them with values()"));
   }
   switch (owner.precision()) {
-    case Precision::f32: return static_cast<double>(*static_cast<const float*>(node.value));
-    case Precision::f64: return *static_cast<const double*>(node.value);
-    default: return static_cast<const Dual*>(node.value)->value;
+    case Precision::f32:
+      return static_cast<double>(*static_cast<const float*>(node.value));
+    case Precision::f64:
+      return *static_cast<const double*>(node.value);
+    default:
+      return static_cast<const Dual*>(node.value)->value;
   }
 }
 
@@ -67,7 +76,8 @@ std::span<const float> Tensor::data() const {
   Tape& owner = tape();
   const Node& node = owner.node(*this);
   if (owner.precision() != Precision::f32) {
-    throw StateError(node.place(), at(node.place(), "data: this tape is not f32") + help_line("read it with values()"));
+    throw StateError(node.place(),
+                     at(node.place(), "data: this tape is not f32") + help_line("read it with values()"));
   }
   return {static_cast<const float*>(node.value), static_cast<std::size_t>(node.shape.size())};
 }
@@ -81,9 +91,10 @@ const void* Tape::gradient_of(const Tensor& t) const {
   const Node& node = nodes_[t.index_];
   const Place place = node.place();
   if (!node.wants_gradient || !node.retained) {
-    throw StateError(place, at(place, "gradient: this tensor keeps none") +
-                                help_line(node.wants_gradient ? "call retain_gradient() on it before backward"
-                                                              : "only what depends on a variable or parameter has one"));
+    throw StateError(
+        place, at(place, "gradient: this tensor keeps none") +
+                   help_line(node.wants_gradient ? "call retain_gradient() on it before backward"
+                                                 : "only what depends on a variable or parameter has one"));
   }
   const bool played = std::any_of(steps_.begin(), steps_.end(), [](const OpenStep& s) { return s.played; });
   if (!played) throw StateError(place, at(place, "gradient: backward has not run in this step"));

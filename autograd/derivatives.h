@@ -1,0 +1,73 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "autograd/ops.h"
+#include "autograd/parameter.h"
+#include "autograd/tape.h"
+
+// Derivatives of a function of several tensors, in double precision, without opening a tape yourself.
+
+namespace reel {
+
+/// Numbers and their shape, outside any tape.
+struct Array {
+  Shape shape;
+  std::vector<double> values;
+};
+using Arrays = std::vector<Array>;
+
+/// A function of tensors, written with ops: it is recorded anew wherever a derivative is wanted.
+using Function = std::function<Tensor(Tensors)>;
+
+/// f(x).
+Array evaluate(const Function& f, const Arrays& x);
+
+/// The gradient of f, which gives one number, in every argument. Throws ShapeError if f gives more.
+Arrays grad(const Function& f, const Arrays& x);
+
+/// The directional derivative J v of f in x along v: one forward pass on dual numbers. v has the shapes of x.
+Array jvp(const Function& f, const Arrays& x, const Arrays& v);
+
+/// The product J^T u: one backward pass that starts with u, of the shape of f(x).
+Arrays vjp(const Function& f, const Arrays& x, const Array& u);
+
+/// The product H v of the Hessian of f, which gives one number: a backward pass on dual numbers (Pearlmutter
+/// 1994), exact.
+Arrays hvp(const Function& f, const Arrays& x, const Arrays& v);
+
+/// The matrix [outputs, inputs] of all derivatives of f's elements in x's elements.
+Array jacobian(const Function& f, const Array& x);
+
+struct GradcheckOptions {
+  double tolerance = 1e-8;        ///< against 4-point central differences, relative to the largest derivative
+  double dual_tolerance = 1e-12;  ///< against dual numbers
+  double step = 1e-3;             ///< of the differences, times max(1, |x|)
+  bool differences = true;        ///< false near a kink, where differences prove nothing
+  int most_columns = 400;  ///< up to so many inputs the whole Jacobian is checked, else random directions
+  int most_rows = 64;      ///< the same for outputs
+  int directions = 8;      ///< how many random directions
+  std::uint64_t seed = 1;  ///< of the random directions
+};
+
+struct GradcheckReport {
+  bool passed = false;
+  double difference_error = 0;  ///< largest error against differences
+  double dual_error = 0;        ///< largest error against dual numbers
+  std::int64_t checked = 0;     ///< entries of the Jacobian, or products u^T J v
+  std::string message;          ///< the worst entry, in words
+  explicit operator bool() const { return passed; }
+};
+
+/// Compares the derivatives that backward gives with 4-point central differences and with dual numbers, in
+/// double precision.
+GradcheckReport gradcheck(const Function& f, const Arrays& x, const GradcheckOptions& options = {});
+
+/// The same for the parameters of a model: `loss` computes any tensor from them on the tape that it is given.
+GradcheckReport gradcheck(const ParameterBlock& parameters, const std::function<Tensor(Tape&)>& loss,
+                          const GradcheckOptions& options = {});
+
+}  // namespace reel

@@ -1,0 +1,196 @@
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <sstream>
+
+#include "autograd/derivatives.h"
+#include "kernels/philox.h"
+
+namespace reel {
+namespace {
+
+using Vector = std::vector<double>;
+
+// What is checked: a map from vectors to vectors, with its derivative both ways.
+struct Subject {
+  Vector point;
+  std::function<Vector(const Vector& x)> value;
+  std::function<Vector(const Vector& x, const Vector& v)> forward;   // J v, by dual numbers
+  std::function<Vector(const Vector& x, const Vector& u)> backward;  // J^T u
+};
+
+double dot(const Vector& a, const Vector& b) {
+  return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
+}
+
+// 4-point central difference of f along v (Abramowitz, Stegun 25.3.22); its error grows with step^4.
+Vector difference(const Subject& f, const Vector& v, double step) {
+  const auto shifted = [&](double by) {
+    Vector x = f.point;
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] += by * v[i];
+    return f.value(x);
+  };
+  const Vector near_up = shifted(step / 2);
+  const Vector near_down = shifted(-step / 2);
+  const Vector far_up = shifted(step);
+  const Vector far_down = shifted(-step);
+  Vector result(near_up.size());
+  for (std::size_t i = 0; i < result.size(); ++i) {
+    result[i] = (8 * (near_up[i] - near_down[i]) - (far_up[i] - far_down[i])) / (6 * step);
+  }
+  return result;
+}
+
+// Unit vectors if there are few, else random directions.
+std::vector<Vector> directions(std::size_t size, int most, int random, std::uint64_t seed,
+                               std::uint64_t stream) {
+  std::vector<Vector> result;
+  if (size <= static_cast<std::size_t>(most)) {
+    for (std::size_t i = 0; i < size; ++i) {
+      result.emplace_back(size, 0.0);
+      result.back()[i] = 1;
+    }
+    return result;
+  }
+  const kernels::Philox numbers(seed, stream);
+  for (int d = 0; d < random; ++d) {
+    Vector v(size);
+    for (std::size_t i = 0; i < size; ++i) v[i] = numbers.normal(static_cast<std::uint64_t>(d) * size + i);
+    result.push_back(std::move(v));
+  }
+  return result;
+}
+
+double step_along(const Subject& f, const Vector& v, double step) {
+  double size = 1;
+  for (std::size_t i = 0; i < v.size(); ++i) {
+    if (v[i] != 0) size = std::max(size, std::fabs(f.point[i] / v[i]));
+  }
+  // Random directions move every coordinate at once: a step must not grow with the one that hardly moves.
+  return step *
+         (std::count(v.begin(), v.end(), 0.0) + 1 == static_cast<std::ptrdiff_t>(v.size()) ? size : 1.0);
+}
+
+struct Entry {
+  double backward, dual, difference;
+  std::size_t row, column;
+};
+
+double error(double a, double b, double scale) {
+  if (std::isnan(a) || std::isnan(b))
+    return std::isnan(a) && std::isnan(b) ? 0 : std::numeric_limits<double>::infinity();
+  return a == b ? 0 : std::fabs(a - b) / std::max({std::fabs(a), std::fabs(b), scale});
+}
+
+GradcheckReport check(const Subject& f, const GradcheckOptions& options) {
+  const std::size_t outputs = f.value(f.point).size();
+  const auto v = directions(f.point.size(), options.most_columns, options.directions, options.seed, 1);
+  const auto u = directions(outputs, options.most_rows, options.directions, options.seed, 2);
+
+  std::vector<Vector> pulled;
+  for (const Vector& row : u) pulled.push_back(f.backward(f.point, row));
+
+  std::vector<Entry> entries;
+  double largest = 0;
+  for (std::size_t j = 0; j < v.size(); ++j) {
+    const Vector dual = f.forward(f.point, v[j]);
+    const Vector differences =
+        options.differences ? difference(f, v[j], step_along(f, v[j], options.step)) : Vector(outputs);
+    for (std::size_t i = 0; i < u.size(); ++i) {
+      entries.push_back({dot(pulled[i], v[j]), dot(u[i], dual), dot(u[i], differences), i, j});
+      if (std::isfinite(entries.back().dual)) largest = std::max(largest, std::fabs(entries.back().dual));
+    }
+  }
+
+  // An entry that is tiny beside the largest one carries the rounding of the large ones.
+  const double scale = std::max(largest, 1e-2);
+  GradcheckReport report;
+  report.checked = static_cast<std::int64_t>(entries.size());
+  double worst = 0;
+  for (const Entry& e : entries) {
+    const double against_dual = error(e.backward, e.dual, scale);
+    const double against_difference = options.differences ? error(e.backward, e.difference, scale) : 0;
+    report.dual_error = std::max(report.dual_error, against_dual);
+    report.difference_error = std::max(report.difference_error, against_difference);
+    const double badness =
+        std::max(against_dual / options.dual_tolerance, against_difference / options.tolerance);
+    if (badness <= worst) continue;
+    worst = badness;
+    std::ostringstream text;
+    text.precision(17);
+    text << "d output " << e.row << " / d input " << e.column << ": backward " << e.backward
+         << ", dual numbers " << e.dual;
+    if (options.differences) text << ", differences " << e.difference;
+    report.message = text.str();
+  }
+  report.passed = worst <= 1;
+  return report;
+}
+
+Vector flat(const Arrays& arrays) {
+  Vector result;
+  for (const Array& a : arrays) result.insert(result.end(), a.values.begin(), a.values.end());
+  return result;
+}
+
+Arrays shaped(const Vector& numbers, const Arrays& like) {
+  Arrays result;
+  auto next = numbers.begin();
+  for (const Array& a : like) {
+    const auto end = next + static_cast<std::ptrdiff_t>(a.values.size());
+    result.push_back({a.shape, Vector(next, end)});
+    next = end;
+  }
+  return result;
+}
+
+}  // namespace
+
+GradcheckReport gradcheck(const Function& f, const Arrays& x, const GradcheckOptions& options) {
+  const Subject subject{
+      flat(x),
+      [&](const Vector& point) { return evaluate(f, shaped(point, x)).values; },
+      [&](const Vector& point, const Vector& v) { return jvp(f, shaped(point, x), shaped(v, x)).values; },
+      [&](const Vector& point, const Vector& u) {
+        return flat(vjp(f, shaped(point, x), {Shape{}, u}));
+      },
+  };
+  return check(subject, options);
+}
+
+GradcheckReport gradcheck(const ParameterBlock& parameters, const std::function<Tensor(Tape&)>& loss,
+                          const GradcheckOptions& options) {
+  // The flat block is one vector, gaps included: their derivatives are 0 both ways.
+  const Vector point(parameters.values(), parameters.values() + parameters.length());
+  const Subject subject{
+      point,
+      [&](const Vector& x) {
+        Tape tape(Precision::f64);
+        tape.override_parameters(parameters, x);
+        const auto step = tape.inference();
+        return loss(tape).values();
+      },
+      [&](const Vector& x, const Vector& v) {
+        Tape tape(Precision::dual);
+        tape.override_parameters(parameters, x, v);
+        const auto step = tape.inference();
+        return loss(tape).tangents();
+      },
+      [&](const Vector& x, const Vector& u) {
+        Tape tape(Precision::f64);
+        tape.override_parameters(parameters, x);
+        const auto step = tape.record();
+        tape.backward(loss(tape), u);
+        Vector result(x.size());
+        for (std::size_t i = 0; i < parameters.count(); ++i) {
+          const Parameter parameter(const_cast<ParameterBlock&>(parameters), i);
+          const Vector gradient = tape.leaf(parameter).gradient();
+          std::copy(gradient.begin(), gradient.end(), result.begin() + parameters.entry(i).offset);
+        }
+        return result;
+      },
+  };
+  return check(subject, options);
+}
+
+}  // namespace reel
