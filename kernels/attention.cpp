@@ -1,0 +1,209 @@
+#include "kernels/attention.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "kernels/attention_tile.h"
+#include "kernels/math.h"
+#include "kernels/parallel.h"
+
+namespace reel::kernels {
+namespace {
+
+using tile::Extent;
+using tile::head_of;
+using tile::Matrix;
+using tile::padded;
+using tile::Sight;
+
+constexpr std::int64_t tile_queries = 32;
+constexpr std::int64_t tile_keys = 64;
+constexpr double infinity = std::numeric_limits<double>::infinity();
+constexpr double cost_of_exp = 16;
+
+// scores [rows, limit of the last] = scale q k^T for queries [first, first + rows), unseen keys included.
+template <class T>
+void scores_of(const Attention<T>& p, const Sight<T>& sight, Matrix<const T> q, Matrix<const T> kt,
+               std::int64_t first, std::int64_t rows, Matrix<T> scores) {
+  constexpr std::int64_t lanes = tile::Vector<T>::lanes;
+  const std::int64_t width = padded<T>(sight.limit(first + rows - 1));
+  for (std::int64_t r = 0; r < rows; ++r) std::fill_n(scores.row(r), width, T(0));
+  for (std::int64_t j = 0; j < width; j += tile_keys) {
+    const std::int64_t most = std::min(tile_keys, width - j);
+    tile::product<T, false>(
+        rows, {q.row(first), q.stride}, {kt.data + j, kt.stride}, {scores.data + j, scores.stride}, false,
+        [&](std::int64_t, std::int64_t last_row) {
+          const std::int64_t n = std::clamp(sight.limit(first + last_row - 1) - j, std::int64_t{0}, most);
+          return Extent{0, p.channels, padded<T>(n) / lanes};
+        });
+  }
+}
+
+// Turns the scores of query i into e^(score - largest), 0 for what it does not see, up to `width`. Returns
+// their sum and the largest; sum 0 if the query sees nothing.
+template <class T>
+struct RowSum {
+  T sum;
+  T most;
+};
+template <class T>
+RowSum<T> exponentials(const Sight<T>& sight, std::int64_t i, std::int64_t width, T scale, T* row) {
+  constexpr std::int64_t lanes = tile::Vector<T>::lanes;
+  const std::int64_t n = padded<T>(sight.limit(i));
+  for (std::int64_t j = 0; j < n; ++j) row[j] *= scale;
+  sight.hide(i, 0, n, T(-infinity), row);
+  T best[lanes];
+  std::fill_n(best, lanes, T(-infinity));
+  for (std::int64_t j = 0; j < n; j += lanes) {
+    for (std::int64_t l = 0; l < lanes; ++l) best[l] = row[j + l] > best[l] ? row[j + l] : best[l];
+  }
+  T most = best[0];
+  for (std::int64_t l = 1; l < lanes; ++l) most = best[l] > most ? best[l] : most;
+  if (!(most > T(-infinity))) {
+    // Hidden, or a score that is no number: only the second may be seen in the result.
+    bool any = false;
+    for (std::int64_t j = 0; j < sight.limit(i) && !any; ++j) any = sight.sees(i, j);
+    if (!any) {
+      std::fill_n(row, width, T(0));
+      return {T(0), most};
+    }
+  }
+  for (std::int64_t j = 0; j < n; ++j) row[j] = exp(row[j] - most);
+  std::fill_n(row + n, width - n, T(0));
+  T sums[lanes] = {};
+  for (std::int64_t j = 0; j < n; j += lanes) {
+    for (std::int64_t l = 0; l < lanes; ++l) sums[l] += row[j + l];
+  }
+  for (std::int64_t half = lanes / 2; half > 0; half /= 2) {
+    for (std::int64_t l = 0; l < half; ++l) sums[l] += sums[l + half];
+  }
+  return {sums[0], most};
+}
+
+// Takes away weights of query i among the first n keys, and enlarges the others.
+template <class T>
+void drop(const Attention<T>& p, std::int64_t b, std::int64_t h, std::int64_t i, std::int64_t n, T* row) {
+  T factors[tile_keys];
+  for (std::int64_t j = 0; j < n; j += tile_keys) {
+    const std::int64_t some = std::min(tile_keys, n - j);
+    tile::dropout_factors(p, b, h, i, j, some, factors);
+    for (std::int64_t l = 0; l < some; ++l) row[j + l] *= factors[l];
+  }
+}
+
+template <class T>
+void forward_rows(const Attention<T>& p, std::int64_t b, std::int64_t h, std::int64_t begin, std::int64_t end,
+                  Heads<T> y, T* lse) {
+  constexpr std::int64_t lanes = tile::Vector<T>::lanes;
+  const Sight<T> sight(p, b, h);
+  const std::int64_t seen = sight.limit(end - 1);
+  const std::int64_t value_width = padded<T>(p.value_channels);
+  tile::Workspace<T> room(p.channels * padded<T>(seen) + (seen + tile_queries) * value_width +
+                          tile_queries * padded<T>(seen));
+  const Matrix<const T> q = head_of(p.q, b, h);
+  const Matrix<const T> kt =
+      tile::transposed(head_of(p.k, b, h), seen, p.channels, room.take(p.channels * padded<T>(seen)));
+  const Matrix<const T> v =
+      tile::whole_rows(head_of(p.v, b, h), seen, p.value_channels, room.take(seen * value_width));
+  const Matrix<T> scores{room.take(tile_queries * padded<T>(seen)), padded<T>(seen)};
+  const Matrix<T> sums{room.take(tile_queries * value_width), value_width};
+  const bool careful = sight.hides() && !tile::all_finite(v, seen, p.value_channels);
+
+  for (std::int64_t first = begin; first < end; first += tile_queries) {
+    const std::int64_t rows = std::min(tile_queries, end - first);
+    const std::int64_t limit = sight.limit(first + rows - 1);
+    scores_of(p, sight, q, kt, first, rows, scores);
+    T totals[tile_queries];
+    for (std::int64_t r = 0; r < rows; ++r) {
+      const RowSum<T> sum = exponentials(sight, first + r, padded<T>(limit), p.scale, scores.row(r));
+      totals[r] = sum.sum;
+      if (lse != nullptr)
+        lse[(b * p.heads + h) * p.queries + first + r] =
+            sum.sum == T(0) ? T(-infinity) : sum.most + log(sum.sum);
+      if (p.dropout > 0) drop(p, b, h, first + r, limit, scores.row(r));
+      if (careful) sight.hide(first + r, 0, limit, tile::unseen<T>(), scores.row(r));
+      std::fill_n(sums.row(r), value_width, T(0));
+    }
+    // The values of a stretch of keys stay in the first cache while all rows use them.
+    for (std::int64_t j = 0; j < limit; j += tile_keys) {
+      const std::int64_t most = std::min(tile_keys, limit - j);
+      tile::product<T, false>(rows, {scores.data + j, scores.stride}, {v.row(j), v.stride}, sums, careful,
+                              [&](std::int64_t, std::int64_t last_row) {
+                                const std::int64_t n =
+                                    std::clamp(sight.limit(first + last_row - 1) - j, std::int64_t{0}, most);
+                                return Extent{0, n, value_width / lanes};
+                              });
+    }
+    for (std::int64_t r = 0; r < rows; ++r) {
+      T* to = head_of(y, b, h).row(first + r);
+      const T total = totals[r] == T(0) ? T(1) : totals[r];
+      // Adding 0 makes one zero of two: which of them a sum ends at could depend on keys that are not seen.
+      for (std::int64_t c = 0; c < p.value_channels; ++c) to[c] = sums.row(r)[c] / total + T(0);
+    }
+  }
+}
+
+// Heads are the tasks; where they are few, pieces of their rows.
+std::int64_t rows_per_task(std::int64_t heads, std::int64_t queries) {
+  constexpr std::int64_t enough = 16;
+  constexpr std::int64_t piece = 256;
+  return heads >= enough ? std::max<std::int64_t>(queries, 1) : piece;
+}
+
+template <class T, class Body>
+void for_rows(const Attention<T>& p, Body body) {
+  const std::int64_t rows = rows_per_task(p.batch * p.heads, p.queries);
+  const std::int64_t pieces = (p.queries + rows - 1) / rows;
+  const double work = (2.0 * static_cast<double>(p.channels + p.value_channels) + cost_of_exp) *
+                      static_cast<double>(p.queries) * static_cast<double>(p.keys) / (p.causal ? 2 : 1);
+  parallel_for(p.batch * p.heads * pieces, work * static_cast<double>(p.batch * p.heads),
+               [&](std::int64_t task) {
+                 const std::int64_t head = task / pieces;
+                 const std::int64_t first = task % pieces * rows;
+                 body(head / p.heads, head % p.heads, first, std::min(p.queries, first + rows));
+               });
+}
+
+}  // namespace
+
+template <class T>
+void attention(const Attention<T>& p, Heads<T> y, T* lse) {
+  for_rows(p, [&](std::int64_t b, std::int64_t h, std::int64_t begin, std::int64_t end) {
+    forward_rows(p, b, h, begin, end, y, lse);
+  });
+}
+
+template <class T>
+void attention_weights(const Attention<T>& p, T* w) {
+  for_rows(p, [&](std::int64_t b, std::int64_t h, std::int64_t begin, std::int64_t end) {
+    const Sight<T> sight(p, b, h);
+    const std::int64_t seen = sight.limit(end - 1);
+    tile::Workspace<T> room((p.channels + tile_queries) * padded<T>(seen));
+    const Matrix<const T> q = head_of(p.q, b, h);
+    const Matrix<const T> kt =
+        tile::transposed(head_of(p.k, b, h), seen, p.channels, room.take(p.channels * padded<T>(seen)));
+    const Matrix<T> scores{room.take(tile_queries * padded<T>(seen)), padded<T>(seen)};
+    for (std::int64_t first = begin; first < end; first += tile_queries) {
+      const std::int64_t rows = std::min(tile_queries, end - first);
+      scores_of(p, sight, q, kt, first, rows, scores);
+      for (std::int64_t r = 0; r < rows; ++r) {
+        const std::int64_t limit = sight.limit(first + r);
+        const RowSum<T> sum = exponentials(sight, first + r, padded<T>(limit), p.scale, scores.row(r));
+        const T total = sum.sum == T(0) ? T(1) : sum.sum;
+        T* to = w + ((b * p.heads + h) * p.queries + first + r) * p.keys;
+        for (std::int64_t j = 0; j < limit; ++j) to[j] = scores.row(r)[j] / total;
+        std::fill(to + limit, to + p.keys, T(0));
+      }
+    }
+  });
+}
+
+#define REEL_INSTANTIATE(T)                                   \
+  template void attention(const Attention<T>&, Heads<T>, T*); \
+  template void attention_weights(const Attention<T>&, T*)
+REEL_INSTANTIATE(float);
+REEL_INSTANTIATE(double);
+REEL_INSTANTIATE(Dual);
+#undef REEL_INSTANTIATE
+
+}  // namespace reel::kernels

@@ -1,0 +1,231 @@
+#include <algorithm>
+#include <limits>
+
+#include "kernels/attention.h"
+#include "kernels/attention_tile.h"
+#include "kernels/math.h"
+#include "kernels/parallel.h"
+
+namespace reel::kernels {
+namespace {
+
+using tile::Extent;
+using tile::head_of;
+using tile::Matrix;
+using tile::padded;
+using tile::Sight;
+
+// A tile of weights is 32 queries by 64 keys: with the rows it is made of and goes into, it stays in the
+// first cache.
+constexpr std::int64_t tile_queries = 32;
+constexpr std::int64_t tile_keys = 64;
+constexpr double infinity = std::numeric_limits<double>::infinity();
+constexpr double cost_of_exp = 16;
+
+template <class T>
+void store(Matrix<const T> sums, std::int64_t rows, std::int64_t columns, const HeadsInto<T>& into,
+           std::int64_t b, std::int64_t h, std::int64_t first) {
+  const std::int64_t start = b * into.batch + h * into.head;
+  for (std::int64_t r = 0; r < rows; ++r) {
+    T* to = into.into.data + start + (first + r) * into.time;
+    // Adding 0 makes one zero of two: which of them a sum ends at could depend on what is not seen.
+    if (into.into.add) {
+      for (std::int64_t c = 0; c < columns; ++c) to[c] += sums.row(r)[c] + T(0);
+    } else {
+      for (std::int64_t c = 0; c < columns; ++c) to[c] = sums.row(r)[c] + T(0);
+    }
+  }
+}
+
+// The way back of one head. One task owns it, so that every sum has one order.
+template <class T>
+class HeadGradient {
+ public:
+  HeadGradient(const Attention<T>& p, Heads<const T> y, const T* lse, Heads<const T> dy, std::int64_t b,
+               std::int64_t h)
+      : p_(p),
+        b_(b),
+        h_(h),
+        sight_(p, b, h),
+        seen_(sight_.limit(p.queries - 1)),
+        width_(padded<T>(p.channels)),
+        value_width_(padded<T>(p.value_channels)),
+        room_(room_needed()),
+        q_(head_of(p.q, b, h)),
+        y_(head_of(y, b, h)),
+        dy_(head_of(dy, b, h)),
+        lse_(lse + (b * p.heads + h) * p.queries) {}
+
+  void run(const HeadsInto<T>& dq, const HeadsInto<T>& dk, const HeadsInto<T>& dv) {
+    const bool needs_scores = static_cast<bool>(dq) || static_cast<bool>(dk);
+    const Matrix<const T> k = head_of(p_.k, b_, h_);
+    const Matrix<const T> v = head_of(p_.v, b_, h_);
+    kt_ = tile::transposed(k, seen_, p_.channels, room_.take(p_.channels * padded<T>(seen_)));
+    if (needs_scores)
+      vt_ = tile::transposed(v, seen_, p_.value_channels, room_.take(p_.value_channels * padded<T>(seen_)));
+    q_rows_ = tile::whole_rows(q_, p_.queries, p_.channels, room_.take(p_.queries * width_));
+    k_rows_ = tile::whole_rows(k, seen_, p_.channels, room_.take(seen_ * width_));
+    dy_rows_ = tile::whole_rows(dy_, p_.queries, p_.value_channels, room_.take(p_.queries * value_width_));
+    careful_ = sight_.hides() &&
+               !(tile::all_finite(q_, p_.queries, p_.channels) && tile::all_finite(k, seen_, p_.channels) &&
+                 tile::all_finite(dy_, p_.queries, p_.value_channels));
+    weights_ = {room_.take(tile_queries * tile_keys), tile_keys};
+    slopes_ = {room_.take(tile_queries * tile_keys), tile_keys};
+    dq_ = {room_.take(tile_queries * width_), width_};
+    dk_ = {room_.take(p_.keys * width_), width_};
+    dv_ = {room_.take(p_.keys * value_width_), value_width_};
+    if (dk) std::fill_n(dk_.data, p_.keys * width_, T(0));
+    if (dv) std::fill_n(dv_.data, p_.keys * value_width_, T(0));
+
+    for (std::int64_t i = 0; i < p_.queries; i += tile_queries) {
+      const std::int64_t rows = std::min(tile_queries, p_.queries - i);
+      const std::int64_t limit = sight_.limit(i + rows - 1);
+      if (dq) std::fill_n(dq_.data, rows * width_, T(0));
+      if (needs_scores) {
+        for (std::int64_t r = 0; r < rows; ++r) delta_[r] = delta_of(i + r);
+      }
+      for (std::int64_t j = 0; j < limit; j += tile_keys) {
+        const std::int64_t keys = std::min(tile_keys, limit - j);
+        weigh(i, rows, j, keys, needs_scores);
+        spread(i, rows, j, keys, static_cast<bool>(dq), static_cast<bool>(dk), static_cast<bool>(dv));
+      }
+      if (dq) store<T>({dq_.data, dq_.stride}, rows, p_.channels, dq, b_, h_, i);
+    }
+    if (dk) store<T>({dk_.data, dk_.stride}, p_.keys, p_.channels, dk, b_, h_, 0);
+    if (dv) store<T>({dv_.data, dv_.stride}, p_.keys, p_.value_channels, dv, b_, h_, 0);
+  }
+
+ private:
+  static constexpr std::int64_t lanes = tile::Vector<T>::lanes;
+
+  std::int64_t room_needed() const {
+    return (p_.channels + p_.value_channels) * padded<T>(seen_) +
+           (p_.queries + 2 * p_.keys + tile_queries) * width_ + (p_.queries + p_.keys) * value_width_ +
+           2 * tile_queries * tile_keys;
+  }
+
+  // sum of dy y over the channels of query i: what the gradient of every weight of the row has in common.
+  T delta_of(std::int64_t i) const {
+    T sums[lanes] = {};
+    std::int64_t c = 0;
+    for (; c + lanes <= p_.value_channels; c += lanes) {
+      for (std::int64_t l = 0; l < lanes; ++l) sums[l] += dy_.row(i)[c + l] * y_.row(i)[c + l];
+    }
+    for (std::int64_t l = 0; c + l < p_.value_channels; ++l) sums[l] += dy_.row(i)[c + l] * y_.row(i)[c + l];
+    for (std::int64_t half = lanes / 2; half > 0; half /= 2) {
+      for (std::int64_t l = 0; l < half; ++l) sums[l] += sums[l + half];
+    }
+    return sums[0];
+  }
+
+  // The keys of the tile that the queries up to `last_query` see.
+  std::int64_t visible(std::int64_t last_query, std::int64_t j, std::int64_t keys) const {
+    return std::clamp(sight_.limit(last_query) - j, std::int64_t{0}, keys);
+  }
+
+  // The tile of weights P and, if wanted, of dS = P (dy v^T - delta) scale: 0 where a query does not see a
+  // key.
+  void weigh(std::int64_t i, std::int64_t rows, std::int64_t j, std::int64_t keys, bool needs_scores) {
+    std::fill_n(weights_.data, rows * tile_keys, T(0));
+    const auto extent = [&](std::int64_t depth) {
+      return [&, depth](std::int64_t, std::int64_t last_row) {
+        return Extent{0, depth, padded<T>(visible(i + last_row - 1, j, keys)) / lanes};
+      };
+    };
+    tile::product<T, false>(rows, {q_.row(i), q_.stride}, {kt_.data + j, kt_.stride}, weights_, false,
+                            extent(p_.channels));
+    if (needs_scores) {
+      std::fill_n(slopes_.data, rows * tile_keys, T(0));
+      tile::product<T, false>(rows, {dy_.row(i), dy_.stride}, {vt_.data + j, vt_.stride}, slopes_, false,
+                              extent(p_.value_channels));
+    }
+    const T nothing = careful_ ? tile::unseen<T>() : T(0);
+    for (std::int64_t r = 0; r < rows; ++r) {
+      T* weights = weights_.row(r);
+      T* slopes = slopes_.row(r);
+      const std::int64_t n = padded<T>(visible(i + r, j, keys));
+      const T shift = lse_[i + r] == T(-infinity) ? T(0) : lse_[i + r];
+      for (std::int64_t l = 0; l < n; ++l) weights[l] = exp(weights[l] * p_.scale - shift);
+      if (p_.dropout > 0) {  // what y was made of were the weights times these factors
+        T factors[tile_keys];
+        tile::dropout_factors(p_, b_, h_, i + r, j, n, factors);
+        for (std::int64_t l = 0; l < n && needs_scores; ++l) slopes[l] *= factors[l];
+        slope(weights, n, delta_[r], needs_scores, slopes);
+        for (std::int64_t l = 0; l < n; ++l) weights[l] *= factors[l];
+      } else {
+        slope(weights, n, delta_[r], needs_scores, slopes);
+      }
+      if (needs_scores) sight_.hide(i + r, j, j + tile_keys, nothing, slopes);
+      sight_.hide(i + r, j, j + tile_keys, nothing, weights);
+    }
+  }
+
+  // dP to dS = P (dP - delta) scale. Adding 0 leaves the negative zero to what is not seen.
+  void slope(const T* weights, std::int64_t n, T delta, bool wanted, T* slopes) const {
+    if (!wanted) return;
+    for (std::int64_t l = 0; l < n; ++l) slopes[l] = weights[l] * (slopes[l] - delta) * p_.scale + T(0);
+  }
+
+  // dq += dS k, dk += dS^T q, dv += P^T dy for the tile.
+  void spread(std::int64_t i, std::int64_t rows, std::int64_t j, std::int64_t keys, bool dq, bool dk,
+              bool dv) {
+    const auto queries_of = [&](std::int64_t vectors) {
+      return [&, vectors](std::int64_t first_key, std::int64_t) {
+        return Extent{std::clamp(sight_.first_query(j + first_key) - i, std::int64_t{0}, rows), rows,
+                      vectors};
+      };
+    };
+    if (dq) {
+      tile::product<T, false>(rows, {slopes_.data, tile_keys}, {k_rows_.row(j), k_rows_.stride}, dq_,
+                              careful_, [&](std::int64_t, std::int64_t last_row) {
+                                return Extent{0, visible(i + last_row - 1, j, keys), width_ / lanes};
+                              });
+    }
+    if (dk) {
+      tile::product<T, true>(keys, {slopes_.data, tile_keys}, {q_rows_.row(i), q_rows_.stride},
+                             {dk_.row(j), dk_.stride}, careful_, queries_of(width_ / lanes));
+    }
+    if (dv) {
+      tile::product<T, true>(keys, {weights_.data, tile_keys}, {dy_rows_.row(i), dy_rows_.stride},
+                             {dv_.row(j), dv_.stride}, careful_, queries_of(value_width_ / lanes));
+    }
+  }
+
+  const Attention<T>& p_;
+  std::int64_t b_, h_;
+  Sight<T> sight_;
+  std::int64_t seen_;  // keys that any query sees
+  std::int64_t width_, value_width_;
+  tile::Workspace<T> room_;
+  Matrix<const T> q_, y_, dy_;  // in place
+  const T* lse_;
+  Matrix<const T> kt_, vt_;                    // [channels, seen], [value_channels, seen]
+  Matrix<const T> q_rows_, k_rows_, dy_rows_;  // with columns up to a whole vector
+  Matrix<T> weights_, slopes_;                 // [tile_queries, tile_keys]
+  Matrix<T> dq_, dk_, dv_;                     // [tile_queries, width], [keys, width], [keys, value_width]
+  T delta_[tile_queries];
+  bool careful_ = false;
+};
+
+}  // namespace
+
+template <class T>
+void attention_grad(const Attention<T>& p, Heads<const T> y, const T* lse, Heads<const T> dy, HeadsInto<T> dq,
+                    HeadsInto<T> dk, HeadsInto<T> dv) {
+  const double work = (4.0 * static_cast<double>(p.channels) +
+                       6.0 * static_cast<double>(p.channels + p.value_channels) / 2 + cost_of_exp) *
+                      static_cast<double>(p.queries) * static_cast<double>(p.keys) / (p.causal ? 2 : 1);
+  parallel_for(p.batch * p.heads, work * static_cast<double>(p.batch * p.heads), [&](std::int64_t head) {
+    HeadGradient<T>(p, y, lse, dy, head / p.heads, head % p.heads).run(dq, dk, dv);
+  });
+}
+
+#define REEL_INSTANTIATE(T)                                                                                 \
+  template void attention_grad(const Attention<T>&, Heads<const T>, const T*, Heads<const T>, HeadsInto<T>, \
+                               HeadsInto<T>, HeadsInto<T>)
+REEL_INSTANTIATE(float);
+REEL_INSTANTIATE(double);
+REEL_INSTANTIATE(Dual);
+#undef REEL_INSTANTIATE
+
+}  // namespace reel::kernels
