@@ -333,7 +333,8 @@ Tensor flip(Here x, Axes axes) { return record(flip_op, {x}, axes_from_front(axe
 
 Tensor concat(std::span<const Tensor> tensors, int axis, Place place) {
   if (tensors.empty()) throw ShapeError(place, at(place, "concat: no tensors"));
-  std::vector<Here> inputs;
+  thread_local std::vector<Here> inputs;  // grows once: a warm step must not ask the heap
+  inputs.clear();
   for (const Tensor& t : tensors) inputs.emplace_back(t, place.file, place.line);
   const int a = axis_from_front(axis, inputs.front().shape().rank(), place, "concat");
   return record(concat_op, inputs, Along{a});
@@ -343,7 +344,8 @@ Tensor concat(std::initializer_list<Tensor> tensors, int axis, Place place) {
 }
 
 Tensor stack(std::span<const Tensor> tensors, int axis, Place place) {
-  std::vector<Tensor> raised;
+  thread_local std::vector<Tensor> raised;
+  raised.clear();
   for (const Tensor& t : tensors) {
     const Here here(t, place.file, place.line);
     const Shape shape = here.shape();
