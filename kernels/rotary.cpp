@@ -1,0 +1,85 @@
+#include "kernels/rotary.h"
+
+#include <cmath>
+#include <vector>
+
+#include "kernels/dual.h"
+#include "kernels/parallel.h"
+
+namespace reel::kernels {
+namespace {
+
+// Cosines and sines of all angles, [time, 2, channels / 2]. Kept from call to call: every layer of a model
+// asks for the same.
+template <class T>
+class Angles {
+ public:
+  const T* get(std::int64_t time, std::int64_t channels, double base, std::int64_t first_position) {
+    if (time > time_ || channels != channels_ || base != base_ || first_position != first_position_) {
+      fill(time, channels, base, first_position);
+    }
+    return table_.data();
+  }
+
+ private:
+  void fill(std::int64_t time, std::int64_t channels, double base, std::int64_t first_position) {
+    const std::int64_t half = channels / 2;
+    table_.resize(static_cast<std::size_t>(time * channels));
+    for (std::int64_t i = 0; i < half; ++i) {
+      const double speed = std::pow(base, -2.0 * static_cast<double>(i) / static_cast<double>(channels));
+      for (std::int64_t t = 0; t < time; ++t) {
+        const double angle = static_cast<double>(first_position + t) * speed;
+        table_[static_cast<std::size_t>(t * channels + i)] = T(std::cos(angle));
+        table_[static_cast<std::size_t>(t * channels + half + i)] = T(std::sin(angle));
+      }
+    }
+    time_ = time, channels_ = channels, base_ = base, first_position_ = first_position;
+  }
+
+  std::int64_t time_ = -1, channels_ = -1, first_position_ = -1;
+  double base_ = 0;
+  std::vector<T> table_;
+};
+
+}  // namespace
+
+template <class T>
+void rotary(const T* x, std::int64_t rows, std::int64_t time, std::int64_t channels, double base,
+            std::int64_t first_position, bool backwards, Into<T> y) {
+  thread_local Angles<T> angles;
+  const T* table = angles.get(time, channels, base, first_position);
+  const std::int64_t half = channels / 2;
+  const T sign = T(backwards ? -1 : 1);
+  const double cost = 6.0 * static_cast<double>(rows) * static_cast<double>(time) * static_cast<double>(half);
+  parallel_for(rows, cost, [&](std::int64_t row) {
+    for (std::int64_t t = 0; t < time; ++t) {
+      const T* cosines = table + t * channels;
+      const T* sines = cosines + half;
+      const T* from = x + (row * time + t) * channels;
+      T* to = y.data + (row * time + t) * channels;
+      if (y.add) {
+        for (std::int64_t i = 0; i < half; ++i) {
+          const T s = sign * sines[i];
+          to[i] += from[i] * cosines[i] - from[half + i] * s;
+          to[half + i] += from[half + i] * cosines[i] + from[i] * s;
+        }
+      } else {
+        for (std::int64_t i = 0; i < half; ++i) {
+          const T s = sign * sines[i];
+          to[i] = from[i] * cosines[i] - from[half + i] * s;
+          to[half + i] = from[half + i] * cosines[i] + from[i] * s;
+        }
+      }
+    }
+  });
+}
+
+#define REEL_INSTANTIATE(T)                                                                            \
+  template void rotary(const T*, std::int64_t, std::int64_t, std::int64_t, double, std::int64_t, bool, \
+                       Into<T>)
+REEL_INSTANTIATE(float);
+REEL_INSTANTIATE(double);
+REEL_INSTANTIATE(Dual);
+#undef REEL_INSTANTIATE
+
+}  // namespace reel::kernels
