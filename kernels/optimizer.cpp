@@ -1,0 +1,202 @@
+#include "kernels/optimizer.h"
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <type_traits>
+
+#include "kernels/lanes.h"
+#include "kernels/parallel.h"
+
+namespace reel::kernels {
+namespace {
+
+constexpr std::int64_t task_size = 16384;
+constexpr std::int64_t norm_chunk = 4096;
+constexpr std::int64_t norm_parts = 256;
+constexpr float largest_float = std::numeric_limits<float>::max();
+
+// Runs body(first, count) on stretches of fixed size. `bytes` is what one element moves through memory.
+template <class Body>
+void for_stretches(std::int64_t n, double bytes, Body body) {
+  const std::int64_t tasks = (n + task_size - 1) / task_size;
+  parallel_for(tasks, static_cast<double>(n) * bytes, [&](std::int64_t task) {
+    const std::int64_t first = task * task_size;
+    body(first, std::min(task_size, n - first));
+  });
+}
+
+// The largest |g| with (1 - decay) g^2 a float. A little below, because both products round.
+float gradient_limit(double share) {
+  const double limit = std::sqrt(static_cast<double>(largest_float) / share) * (1 - 1e-6);
+  return limit < static_cast<double>(largest_float) ? static_cast<float>(limit) : largest_float;
+}
+
+inline float limited(float x, float limit) {
+  const float low = x < -limit ? -limit : x;
+  return low > limit ? limit : low;
+}
+
+// decay v + share g^2, never infinite.
+inline float averaged_square(float v, float g, float decay, float share) {
+  const float sum = decay * v + share * g * g;
+  return sum > largest_float ? largest_float : sum;
+}
+
+struct RmspropNumbers {
+  float factor, rate, alpha, share, epsilon, decay, momentum, limit;
+};
+
+// The arrays are arguments, because only there g++ believes that they do not overlap.
+template <bool centered, bool with_memory>
+void rmsprop_loop(float* __restrict__ w, const float* __restrict__ g, float* __restrict__ v,
+                  float* __restrict__ a, float* __restrict__ m, std::int64_t n, const RmspropNumbers c) {
+  for (std::int64_t i = 0; i < n; ++i) {
+    const float slope = limited(c.factor * g[i] + c.decay * w[i], c.limit);
+    const float second_moment = averaged_square(v[i], slope, c.alpha, c.share);
+    v[i] = second_moment;
+    float spread = second_moment;
+    if constexpr (centered) {
+      const float first_moment = c.alpha * a[i] + c.share * slope;
+      a[i] = first_moment;
+      // A variance: rounding alone can make the difference negative.
+      spread = second_moment - first_moment * first_moment;
+      spread = spread > 0 ? spread : 0.0F;
+    }
+    float move = slope / (std::sqrt(spread) + c.epsilon);
+    if constexpr (with_memory) {
+      move += c.momentum * m[i];
+      m[i] = move;
+    }
+    w[i] -= c.rate * move;
+  }
+}
+
+}  // namespace
+
+double squared_norm(const float* x, std::int64_t n) {
+  // At most 256 parts of whole chunks, so that they fit the stack; which parts there are follows from n
+  // alone.
+  const std::int64_t chunks = (n + norm_chunk - 1) / norm_chunk;
+  const std::int64_t part_size = (chunks + norm_parts - 1) / norm_parts * norm_chunk;
+  if (n <= 0) return 0;
+  const std::int64_t parts = (n + part_size - 1) / part_size;
+  double sums[norm_parts];
+  parallel_for(parts, static_cast<double>(n) * 4, [&](std::int64_t part) {
+    const std::int64_t first = part * part_size;
+    sums[part] = sum_of<double>(first, std::min(n, first + part_size), [x](std::int64_t i) {
+      const double value = static_cast<double>(x[i]);
+      return value * value;
+    });
+  });
+  double total = 0;
+  for (std::int64_t part = 0; part < parts; ++part) total += sums[part];
+  return total;
+}
+
+bool all_finite(const float* x, std::int64_t n) {
+  std::atomic<bool> finite{true};
+  for_stretches(n, 4, [&](std::int64_t first, std::int64_t count) {
+    constexpr std::uint32_t exponent = 0x7F800000U;
+    std::uint32_t bad = 0;
+    for (std::int64_t i = first; i < first + count; ++i) {
+      bad |= (std::bit_cast<std::uint32_t>(x[i]) & exponent) == exponent ? 1U : 0U;
+    }
+    if (bad != 0) finite.store(false, std::memory_order_relaxed);
+  });
+  return finite.load();
+}
+
+void sgd(float* w, const float* g, float* m, std::int64_t n, const SgdRule& rule, std::int64_t step,
+         double scale) {
+  const auto rate = static_cast<float>(rule.learning_rate);
+  const auto decay = static_cast<float>(rule.weight_decay);
+  const auto factor = static_cast<float>(scale);
+  if (rule.momentum == 0) {
+    for_stretches(n, 12, [=](std::int64_t first, std::int64_t count) {
+      float* __restrict__ weight = w + first;
+      const float* __restrict__ gradient = g + first;
+      for (std::int64_t i = 0; i < count; ++i) weight[i] -= rate * (factor * gradient[i] + decay * weight[i]);
+    });
+    return;
+  }
+  // In the first step there is no memory to damp: it starts as the gradient.
+  const float keep = step <= 1 ? 0.0F : static_cast<float>(rule.momentum);
+  const float share = step <= 1 ? 1.0F : static_cast<float>(1 - rule.dampening);
+  const float from_gradient = rule.nesterov ? 1.0F : 0.0F;
+  const float from_memory = rule.nesterov ? static_cast<float>(rule.momentum) : 1.0F;
+  for_stretches(n, 20, [=](std::int64_t first, std::int64_t count) {
+    float* __restrict__ weight = w + first;
+    float* __restrict__ memory = m + first;
+    const float* __restrict__ gradient = g + first;
+    for (std::int64_t i = 0; i < count; ++i) {
+      const float slope = factor * gradient[i] + decay * weight[i];
+      const float next = keep * memory[i] + share * slope;
+      memory[i] = next;
+      weight[i] -= rate * (from_gradient * slope + from_memory * next);
+    }
+  });
+}
+
+void adam(float* w, const float* g, float* m, float* v, std::int64_t n, const AdamRule& rule,
+          std::int64_t step, double scale) {
+  const auto t = static_cast<double>(step);
+  const auto factor = static_cast<float>(scale);
+  const auto beta1 = static_cast<float>(rule.beta1);
+  const auto beta2 = static_cast<float>(rule.beta2);
+  const auto share1 = static_cast<float>(1 - rule.beta1);
+  const auto share2 = static_cast<float>(1 - rule.beta2);
+  const auto rate = static_cast<float>(rule.learning_rate / (1 - std::pow(rule.beta1, t)));
+  const auto unroot = static_cast<float>(1 / std::sqrt(1 - std::pow(rule.beta2, t)));
+  const auto epsilon = static_cast<float>(rule.epsilon);
+  const float pull = rule.decoupled ? 0.0F : static_cast<float>(rule.weight_decay);
+  const float keep = rule.decoupled ? static_cast<float>(1 - rule.learning_rate * rule.weight_decay) : 1.0F;
+  const float limit = gradient_limit(1 - rule.beta2);
+  for_stretches(n, 28, [=](std::int64_t first, std::int64_t count) {
+    float* __restrict__ weight = w + first;
+    float* __restrict__ mean = m + first;
+    float* __restrict__ square = v + first;
+    const float* __restrict__ gradient = g + first;
+    for (std::int64_t i = 0; i < count; ++i) {
+      const float slope = limited(factor * gradient[i] + pull * weight[i], limit);
+      const float first_moment = beta1 * mean[i] + share1 * slope;
+      const float second_moment = averaged_square(square[i], slope, beta2, share2);
+      mean[i] = first_moment;
+      square[i] = second_moment;
+      weight[i] = keep * weight[i] - rate * first_moment / (std::sqrt(second_moment) * unroot + epsilon);
+    }
+  });
+}
+
+void rmsprop(float* w, const float* g, float* v, float* a, float* m, std::int64_t n, const RmspropRule& rule,
+             double scale) {
+  const RmspropNumbers c = {
+      .factor = static_cast<float>(scale),
+      .rate = static_cast<float>(rule.learning_rate),
+      .alpha = static_cast<float>(rule.alpha),
+      .share = static_cast<float>(1 - rule.alpha),
+      .epsilon = static_cast<float>(rule.epsilon),
+      .decay = static_cast<float>(rule.weight_decay),
+      .momentum = static_cast<float>(rule.momentum),
+      // The square of the averaged gradient has no small factor in front.
+      .limit = gradient_limit(rule.centered ? 1 : 1 - rule.alpha),
+  };
+  const auto run = [&](auto centered, auto with_memory) {
+    const double bytes = 20 + (centered ? 8 : 0) + (with_memory ? 8 : 0);
+    for_stretches(n, bytes, [=](std::int64_t first, std::int64_t count) {
+      rmsprop_loop<centered, with_memory>(w + first, g + first, v + first, centered ? a + first : nullptr,
+                                          with_memory ? m + first : nullptr, count, c);
+    });
+  };
+  const std::true_type yes;
+  const std::false_type no;
+  if (rule.centered) {
+    rule.momentum != 0 ? run(yes, yes) : run(yes, no);
+  } else {
+    rule.momentum != 0 ? run(no, yes) : run(no, no);
+  }
+}
+
+}  // namespace reel::kernels
