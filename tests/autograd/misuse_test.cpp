@@ -1,0 +1,461 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <memory>
+#include <sstream>
+#include <thread>
+
+#include "autograd/autograd.h"
+
+// What a user can do wrong, and the error that says so: typed, with the op and the line, in every build.
+
+namespace reel {
+namespace {
+
+using testing::HasSubstr;
+
+// Runs the statement and checks the type and a part of the message; the message must name this file as the
+// user's place.
+#define EXPECT_ERROR(statement, Type, part)                                            \
+  do {                                                                                 \
+    try {                                                                              \
+      statement;                                                                       \
+      ADD_FAILURE() << "no error";                                                     \
+    } catch (const Type& e) {                                                          \
+      EXPECT_THAT(e.what(), HasSubstr(part));                                          \
+      EXPECT_THAT(e.what(), HasSubstr("misuse_test.cpp:" + std::to_string(__LINE__))); \
+    }                                                                                  \
+  } while (false)
+
+class Misuse : public testing::Test {
+ protected:
+  Tape tape{Precision::f64};
+  const double inf = std::numeric_limits<double>::infinity();
+};
+
+// ---- handles
+// ----------------------------------------------------------------------------------------------------------
+
+TEST_F(Misuse, ADefaultTensor) {
+  const auto step = tape.record();
+  EXPECT_ERROR(exp(Tensor{}), StateError, "");
+  EXPECT_THROW(Tensor{}.shape(), StateError);
+  EXPECT_THROW(Tensor{}.values(), StateError);
+  EXPECT_THROW(Tensor{}.item(), StateError);
+}
+
+TEST_F(Misuse, ATensorOfAStepThatIsOver) {
+  Tensor x;
+  {
+    const auto step = tape.record();
+    x = tape.variable(1.0);
+  }
+  EXPECT_THROW(x.values(), StateError);
+  const auto step = tape.record();
+  EXPECT_ERROR(exp(x), StateError, "over");
+  EXPECT_ERROR(x + tape.constant(1.0), StateError, "over");
+  EXPECT_ERROR(tape.backward(x), StateError, "over");
+  EXPECT_THROW(x.gradient(), StateError);
+  EXPECT_THROW(x.shape(), StateError);
+}
+
+TEST_F(Misuse, ATensorOfAnInnerStepThatIsOver) {
+  const auto outer = tape.record();
+  const Tensor x = tape.variable(2.0);
+  Tensor inner_result;
+  {
+    const auto inner = tape.record();
+    inner_result = x * x;
+    EXPECT_EQ(inner_result.item(), 4);
+  }
+  EXPECT_ERROR(exp(inner_result), StateError, "over");
+  EXPECT_EQ(exp(x * 0.0).item(), 1);  // the outer step is as it was
+}
+
+TEST_F(Misuse, ATapeThatIsGone) {
+  Tensor x;
+  {
+    Tape short_lived;
+    const auto step = short_lived.record();
+    x = short_lived.variable(1.0);
+  }
+  EXPECT_THROW(x.values(), StateError);
+  EXPECT_THROW(x.shape(), StateError);
+  const auto step = tape.record();
+  EXPECT_ERROR(exp(x), StateError, "");
+}
+
+TEST_F(Misuse, ATapeDestroyedBeforeItsStep) {
+  auto gone = std::make_unique<Tape>();
+  std::unique_ptr<Step> step(new Step(gone->record()));
+  const Tensor x = gone->variable(1.0);
+  gone.reset();
+  EXPECT_THROW(x.values(), StateError);
+  step.reset();  // must not touch the tape
+}
+
+TEST_F(Misuse, TensorsOfTwoTapes) {
+  Tape other(Precision::f64);
+  const auto a = tape.record();
+  const Tensor x = tape.variable(1.0);
+  const auto b = other.record();
+  const Tensor y = other.variable(1.0);
+  EXPECT_ERROR(x + y, StateError, "tape");
+  EXPECT_ERROR(stack({x, y}), StateError, "tape");
+}
+
+TEST_F(Misuse, ATensorOnAnotherThread) {
+  const auto step = tape.record();
+  const Tensor x = tape.variable(1.0);
+  std::string message;
+  std::thread([&] {
+    try {
+      exp(x);
+    } catch (const StateError& e) {
+      message = e.what();
+    }
+  }).join();
+  EXPECT_THAT(message, HasSubstr("thread"));
+}
+
+// ---- steps
+// ------------------------------------------------------------------------------------------------------------
+
+TEST_F(Misuse, RecordingWithoutAStep) {
+  EXPECT_ERROR(tape.constant(1.0), StateError, "record()");
+  EXPECT_ERROR(tape.variable(1.0), StateError, "record()");
+}
+
+TEST_F(Misuse, BackwardInInference) {
+  const auto step = tape.inference();
+  const Tensor x = tape.variable(1.0);
+  EXPECT_ERROR(tape.backward(x * x), StateError, "inference");
+}
+
+TEST_F(Misuse, BackwardTwice) {
+  const auto step = tape.record();
+  const Tensor x = tape.variable(3.0);
+  const Tensor y = x * x;
+  tape.backward(y);
+  EXPECT_THROW(tape.backward(y), StateError);
+}
+
+TEST_F(Misuse, BackwardTwiceThroughASharedPart) {
+  const auto step = tape.record();
+  const Tensor x = tape.variable(3.0);
+  const Tensor shared = x * x;
+  tape.backward(exp(shared));
+  try {
+    tape.backward(shared * 2.0);
+    FAIL();
+  } catch (const StateError& e) {
+    EXPECT_THAT(e.what(), HasSubstr("retain_graph"));
+    EXPECT_THAT(e.what(), HasSubstr("`mul`"));
+  }
+}
+
+TEST_F(Misuse, RetainGraphGivesExactlyTwiceTheGradient) {
+  const auto step = tape.record();
+  const Tensor x = tape.variable(3.0);
+  const Tensor y = exp(x * x) * 0.1;
+  tape.backward(y, {.retain_graph = true});
+  const double once = x.gradient()[0];
+  tape.backward(y);
+  EXPECT_EQ(x.gradient()[0], 2 * once);
+}
+
+TEST_F(Misuse, BackwardOnMoreThanOneElement) {
+  const auto step = tape.record();
+  const Tensor x = tape.variable({1.0, 2.0}, {2});
+  EXPECT_ERROR(tape.backward(x * x), ShapeError, "must have one element, this one has shape [2]");
+}
+
+TEST_F(Misuse, BackwardOfAConstant) {
+  const auto step = tape.record();
+  EXPECT_ERROR(tape.backward(tape.constant(1.0) * 2.0), StateError, "depends on no variable");
+}
+
+TEST_F(Misuse, BackwardWithAGradientOfAnotherSize) {
+  const auto step = tape.record();
+  const Tensor x = tape.variable({1.0, 2.0}, {2});
+  const double three[] = {1, 2, 3};
+  EXPECT_ERROR(tape.backward(x * x, three), ShapeError, "3 gradients for a tensor of shape [2]");
+}
+
+TEST_F(Misuse, AGradientThatNobodyKept) {
+  const auto step = tape.record();
+  const Tensor x = tape.variable(2.0);
+  const Tensor middle = x * x;
+  EXPECT_THROW(x.gradient(), StateError);  // before backward
+  tape.backward(middle * 3.0);
+  EXPECT_THROW(middle.gradient(), StateError);
+  EXPECT_EQ(x.gradient()[0], 12);
+}
+
+TEST_F(Misuse, AVariableThatTheLossDoesNotReachHasAZeroGradient) {
+  const auto step = tape.record();
+  const Tensor x = tape.variable(2.0);
+  const Tensor unused = tape.variable({1.0, 2.0}, {2});
+  tape.backward(x * x);
+  EXPECT_EQ(unused.gradient(), (std::vector<double>{0, 0}));
+}
+
+TEST_F(Misuse, AnExceptionInTheMiddleOfAStepLeavesTheTapeUsable) {
+  for (int i = 0; i < 3; ++i) {
+    try {
+      const auto step = tape.record();
+      const Tensor x = tape.variable({1.0, 2.0}, {2});
+      const Tensor y = exp(x);
+      matmul(y, y);
+      FAIL();
+    } catch (const ShapeError&) {
+    }
+  }
+  const auto step = tape.record();
+  const Tensor x = tape.variable(3.0);
+  tape.backward(x * x);
+  EXPECT_EQ(x.gradient()[0], 6);
+}
+
+TEST_F(Misuse, ANestedStepLeavesTheOuterGradientsAlone) {
+  const auto outer = tape.record();
+  const Tensor x = tape.variable(3.0);
+  const Tensor y = x * x;
+  for (int i = 0; i < 100; ++i) {
+    const auto inner = tape.record();
+    const Tensor z = tape.variable(2.0);
+    tape.backward(z * z * z);
+    EXPECT_EQ(z.gradient()[0], 12);
+  }
+  tape.backward(y);
+  EXPECT_EQ(x.gradient()[0], 6);
+}
+
+// An op whose backward opens a step and plays it on another tape: what a checkpointing op would do.
+const Op& nested_op = define({
+    .name = "wrong_nested",
+    .formula = "y = x^2, differentiated by another tape inside backward",
+    .shape = {"same", [](const Call& c) { return c[0]; }},
+    .reads = Reads::inputs,
+    .forward =
+        [](auto& c) {
+          kernels::map(
+              c.result(), [](auto x) { return x * x; }, c.in());
+        },
+    .backward =
+        [](auto& c) {
+          Tape inner(Precision::f64);
+          const auto step = inner.record();
+          const Tensor x = inner.variable(static_cast<double>(c.x()[0]));
+          inner.backward(x * x);
+          c.dx().store(0, c.scalar(x.gradient()[0]) * c.dy()[0]);
+        },
+});
+
+TEST_F(Misuse, ATapeInsideABackwardIsFine) {
+  const auto step = tape.record();
+  const Tensor x = tape.variable(3.0);
+  Tensor y = x;
+  for (int i = 0; i < 3; ++i) y = record(nested_op, {y});
+  tape.backward(y);
+  EXPECT_EQ(x.gradient()[0], 8 * std::pow(3.0, 7));
+}
+
+// An op whose backward records on the tape that plays: an error, not a crash.
+const Op& reentrant_op = define({
+    .name = "wrong_reentrant",
+    .formula = "y = x, whose backward records on the tape being played",
+    .shape = {"same", [](const Call& c) { return c[0]; }},
+    .forward =
+        [](auto& c) {
+          kernels::map(
+              c.result(), [](auto x) { return x; }, c.in());
+        },
+    .backward = [](auto&) { throw StateError(Place{}, "error: stopped in backward"); },
+});
+
+TEST_F(Misuse, AnExceptionInBackwardLeavesTheTapeUsable) {
+  {
+    const auto step = tape.record();
+    const Tensor x = tape.variable(3.0);
+    EXPECT_THROW(tape.backward(record(reentrant_op, {exp(x)})), StateError);
+  }
+  const auto step = tape.record();
+  const Tensor x = tape.variable(3.0);
+  tape.backward(x * x);
+  EXPECT_EQ(x.gradient()[0], 6);
+}
+
+// ---- parameters
+// -------------------------------------------------------------------------------------------------------
+
+class MisusedParameters : public testing::Test {
+ protected:
+  MisusedParameters() : w(block, block.add("layer.weight", {2, 3}, true)) {}
+  ParameterBlock block;
+  Parameter w;
+  Tape tape;
+};
+
+TEST_F(MisusedParameters, ANameThatIsTaken) {
+  try {
+    block.add("layer.weight", {1}, true);
+    FAIL();
+  } catch (const ValueError& e) {
+    EXPECT_THAT(e.what(), HasSubstr("layer.weight"));
+  }
+}
+
+TEST_F(MisusedParameters, ShapesThatDoNotFitNameTheParameter) {
+  const auto step = tape.record();
+  const Tensor x = tape.constant({1, 2, 3, 4}, {1, 4});
+  EXPECT_ERROR(linear(x, w), ShapeError, "parameter \"layer.weight\"");
+}
+
+TEST_F(MisusedParameters, AnOptimizerStepBetweenForwardAndBackward) {
+  const auto step = tape.record();
+  const Tensor loss = sum(linear(tape.constant({1, 2, 3}, {1, 3}), w));
+  block.touch();
+  try {
+    tape.backward(loss);
+    FAIL();
+  } catch (const StateError& e) {
+    EXPECT_THAT(e.what(), HasSubstr("layer.weight"));
+    EXPECT_THAT(e.what(), HasSubstr("changed"));
+  }
+}
+
+TEST_F(MisusedParameters, AParameterThatIsNotReachedReadsAsZero) {
+  const Parameter unused(block, block.add("unused", {2}, true));
+  const auto step = tape.record();
+  tape.backward(sum(linear(tape.constant({1, 2, 3}, {1, 3}), w)));
+  for (const float g : unused.gradient()) EXPECT_EQ(g, 0);
+  EXPECT_EQ(w.gradient()[1], 2);
+}
+
+// ---- values
+// -----------------------------------------------------------------------------------------------------------
+
+TEST_F(Misuse, NumbersThatDoNotFillAShape) {
+  const auto step = tape.record();
+  EXPECT_ERROR(tape.constant({1.0, 2.0, 3.0}, {2, 2}), ShapeError, "[2, 2]");
+  EXPECT_ERROR(tape.variable({1.0, 2.0, 3.0}, {2}), ShapeError, "[2]");
+}
+
+TEST_F(Misuse, TangentsOnATapeThatHasNone) {
+  const auto step = tape.record();
+  const double x[] = {1.0};
+  EXPECT_ERROR(tape.variable(x, x, {1}), StateError, "dual");
+}
+
+TEST_F(Misuse, ItemOfSeveralNumbers) {
+  const auto step = tape.record();
+  EXPECT_THROW(tape.constant({1.0, 2.0}, {2}).item(), ShapeError);
+}
+
+TEST_F(Misuse, FloatsOfADoubleTape) {
+  const auto step = tape.record();
+  EXPECT_THROW(tape.constant(1.0).data(), StateError);
+}
+
+TEST_F(Misuse, NegativeAndHugeShapes) {
+  EXPECT_THROW(Shape({-1, 2}), Error);
+  EXPECT_THROW(Shape({std::int64_t{1} << 40}), Error);
+  EXPECT_THROW(Shape({1, 1, 1, 1, 1, 1, 1}), Error);
+}
+
+// ---- ops
+// --------------------------------------------------------------------------------------------------------------
+
+TEST_F(Misuse, Axes) {
+  const auto step = tape.record();
+  const Tensor x = tape.variable({1, 2, 3, 4, 5, 6}, {2, 3});
+  EXPECT_ERROR(sum(x, {.axes = {2}}), ShapeError, "axis 2 of a tensor of rank 2");
+  EXPECT_ERROR(sum(x, {.axes = {-3}}), ShapeError, "axis -3");
+  EXPECT_ERROR(max(x, {.axes = {0, 0}}), ShapeError, "named twice");
+  EXPECT_ERROR(softmax(x, {.axis = 5}), ShapeError, "axis 5");
+  EXPECT_ERROR(cumsum(x, 2), ShapeError, "axis 2");
+  EXPECT_ERROR(transpose(x, 0, 2), ShapeError, "axis 2");
+  EXPECT_ERROR(permute(x, {0, 0}), ShapeError, "permute");
+  EXPECT_ERROR(flip(x, {7}), ShapeError, "axis 7");
+  EXPECT_ERROR(stack({x, x}, 4), ShapeError, "axis 4");
+}
+
+TEST_F(Misuse, Sizes) {
+  const auto step = tape.record();
+  const Tensor x = tape.variable({1, 2, 3, 4, 5, 6}, {2, 3});
+  EXPECT_ERROR(reshape(x, {4, 2}), ShapeError, "reshape");
+  EXPECT_ERROR(reshape(x, {-1, -1}), ShapeError, "reshape");
+  EXPECT_ERROR(reshape(x, {-1, 4}), ShapeError, "reshape");
+  EXPECT_ERROR(expand(x, {2, 4}), ShapeError, "expand");
+  EXPECT_ERROR(slice(x, 0, 1, 5), ShapeError, "slice");
+  EXPECT_ERROR(slice(x, 0, 2, 1), ShapeError, "slice");
+  EXPECT_ERROR(pad(x, 0, -1, 0), ShapeError, "pad");
+  EXPECT_ERROR(split(x, 0), ShapeError, "split");
+  EXPECT_ERROR(concat(std::span<const Tensor>{}), ShapeError, "no tensors");
+  EXPECT_ERROR(x + tape.constant({1, 2}, {2}), ShapeError, "do not broadcast");
+  EXPECT_ERROR(matmul(x, x), ShapeError, "inner sizes differ, 3 and 2");
+  EXPECT_ERROR(dot(x, x), ShapeError, "");
+  EXPECT_ERROR(var(tape.constant(1.0)), ShapeError, "correction");
+  EXPECT_ERROR(max(tape.constant(std::initializer_list<double>{}, {0})), ShapeError, "empty row");
+}
+
+TEST_F(Misuse, Numbers) {
+  const auto step = tape.record();
+  const Tensor x = tape.variable({1, 2, 3, 4, 5, 6}, {2, 3});
+  const Tensor w = tape.constant({1, 1, 1}, {3});
+  EXPECT_ERROR(softmax(x, {.temperature = 0}), ValueError, "temperature");
+  EXPECT_ERROR(softmax(x, {.temperature = -1}), ValueError, "temperature");
+  EXPECT_ERROR(softmax(x, {.temperature = std::nan("")}), ValueError, "temperature");
+  EXPECT_ERROR(layer_norm(x, w, w, 0.0), ValueError, "epsilon");
+  EXPECT_ERROR(rms_norm(x, w, -1.0), ValueError, "epsilon");
+  EXPECT_ERROR(huber(x, x, 0.0), ValueError, "delta");
+  EXPECT_ERROR(clamp(x, 2.0, 1.0), ValueError, "clamp");
+  EXPECT_ERROR(dropout(x, {.p = 1.0}), ValueError, "p");
+  EXPECT_ERROR(dropout(x, {.p = -0.1}), ValueError, "p");
+}
+
+TEST_F(Misuse, LabelsAndTokens) {
+  const auto step = tape.record();
+  const Tensor x = tape.variable({1, 2, 3, 4, 5, 6}, {2, 3});
+  const std::vector<std::int32_t> high = {0, 3}, low = {-1, 0}, few = {0}, good = {0, 2};
+  EXPECT_ERROR(cross_entropy(x, high), ValueError, "label 3 of row 1 is not a class");
+  EXPECT_ERROR(cross_entropy(x, low), ValueError, "label -1 of row 0");
+  EXPECT_ERROR(cross_entropy(x, few), ShapeError, "1 labels for 2 rows");
+  EXPECT_ERROR(cross_entropy(x, good, {.label_smoothing = 1.5}), ValueError, "smoothing");
+  EXPECT_ERROR(cross_entropy(x, good, {.label_smoothing = 1.5, .reduction = Reduction::none}), ValueError,
+               "smoothing");
+  EXPECT_ERROR(nll(x, high), ValueError, "label 3");
+  EXPECT_ERROR(embedding(x, high), ValueError, "token 3 at position 1");
+  EXPECT_ERROR(embedding(x, low), ValueError, "token -1 at position 0");
+  EXPECT_ERROR(embedding(x, few, {3}), ShapeError, "1 tokens do not fill the shape [3]");
+  EXPECT_ERROR(index_select(x, high), ValueError, "index 3");
+  EXPECT_ERROR(take_along(x, few), ShapeError, "1 positions for 2 rows");
+  EXPECT_ERROR(take_along(x, high), ValueError, "index 3");
+  const std::vector<std::uint8_t> mask = {1};
+  EXPECT_ERROR(where(mask, x, x), ShapeError, "where");
+}
+
+TEST_F(Misuse, TheFirstNumberThatIsNotFiniteIsNamed) {
+  tape.detect_anomaly(true);
+  const auto step = tape.record();
+  const Tensor x = tape.variable({1.0, -1.0}, {2});
+  EXPECT_ERROR(log(x), NonFiniteError, "log");
+}
+
+TEST_F(Misuse, AGradientThatIsNotFiniteIsNamed) {
+  tape.detect_anomaly(true);
+  const auto step = tape.record();
+  const Tensor x = tape.variable({0.0}, {1});
+  try {
+    tape.backward(sum(sqrt(x)));
+    FAIL();
+  } catch (const NonFiniteError& e) {
+    EXPECT_THAT(e.what(), HasSubstr("sqrt"));
+    EXPECT_THAT(e.what(), HasSubstr("gradient"));
+  }
+}
+
+}  // namespace
+}  // namespace reel
