@@ -109,6 +109,20 @@ bool all_finite(const float* x, std::int64_t n) {
   return finite.load();
 }
 
+void scale(float* x, std::int64_t n, double factor) {
+  const auto f = static_cast<float>(factor);
+  for_stretches(n, 8, [=](std::int64_t first, std::int64_t count) {
+    for (std::int64_t i = first; i < first + count; ++i) x[i] *= f;
+  });
+}
+
+void clamp(float* x, std::int64_t n, double limit) {
+  const auto most = static_cast<float>(limit);
+  for_stretches(n, 8, [=](std::int64_t first, std::int64_t count) {
+    for (std::int64_t i = first; i < first + count; ++i) x[i] = limited(x[i], most);
+  });
+}
+
 void sgd(float* w, const float* g, float* m, std::int64_t n, const SgdRule& rule, std::int64_t step,
          double scale) {
   const auto rate = static_cast<float>(rule.learning_rate);

@@ -19,6 +19,12 @@ double squared_norm(const float* x, std::int64_t n);
 /// Whether no x_i is NaN or infinite.
 bool all_finite(const float* x, std::int64_t n);
 
+/// x_i *= factor.
+void scale(float* x, std::int64_t n, double factor);
+
+/// x_i is set to the nearest number in [-limit, limit]; NaN stays.
+void clamp(float* x, std::int64_t n, double limit);
+
 struct SgdRule {
   double learning_rate = 1e-3;
   double momentum = 0;

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <string>
+
+#include "autograd/error.h"
+#include "autograd/place.h"
+
+// Checks of options: each throws ValueError that names the line, the field, its value and what is wrong with
+// it.
+
+namespace reel::nn {
+
+/// What a check says about a number: `place: error: owner: field = value reason`.
+struct Field {
+  const char* owner;
+  const char* name;
+  Place where;
+};
+
+[[noreturn]] inline void refuse(double value, const Field& field, const std::string& reason) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.9g", value);
+  throw ValueError(field.where, at(field.where, std::string(field.owner) + ": " + field.name + " = " + text +
+                                                    " " + reason));
+}
+
+inline void check_positive(double value, const Field& field) {
+  if (!(value > 0)) refuse(value, field, "is not positive");
+}
+inline void check_not_negative(double value, const Field& field) {
+  if (!(value >= 0)) refuse(value, field, "is not a number >= 0");
+}
+/// Kernels compute in float: 1e39 is infinite there and 1e-46 is zero.
+inline void check_finite_float(double value, const Field& field) {
+  if (!std::isfinite(static_cast<float>(value))) refuse(value, field, "is not finite as a float");
+}
+inline void check_positive_float(double value, const Field& field) {
+  check_positive(value, field);
+  check_finite_float(value, field);
+  if (!(static_cast<float>(value) > 0)) refuse(value, field, "is zero as a float");
+}
+/// In [0, 1) as a float too, where 0.99999999 is 1.
+inline void check_fraction(double value, const Field& field) {
+  if (!(value >= 0 && static_cast<float>(value) < 1)) refuse(value, field, "is not in [0, 1)");
+}
+inline void check_at_least(std::int64_t value, std::int64_t least, const Field& field) {
+  if (value < least) refuse(static_cast<double>(value), field, "is less than " + std::to_string(least));
+}
+
+}  // namespace reel::nn

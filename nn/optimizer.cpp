@@ -1,0 +1,235 @@
+#include "nn/optimizer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <new>
+#include <utility>
+
+#include "kernels/optimizer.h"
+#include "nn/check.h"
+#include "nn/clip.h"
+
+namespace reel::nn {
+namespace {
+
+// Whether `name` is `path` or lies below it: "hidden" holds "hidden.weight", not "hidden2.weight".
+bool lies_in(std::string_view name, std::string_view path) {
+  return name.starts_with(path) && (name.size() == path.size() || name[path.size()] == '.');
+}
+
+bool belongs(const std::string& name, const ParameterGroup& group) {
+  const bool listed = std::any_of(group.names.begin(), group.names.end(),
+                                  [&](const std::string& path) { return lies_in(name, path); });
+  return listed || (group.matches && group.matches(name));
+}
+
+[[noreturn]] void refuse_group(const char* owner, Place where, std::size_t group, const std::string& reason) {
+  throw ValueError(where,
+                   at(where, std::string(owner) + ": groups[" + std::to_string(group) + "] " + reason));
+}
+
+// A misspelt name would silently train with the wrong settings.
+void check_group(const char* owner, Place where, const ParameterBlock& block, const ParameterGroup& group,
+                 std::size_t number) {
+  check_not_negative(group.learning_rate_factor, {owner, "learning_rate_factor", where});
+  check_finite_float(group.learning_rate_factor, {owner, "learning_rate_factor", where});
+  if (group.weight_decay) {
+    check_not_negative(*group.weight_decay, {owner, "weight_decay", where});
+    check_finite_float(*group.weight_decay, {owner, "weight_decay", where});
+  }
+  const auto& entries = block.entries();
+  for (const std::string& path : group.names) {
+    const bool found =
+        std::any_of(entries.begin(), entries.end(), [&](const auto& e) { return lies_in(e.name, path); });
+    if (!found) refuse_group(owner, where, number, "names \"" + path + "\", which is no parameter or module");
+  }
+  const bool used =
+      std::any_of(entries.begin(), entries.end(), [&](const auto& e) { return belongs(e.name, group); });
+  if (!used) refuse_group(owner, where, number, "holds no parameter");
+}
+
+}  // namespace
+
+Optimizer::Optimizer(const char* name, ParameterBlock& block, const Common& common)
+    : name_(name),
+      block_(&block),
+      length_(block.length()),
+      learning_rate_(common.learning_rate),
+      clip_norm_(common.clip_norm),
+      own_steps_(block.count(), 0) {
+  const Place where = common.where;
+  check_positive_float(common.learning_rate, {name, "learning_rate", where});
+  check_not_negative(common.weight_decay, {name, "weight_decay", where});
+  check_finite_float(common.weight_decay, {name, "weight_decay", where});
+  check_not_negative(common.clip_norm, {name, "clip_norm", where});
+  for (std::size_t g = 0; g < common.groups.size(); ++g) check_group(name, where, block, common.groups[g], g);
+  for (const ParameterBlock::Entry& e : block.entries()) {
+    Treatment treatment = {1, e.decay ? common.weight_decay : 0};
+    bool grouped = false;
+    for (std::size_t g = 0; g < common.groups.size(); ++g) {
+      const ParameterGroup& group = common.groups[g];
+      if (!belongs(e.name, group)) continue;
+      if (grouped)
+        refuse_group(name, where, g, "holds \"" + e.name + "\", which is in another group already");
+      grouped = true;
+      treatment = {group.learning_rate_factor, group.weight_decay.value_or(treatment.weight_decay)};
+    }
+    treatments_.push_back(treatment);
+  }
+}
+
+void Optimizer::add_slot(const char* name) {
+  constexpr std::size_t line = 64;
+  const std::size_t bytes = std::max(static_cast<std::size_t>(length_) * sizeof(float), line);
+  auto* memory = static_cast<float*>(std::aligned_alloc(line, (bytes + line - 1) / line * line));
+  if (memory == nullptr) throw std::bad_alloc();
+  std::fill_n(memory, length_, 0.0F);
+  memory_.push_back({name, std::unique_ptr<float, Free>(memory)});
+}
+
+StepReport Optimizer::step(Place where) {
+  if (block_->count() != own_steps_.size() || block_->length() != length_) {
+    throw StateError(
+        Place{}, std::string(name_) + ": parameters were added to the model after the optimizer was made");
+  }
+  const double norm = gradient_norm(*block_);
+  if (!std::isfinite(norm)) {
+    ++counts_[skipped];
+    ++counts_[skipped_last];
+    const std::int64_t parameter = first_non_finite_gradient(*block_);
+    block_->zero_grad();
+    return {norm, true, parameter};
+  }
+  const double scale = clip_norm_ > 0 ? clip_factor(norm, clip_norm_) : 1.0;
+  const auto alike = [this](std::size_t a, std::size_t b) {
+    return treatments_[a] == treatments_[b] && own_steps_[a] == own_steps_[b];
+  };
+  const auto apply = [&](std::size_t first, std::size_t last, std::int64_t offset, std::int64_t count) {
+    const std::int64_t step = own_steps_[first] + 1;
+    const Treatment& t = treatments_[first];
+    update({offset, count, step, learning_rate_ * t.rate_factor, t.weight_decay, scale});
+    std::fill(own_steps_.begin() + static_cast<std::ptrdiff_t>(first),
+              own_steps_.begin() + static_cast<std::ptrdiff_t>(last), step);
+  };
+  for_gradient_runs(*block_, alike, apply);
+  ++counts_[applied];
+  counts_[skipped_last] = 0;
+  block_->zero_grad();
+  block_->touch();
+  return {norm, false, -1};
+}
+
+void Optimizer::set_learning_rate(double rate, Place where) {
+  check_not_negative(rate, {name_, "learning_rate", where});
+  check_finite_float(rate, {name_, "learning_rate", where});
+  learning_rate_ = rate;
+}
+
+std::vector<Optimizer::Slot> Optimizer::slots() {
+  std::vector<Slot> all;
+  for (const Memory& m : memory_)
+    all.push_back({m.name, {m.values.get(), static_cast<std::size_t>(length_)}});
+  return all;
+}
+
+std::vector<Optimizer::Counter> Optimizer::counters() {
+  return {{"steps", counts_}, {"parameter_steps", own_steps_}};
+}
+
+SGD::SGD(ModelParameters model, SGDOptions options, Place where)
+    : Optimizer("SGD", model.block(),
+                {options.learning_rate, options.weight_decay, options.clip_norm, options.groups, where}),
+      momentum_(options.momentum),
+      dampening_(options.dampening),
+      nesterov_(options.nesterov) {
+  check_fraction(momentum_, {"SGD", "momentum", where});
+  if (!(dampening_ >= 0 && dampening_ <= 1))
+    refuse(dampening_, {"SGD", "dampening", where}, "is not in [0, 1]");
+  if (nesterov_ && momentum_ == 0)
+    refuse(momentum_, {"SGD", "momentum", where}, "leaves nothing for nesterov to do");
+  if (nesterov_ && dampening_ != 0)
+    refuse(dampening_, {"SGD", "dampening", where}, "does not go with nesterov");
+  if (momentum_ != 0) add_slot("m");
+}
+
+void SGD::update(const Run& run) {
+  kernels::sgd(block().values() + run.offset, block().gradients() + run.offset,
+               momentum_ != 0 ? slot(0) + run.offset : nullptr, run.count,
+               {.learning_rate = run.learning_rate,
+                .momentum = momentum_,
+                .dampening = dampening_,
+                .weight_decay = run.weight_decay,
+                .nesterov = nesterov_},
+               run.step, run.scale);
+}
+
+Adam::Adam(const char* name, ParameterBlock& block, const AdamOptions& options, bool decoupled, Place where)
+    : Optimizer(name, block,
+                {options.learning_rate, options.weight_decay, options.clip_norm, options.groups, where}),
+      beta1_(options.beta1),
+      beta2_(options.beta2),
+      epsilon_(options.epsilon),
+      decoupled_(decoupled) {
+  check_fraction(beta1_, {name, "beta1", where});
+  check_fraction(beta2_, {name, "beta2", where});
+  check_positive_float(epsilon_, {name, "epsilon", where});
+  add_slot("m");
+  add_slot("v");
+}
+
+Adam::Adam(ModelParameters model, AdamOptions options, Place where)
+    : Adam("Adam", model.block(), options, false, where) {}
+
+AdamW::AdamW(ModelParameters model, AdamWOptions options, Place where)
+    : Adam("AdamW", model.block(),
+           {.learning_rate = options.learning_rate,
+            .beta1 = options.beta1,
+            .beta2 = options.beta2,
+            .epsilon = options.epsilon,
+            .weight_decay = options.weight_decay,
+            .clip_norm = options.clip_norm,
+            .groups = std::move(options.groups)},
+           true, where) {}
+
+void Adam::update(const Run& run) {
+  kernels::adam(block().values() + run.offset, block().gradients() + run.offset, slot(0) + run.offset,
+                slot(1) + run.offset, run.count,
+                {.learning_rate = run.learning_rate,
+                 .beta1 = beta1_,
+                 .beta2 = beta2_,
+                 .epsilon = epsilon_,
+                 .weight_decay = run.weight_decay,
+                 .decoupled = decoupled_},
+                run.step, run.scale);
+}
+
+RMSprop::RMSprop(ModelParameters model, RMSpropOptions options, Place where)
+    : Optimizer("RMSprop", model.block(),
+                {options.learning_rate, options.weight_decay, options.clip_norm, options.groups, where}),
+      alpha_(options.alpha),
+      epsilon_(options.epsilon),
+      momentum_(options.momentum),
+      centered_(options.centered) {
+  check_fraction(alpha_, {"RMSprop", "alpha", where});
+  check_positive_float(epsilon_, {"RMSprop", "epsilon", where});
+  check_fraction(momentum_, {"RMSprop", "momentum", where});
+  add_slot("v");
+  if (centered_) add_slot("a");
+  if (momentum_ != 0) add_slot("m");
+}
+
+void RMSprop::update(const Run& run) {
+  float* const a = centered_ ? slot(1) + run.offset : nullptr;
+  float* const m = momentum_ != 0 ? slot(centered_ ? 2 : 1) + run.offset : nullptr;
+  kernels::rmsprop(block().values() + run.offset, block().gradients() + run.offset, slot(0) + run.offset, a,
+                   m, run.count,
+                   {.learning_rate = run.learning_rate,
+                    .alpha = alpha_,
+                    .epsilon = epsilon_,
+                    .weight_decay = run.weight_decay,
+                    .momentum = momentum_,
+                    .centered = centered_},
+                   run.scale);
+}
+
+}  // namespace reel::nn

@@ -1,0 +1,239 @@
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "autograd/parameter.h"
+#include "autograd/place.h"
+
+namespace reel::nn {
+
+/// What an optimizer works on: a ParameterBlock, or anything whose .parameters() is one, such as a Module.
+class ModelParameters {
+ public:
+  ModelParameters(ParameterBlock& block) : block_(&block) {}  // NOLINT: a model is passed as it is
+  template <class Model>
+  requires requires(Model& model) {
+    { model.parameters() } -> std::same_as<ParameterBlock&>;
+  }
+  ModelParameters(Model& model) : block_(&model.parameters()) {}  // NOLINT
+
+  ParameterBlock& block() const { return *block_; }
+
+ private:
+  ParameterBlock* block_;
+};
+
+/// Parameters that an optimizer treats in their own way.
+struct ParameterGroup {
+  /// Full names ("hidden.weight") or the paths of modules ("hidden"), and a test of the full name; either may
+  /// be left out.
+  std::vector<std::string> names = {};
+  std::function<bool(std::string_view name)> matches = nullptr;
+  double learning_rate_factor = 1;  ///< times the optimizer's learning rate
+  std::optional<double> weight_decay =
+      std::nullopt;  ///< for all of the group; default: as if it were in no group
+};
+
+/// What a step found and did.
+struct StepReport {
+  double gradient_norm = 0;     ///< of all gradients together, before clipping
+  bool skipped = false;         ///< a gradient was not finite: no weight has changed
+  std::int64_t parameter = -1;  ///< if skipped: the first parameter (index in the block) with such a gradient
+};
+
+/// Changes the parameters of a model by their gradients, once a step.
+///
+/// A parameter that no backward has reached since the last zero_grad is left alone: no decay, no change of
+/// its moments, no step in its own count (as in PyTorch). Weight decay by default leaves out what asks for
+/// none: biases and norms.
+class Optimizer {
+ public:
+  virtual ~Optimizer() = default;
+  Optimizer(const Optimizer&) = delete;
+  Optimizer& operator=(const Optimizer&) = delete;
+
+  /// Applies the gradients and clears them. If one is not finite, nothing changes but the count of skipped
+  /// steps. Throws StateError if parameters were added since the optimizer was made. Does not allocate.
+  StepReport step(Place where = Place::here());
+  void zero_grad() { block_->zero_grad(); }
+
+  double learning_rate() const { return learning_rate_; }
+  /// For schedules, before a step. Throws ValueError if negative or not finite.
+  void set_learning_rate(double rate, Place where = Place::here());
+
+  std::int64_t step_count() const { return counts_[applied]; }  ///< steps that were applied
+  std::int64_t skipped_steps() const {
+    return counts_[skipped];
+  }  ///< steps that were not, for a gradient not finite
+  std::int64_t skipped_in_a_row() const {
+    return counts_[skipped_last];
+  }  ///< of these, since the last one applied
+
+  /// What the optimizer remembers, by name: "m" and "v", each as long as the block and laid out like it. For
+  /// checkpoints, which may also write to it.
+  struct Slot {
+    std::string_view name;
+    std::span<float> values;
+  };
+  std::vector<Slot> slots();
+  /// The integers it remembers: "steps" {applied, skipped, skipped in a row} and "parameter_steps", one per
+  /// parameter.
+  struct Counter {
+    std::string_view name;
+    std::span<std::int64_t> values;
+  };
+  std::vector<Counter> counters();
+
+  ParameterBlock& block() const { return *block_; }
+  std::string_view name() const { return name_; }  ///< "SGD", "Adam", "AdamW", "RMSprop"
+
+ protected:
+  /// What all optimizers have in common.
+  struct Common {
+    double learning_rate;
+    double weight_decay;
+    double clip_norm;
+    const std::vector<ParameterGroup>& groups;
+    Place where;
+  };
+  Optimizer(const char* name, ParameterBlock& block, const Common& common);
+
+  /// Adds a slot of zeros; for constructors. The name must be a literal.
+  void add_slot(const char* name);
+
+  /// A stretch of the block in which everything is treated alike.
+  struct Run {
+    std::int64_t offset;
+    std::int64_t count;
+    std::int64_t step;  ///< of these parameters, from 1
+    double learning_rate;
+    double weight_decay;
+    double scale;  ///< of the gradients
+  };
+  virtual void update(const Run& run) = 0;
+  float* slot(std::size_t i) { return memory_[i].values.get(); }
+
+ private:
+  struct Free {
+    void operator()(float* memory) const { std::free(memory); }
+  };
+  struct Memory {
+    const char* name;
+    std::unique_ptr<float, Free> values;
+  };
+  struct Treatment {
+    double rate_factor;
+    double weight_decay;
+    bool operator==(const Treatment&) const = default;
+  };
+  enum { applied, skipped, skipped_last };
+
+  const char* name_;
+  ParameterBlock* block_;
+  std::int64_t length_;
+  double learning_rate_;
+  double clip_norm_;
+  std::vector<Treatment> treatments_;    // one per parameter
+  std::vector<std::int64_t> own_steps_;  // one per parameter
+  std::vector<Memory> memory_;
+  std::int64_t counts_[3] = {};
+};
+
+struct SGDOptions {
+  double learning_rate = 1e-3;
+  double momentum = 0;
+  double dampening = 0;
+  double weight_decay = 0;
+  bool nesterov = false;
+  double clip_norm = 0;  ///< largest norm of all gradients together; 0: no limit
+  std::vector<ParameterGroup> groups = {};
+};
+/// Stochastic gradient descent, with momentum if asked for (Sutskever et al. 2013).
+class SGD final : public Optimizer {
+ public:
+  /// Throws ValueError for an option out of its range.
+  explicit SGD(ModelParameters model, SGDOptions options = {}, Place where = Place::here());
+
+ private:
+  void update(const Run& run) override;
+  double momentum_;
+  double dampening_;
+  bool nesterov_;
+};
+
+struct AdamOptions {
+  double learning_rate = 1e-3;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double epsilon = 1e-8;
+  double weight_decay = 0;  ///< added to the gradient
+  double clip_norm = 0;     ///< largest norm of all gradients together; 0: no limit
+  std::vector<ParameterGroup> groups = {};
+};
+/// Adam (Kingma, Ba 2015).
+class Adam : public Optimizer {
+ public:
+  /// Throws ValueError for an option out of its range.
+  explicit Adam(ModelParameters model, AdamOptions options = {}, Place where = Place::here());
+
+ protected:
+  Adam(const char* name, ParameterBlock& block, const AdamOptions& options, bool decoupled, Place where);
+
+ private:
+  void update(const Run& run) override;
+  double beta1_;
+  double beta2_;
+  double epsilon_;
+  bool decoupled_;
+};
+
+struct AdamWOptions {
+  double learning_rate = 1e-3;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double epsilon = 1e-8;
+  double weight_decay = 1e-2;  ///< times the learning rate, taken off the weight itself
+  double clip_norm = 0;        ///< largest norm of all gradients together; 0: no limit
+  std::vector<ParameterGroup> groups = {};
+};
+/// Adam with weight decay apart from the gradient (Loshchilov, Hutter 2019).
+class AdamW final : public Adam {
+ public:
+  /// Throws ValueError for an option out of its range.
+  explicit AdamW(ModelParameters model, AdamWOptions options = {}, Place where = Place::here());
+};
+
+struct RMSpropOptions {
+  double learning_rate = 1e-2;
+  double alpha = 0.99;
+  double epsilon = 1e-8;
+  double weight_decay = 0;
+  double momentum = 0;
+  bool centered = false;  ///< divide by the deviation of the gradient, not by its size
+  double clip_norm = 0;   ///< largest norm of all gradients together; 0: no limit
+  std::vector<ParameterGroup> groups = {};
+};
+/// RMSprop (Hinton 2012; centered: Graves 2013).
+class RMSprop final : public Optimizer {
+ public:
+  /// Throws ValueError for an option out of its range.
+  explicit RMSprop(ModelParameters model, RMSpropOptions options = {}, Place where = Place::here());
+
+ private:
+  void update(const Run& run) override;
+  double alpha_;
+  double epsilon_;
+  double momentum_;
+  bool centered_;
+};
+
+}  // namespace reel::nn
