@@ -1,6 +1,7 @@
 #include "kernels/attention.h"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 
 #include "kernels/attention_tile.h"
@@ -15,79 +16,81 @@ using tile::head_of;
 using tile::Matrix;
 using tile::padded;
 using tile::Sight;
+using tile::tile_keys;
+using tile::tile_queries;
 
-constexpr std::int64_t tile_queries = 32;
-constexpr std::int64_t tile_keys = 64;
 constexpr double infinity = std::numeric_limits<double>::infinity();
 constexpr double cost_of_exp = 16;
 
-// scores [rows, limit of the last] = scale q k^T for queries [first, first + rows), unseen keys included.
+// scores [rows, limit of the last] = q k^T for queries [first, first + rows), unseen keys included.
 template <class T>
 void scores_of(const Attention<T>& p, const Sight<T>& sight, Matrix<const T> q, Matrix<const T> kt,
                std::int64_t first, std::int64_t rows, Matrix<T> scores) {
   constexpr std::int64_t lanes = tile::Vector<T>::lanes;
   const std::int64_t width = padded<T>(sight.limit(first + rows - 1));
-  for (std::int64_t r = 0; r < rows; ++r) std::fill_n(scores.row(r), width, T(0));
   for (std::int64_t j = 0; j < width; j += tile_keys) {
     const std::int64_t most = std::min(tile_keys, width - j);
     tile::product<T, false>(
-        rows, {q.row(first), q.stride}, {kt.data + j, kt.stride}, {scores.data + j, scores.stride}, false,
-        [&](std::int64_t, std::int64_t last_row) {
+        rows, {q.row(first), q.stride}, {kt.data + j, kt.stride}, {scores.data + j, scores.stride},
+        {.fresh = true}, [&](std::int64_t, std::int64_t last_row) {
           const std::int64_t n = std::clamp(sight.limit(first + last_row - 1) - j, std::int64_t{0}, most);
           return Extent{0, p.channels, padded<T>(n) / lanes};
         });
   }
 }
 
-// Turns the scores of query i into e^(score - largest), 0 for what it does not see, up to `width`. Returns
-// their sum and the largest; sum 0 if the query sees nothing.
 template <class T>
 struct RowSum {
-  T sum;
-  T most;
+  T sum;   // 0 if the query sees nothing
+  T most;  // the largest score
 };
+
+// Turns the scores of query i into e^(score - largest), 0 for what it does not see, up to `width`. Returns
+// their sum and the largest.
 template <class T>
 RowSum<T> exponentials(const Sight<T>& sight, std::int64_t i, std::int64_t width, T scale, T* row) {
   constexpr std::int64_t lanes = tile::Vector<T>::lanes;
+  using Vector = typename tile::Vector<T>::Type;
   const std::int64_t n = padded<T>(sight.limit(i));
   for (std::int64_t j = 0; j < n; ++j) row[j] *= scale;
   sight.hide(i, 0, n, T(-infinity), row);
-  T best[lanes];
-  std::fill_n(best, lanes, T(-infinity));
+  Vector best = Vector{} + T(-infinity);
   for (std::int64_t j = 0; j < n; j += lanes) {
-    for (std::int64_t l = 0; l < lanes; ++l) best[l] = row[j + l] > best[l] ? row[j + l] : best[l];
+    Vector x;
+    std::memcpy(&x, row + j, sizeof(Vector));
+    best = x > best ? x : best;
   }
-  T most = best[0];
-  for (std::int64_t l = 1; l < lanes; ++l) most = best[l] > most ? best[l] : most;
-  if (!(most > T(-infinity))) {
-    // Hidden, or a score that is no number: only the second may be seen in the result.
-    bool any = false;
-    for (std::int64_t j = 0; j < sight.limit(i) && !any; ++j) any = sight.sees(i, j);
-    if (!any) {
-      std::fill_n(row, width, T(0));
-      return {T(0), most};
-    }
+  const T most = tile::largest_of_lanes<T>(best);
+  if (!(most > T(-infinity)) &&
+      !sight.sees_any(i)) {  // a row of scores that are no numbers goes on, and shows
+    std::fill_n(row, width, T(0));
+    return {T(0), most};
   }
   for (std::int64_t j = 0; j < n; ++j) row[j] = exp(row[j] - most);
-  std::fill_n(row + n, width - n, T(0));
-  T sums[lanes] = {};
+  // The last rows of a group read as far as the group's first rows do not see.
+  for (std::int64_t j = n; j < width && j < n + tile::most_rows; ++j) row[j] = T(0);
+  Vector sum = {};
   for (std::int64_t j = 0; j < n; j += lanes) {
-    for (std::int64_t l = 0; l < lanes; ++l) sums[l] += row[j + l];
+    Vector x;
+    std::memcpy(&x, row + j, sizeof(Vector));
+    sum += x;
   }
-  for (std::int64_t half = lanes / 2; half > 0; half /= 2) {
-    for (std::int64_t l = 0; l < half; ++l) sums[l] += sums[l + half];
-  }
-  return {sums[0], most};
+  return {tile::sum_of_lanes<T>(sum), most};
 }
 
-// Takes away weights of query i among the first n keys, and enlarges the others.
+// Takes away weights of the rows [first, first + rows) of a tile, and enlarges the others.
 template <class T>
-void drop(const Attention<T>& p, std::int64_t b, std::int64_t h, std::int64_t i, std::int64_t n, T* row) {
-  T factors[tile_keys];
-  for (std::int64_t j = 0; j < n; j += tile_keys) {
-    const std::int64_t some = std::min(tile_keys, n - j);
-    tile::dropout_factors(p, b, h, i, j, some, factors);
-    for (std::int64_t l = 0; l < some; ++l) row[j + l] *= factors[l];
+void drop(const tile::WeightDropout<T>& dropout, std::int64_t first, std::int64_t rows, std::int64_t limit,
+          Matrix<T> weights) {
+  T factors[2 * tile_keys];
+  for (std::int64_t r = 0; r < rows; r += 2) {
+    for (std::int64_t j = 0; j < limit; j += tile_keys) {
+      const std::int64_t some = std::min(tile_keys, limit - j);
+      dropout.factors(first + r, j, factors);
+      for (std::int64_t l = 0; l < some; ++l) weights.row(r)[j + l] *= factors[l];
+      for (std::int64_t l = 0; l < some && r + 1 < rows; ++l)
+        weights.row(r + 1)[j + l] *= factors[tile_keys + l];
+    }
   }
 }
 
@@ -104,7 +107,7 @@ void forward_rows(const Attention<T>& p, std::int64_t b, std::int64_t h, std::in
   const Matrix<const T> kt =
       tile::transposed(head_of(p.k, b, h), seen, p.channels, room.take(p.channels * padded<T>(seen)));
   const Matrix<const T> v =
-      tile::whole_rows(head_of(p.v, b, h), seen, p.value_channels, room.take(seen * value_width));
+      tile::packed_rows(head_of(p.v, b, h), seen, p.value_channels, room.take(seen * value_width));
   const Matrix<T> scores{room.take(tile_queries * padded<T>(seen)), padded<T>(seen)};
   const Matrix<T> sums{room.take(tile_queries * value_width), value_width};
   const bool careful = sight.hides() && !tile::all_finite(v, seen, p.value_channels);
@@ -116,29 +119,29 @@ void forward_rows(const Attention<T>& p, std::int64_t b, std::int64_t h, std::in
     T totals[tile_queries];
     for (std::int64_t r = 0; r < rows; ++r) {
       const RowSum<T> sum = exponentials(sight, first + r, padded<T>(limit), p.scale, scores.row(r));
-      totals[r] = sum.sum;
-      if (lse != nullptr)
+      totals[r] = sum.sum == T(0) ? T(1) : sum.sum;
+      if (lse != nullptr) {
         lse[(b * p.heads + h) * p.queries + first + r] =
             sum.sum == T(0) ? T(-infinity) : sum.most + log(sum.sum);
-      if (p.dropout > 0) drop(p, b, h, first + r, limit, scores.row(r));
+      }
       if (careful) sight.hide(first + r, 0, limit, tile::unseen<T>(), scores.row(r));
-      std::fill_n(sums.row(r), value_width, T(0));
     }
+    if (p.dropout > 0) drop(tile::WeightDropout<T>(p, b, h), first, rows, limit, scores);
+    if (limit == 0) std::fill_n(sums.data, rows * value_width, T(0));
     // The values of a stretch of keys stay in the first cache while all rows use them.
     for (std::int64_t j = 0; j < limit; j += tile_keys) {
       const std::int64_t most = std::min(tile_keys, limit - j);
-      tile::product<T, false>(rows, {scores.data + j, scores.stride}, {v.row(j), v.stride}, sums, careful,
-                              [&](std::int64_t, std::int64_t last_row) {
-                                const std::int64_t n =
-                                    std::clamp(sight.limit(first + last_row - 1) - j, std::int64_t{0}, most);
-                                return Extent{0, n, value_width / lanes};
-                              });
+      tile::product<T, false>(
+          rows, {scores.data + j, scores.stride}, {v.row(j), v.stride}, sums,
+          {.fresh = j == 0, .careful = careful}, [&](std::int64_t, std::int64_t last_row) {
+            const std::int64_t n = std::clamp(sight.limit(first + last_row - 1) - j, std::int64_t{0}, most);
+            return Extent{0, n, value_width / lanes};
+          });
     }
     for (std::int64_t r = 0; r < rows; ++r) {
       T* to = head_of(y, b, h).row(first + r);
-      const T total = totals[r] == T(0) ? T(1) : totals[r];
       // Adding 0 makes one zero of two: which of them a sum ends at could depend on keys that are not seen.
-      for (std::int64_t c = 0; c < p.value_channels; ++c) to[c] = sums.row(r)[c] / total + T(0);
+      for (std::int64_t c = 0; c < p.value_channels; ++c) to[c] = sums.row(r)[c] / totals[r] + T(0);
     }
   }
 }

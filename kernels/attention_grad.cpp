@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstring>
 #include <limits>
 
 #include "kernels/attention.h"
@@ -14,11 +15,9 @@ using tile::head_of;
 using tile::Matrix;
 using tile::padded;
 using tile::Sight;
+using tile::tile_keys;
+using tile::tile_queries;
 
-// A tile of weights is 32 queries by 64 keys: with the rows it is made of and goes into, it stays in the
-// first cache.
-constexpr std::int64_t tile_queries = 32;
-constexpr std::int64_t tile_keys = 64;
 constexpr double infinity = std::numeric_limits<double>::infinity();
 constexpr double cost_of_exp = 16;
 
@@ -47,6 +46,7 @@ class HeadGradient {
         b_(b),
         h_(h),
         sight_(p, b, h),
+        dropout_(p, b, h),
         seen_(sight_.limit(p.queries - 1)),
         width_(padded<T>(p.channels)),
         value_width_(padded<T>(p.value_channels)),
@@ -63,9 +63,9 @@ class HeadGradient {
     kt_ = tile::transposed(k, seen_, p_.channels, room_.take(p_.channels * padded<T>(seen_)));
     if (needs_scores)
       vt_ = tile::transposed(v, seen_, p_.value_channels, room_.take(p_.value_channels * padded<T>(seen_)));
-    q_rows_ = tile::whole_rows(q_, p_.queries, p_.channels, room_.take(p_.queries * width_));
-    k_rows_ = tile::whole_rows(k, seen_, p_.channels, room_.take(seen_ * width_));
-    dy_rows_ = tile::whole_rows(dy_, p_.queries, p_.value_channels, room_.take(p_.queries * value_width_));
+    q_rows_ = tile::packed_rows(q_, p_.queries, p_.channels, room_.take(p_.queries * width_));
+    k_rows_ = tile::packed_rows(k, seen_, p_.channels, room_.take(seen_ * width_));
+    dy_rows_ = tile::packed_rows(dy_, p_.queries, p_.value_channels, room_.take(p_.queries * value_width_));
     careful_ = sight_.hides() &&
                !(tile::all_finite(q_, p_.queries, p_.channels) && tile::all_finite(k, seen_, p_.channels) &&
                  tile::all_finite(dy_, p_.queries, p_.value_channels));
@@ -80,7 +80,7 @@ class HeadGradient {
     for (std::int64_t i = 0; i < p_.queries; i += tile_queries) {
       const std::int64_t rows = std::min(tile_queries, p_.queries - i);
       const std::int64_t limit = sight_.limit(i + rows - 1);
-      if (dq) std::fill_n(dq_.data, rows * width_, T(0));
+      if (dq && limit == 0) std::fill_n(dq_.data, rows * width_, T(0));
       if (needs_scores) {
         for (std::int64_t r = 0; r < rows; ++r) delta_[r] = delta_of(i + r);
       }
@@ -106,16 +106,17 @@ class HeadGradient {
 
   // sum of dy y over the channels of query i: what the gradient of every weight of the row has in common.
   T delta_of(std::int64_t i) const {
-    T sums[lanes] = {};
+    typename tile::Vector<T>::Type sum = {};
+    T parts[lanes] = {};
+    const T* dy = dy_.row(i);
+    const T* y = y_.row(i);
     std::int64_t c = 0;
     for (; c + lanes <= p_.value_channels; c += lanes) {
-      for (std::int64_t l = 0; l < lanes; ++l) sums[l] += dy_.row(i)[c + l] * y_.row(i)[c + l];
+      for (std::int64_t l = 0; l < lanes; ++l) parts[l] += dy[c + l] * y[c + l];
     }
-    for (std::int64_t l = 0; c + l < p_.value_channels; ++l) sums[l] += dy_.row(i)[c + l] * y_.row(i)[c + l];
-    for (std::int64_t half = lanes / 2; half > 0; half /= 2) {
-      for (std::int64_t l = 0; l < half; ++l) sums[l] += sums[l + half];
-    }
-    return sums[0];
+    for (std::int64_t l = 0; c + l < p_.value_channels; ++l) parts[l] += dy[c + l] * y[c + l];
+    std::memcpy(&sum, parts, sizeof(sum));
+    return tile::sum_of_lanes<T>(sum);
   }
 
   // The keys of the tile that the queries up to `last_query` see.
@@ -126,44 +127,38 @@ class HeadGradient {
   // The tile of weights P and, if wanted, of dS = P (dy v^T - delta) scale: 0 where a query does not see a
   // key.
   void weigh(std::int64_t i, std::int64_t rows, std::int64_t j, std::int64_t keys, bool needs_scores) {
-    std::fill_n(weights_.data, rows * tile_keys, T(0));
     const auto extent = [&](std::int64_t depth) {
       return [&, depth](std::int64_t, std::int64_t last_row) {
         return Extent{0, depth, padded<T>(visible(i + last_row - 1, j, keys)) / lanes};
       };
     };
-    tile::product<T, false>(rows, {q_.row(i), q_.stride}, {kt_.data + j, kt_.stride}, weights_, false,
-                            extent(p_.channels));
+    tile::product<T, false>(rows, {q_.row(i), q_.stride}, {kt_.data + j, kt_.stride}, weights_,
+                            {.fresh = true}, extent(p_.channels));
     if (needs_scores) {
-      std::fill_n(slopes_.data, rows * tile_keys, T(0));
-      tile::product<T, false>(rows, {dy_.row(i), dy_.stride}, {vt_.data + j, vt_.stride}, slopes_, false,
-                              extent(p_.value_channels));
+      tile::product<T, false>(rows, {dy_.row(i), dy_.stride}, {vt_.data + j, vt_.stride}, slopes_,
+                              {.fresh = true}, extent(p_.value_channels));
     }
     const T nothing = careful_ ? tile::unseen<T>() : T(0);
+    T factors[2 * tile_keys];
     for (std::int64_t r = 0; r < rows; ++r) {
       T* weights = weights_.row(r);
       T* slopes = slopes_.row(r);
       const std::int64_t n = padded<T>(visible(i + r, j, keys));
+      const std::int64_t reach = std::min(tile_keys, n + tile::most_rows);  // of the group that the row is in
       const T shift = lse_[i + r] == T(-infinity) ? T(0) : lse_[i + r];
       for (std::int64_t l = 0; l < n; ++l) weights[l] = exp(weights[l] * p_.scale - shift);
-      if (p_.dropout > 0) {  // what y was made of were the weights times these factors
-        T factors[tile_keys];
-        tile::dropout_factors(p_, b_, h_, i + r, j, n, factors);
-        for (std::int64_t l = 0; l < n && needs_scores; ++l) slopes[l] *= factors[l];
-        slope(weights, n, delta_[r], needs_scores, slopes);
-        for (std::int64_t l = 0; l < n; ++l) weights[l] *= factors[l];
-      } else {
-        slope(weights, n, delta_[r], needs_scores, slopes);
+      const T* factor = factors + r % 2 * tile_keys;
+      if (p_.dropout > 0 && r % 2 == 0) dropout_.factors(i + r, j, factors);
+      if (needs_scores) {
+        for (std::int64_t l = 0; l < n && p_.dropout > 0; ++l) slopes[l] *= factor[l];
+        // Adding 0 leaves the negative zero to what is not seen.
+        for (std::int64_t l = 0; l < n; ++l)
+          slopes[l] = weights[l] * (slopes[l] - delta_[r]) * p_.scale + T(0);
+        sight_.hide(i + r, j, j + reach, nothing, slopes);
       }
-      if (needs_scores) sight_.hide(i + r, j, j + tile_keys, nothing, slopes);
-      sight_.hide(i + r, j, j + tile_keys, nothing, weights);
+      for (std::int64_t l = 0; l < n && p_.dropout > 0; ++l) weights[l] *= factor[l];
+      sight_.hide(i + r, j, j + reach, nothing, weights);
     }
-  }
-
-  // dP to dS = P (dP - delta) scale. Adding 0 leaves the negative zero to what is not seen.
-  void slope(const T* weights, std::int64_t n, T delta, bool wanted, T* slopes) const {
-    if (!wanted) return;
-    for (std::int64_t l = 0; l < n; ++l) slopes[l] = weights[l] * (slopes[l] - delta) * p_.scale + T(0);
   }
 
   // dq += dS k, dk += dS^T q, dv += P^T dy for the tile.
@@ -177,23 +172,26 @@ class HeadGradient {
     };
     if (dq) {
       tile::product<T, false>(rows, {slopes_.data, tile_keys}, {k_rows_.row(j), k_rows_.stride}, dq_,
-                              careful_, [&](std::int64_t, std::int64_t last_row) {
+                              {.fresh = j == 0, .careful = careful_},
+                              [&](std::int64_t, std::int64_t last_row) {
                                 return Extent{0, visible(i + last_row - 1, j, keys), width_ / lanes};
                               });
     }
     if (dk) {
       tile::product<T, true>(keys, {slopes_.data, tile_keys}, {q_rows_.row(i), q_rows_.stride},
-                             {dk_.row(j), dk_.stride}, careful_, queries_of(width_ / lanes));
+                             {dk_.row(j), dk_.stride}, {.careful = careful_}, queries_of(width_ / lanes));
     }
     if (dv) {
       tile::product<T, true>(keys, {weights_.data, tile_keys}, {dy_rows_.row(i), dy_rows_.stride},
-                             {dv_.row(j), dv_.stride}, careful_, queries_of(value_width_ / lanes));
+                             {dv_.row(j), dv_.stride}, {.careful = careful_},
+                             queries_of(value_width_ / lanes));
     }
   }
 
   const Attention<T>& p_;
   std::int64_t b_, h_;
   Sight<T> sight_;
+  tile::WeightDropout<T> dropout_;
   std::int64_t seen_;  // keys that any query sees
   std::int64_t width_, value_width_;
   tile::Workspace<T> room_;
