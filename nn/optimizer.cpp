@@ -89,8 +89,9 @@ void Optimizer::add_slot(const char* name) {
 
 StepReport Optimizer::step(Place where) {
   if (block_->count() != own_steps_.size() || block_->length() != length_) {
-    throw StateError(
-        Place{}, std::string(name_) + ": parameters were added to the model after the optimizer was made");
+    const std::string what =
+        std::string(name_) + ": parameters were added to the model after the optimizer was made";
+    throw StateError(where, at(where, what));
   }
   const double norm = gradient_norm(*block_);
   if (!std::isfinite(norm)) {
