@@ -12,7 +12,8 @@ constexpr double pi = 3.14159265358979323846;
 
 // From a at share 0 to b at share 1, with a horizontal start and end.
 double along_cosine(double a, double b, double share) {
-  return b + (a - b) * 0.5 * (1 + std::cos(pi * share));
+  const double c = 0.5 * (1 + std::cos(pi * share));
+  return a * c + b * (1 - c);  // exact at both ends
 }
 double along_line(double a, double b, double share) { return a + (b - a) * share; }
 
