@@ -27,7 +27,7 @@ double step_of_everything(Tape& tape, ParameterBlock& block, const std::vector<P
 }
 
 TEST(Memory, NothingIsAllocatedFromTheThirdStepOn) {
-  if (!testing::counts_allocations()) GTEST_SKIP() << "a sanitizer has its own allocator";
+  if (!support::counts_allocations()) GTEST_SKIP() << "a sanitizer has its own allocator";
   ParameterBlock block;
   std::vector<Parameter> p;
   for (const Shape& shape : {Shape{6, 4}, Shape{6}, Shape{6}, Shape{6}, Shape{6, 3}}) {
@@ -40,16 +40,16 @@ TEST(Memory, NothingIsAllocatedFromTheThirdStepOn) {
   Tape tape;
   const double first = step_of_everything(tape, block, p, inputs, labels);
   step_of_everything(tape, block, p, inputs, labels);
-  const std::size_t before = testing::allocations();
+  const std::size_t before = support::allocations();
   double last = 0;
   for (int i = 0; i < 5; ++i) last = step_of_everything(tape, block, p, inputs, labels);
-  EXPECT_EQ(testing::allocations() - before, 0u);
+  EXPECT_EQ(support::allocations() - before, 0u);
   EXPECT_EQ(first, last);
   // The counter itself works.
-  const std::size_t probe = testing::allocations();
+  const std::size_t probe = support::allocations();
   const std::vector<int> something(100);
   EXPECT_EQ(something.size(), 100u);
-  EXPECT_GT(testing::allocations(), probe);
+  EXPECT_GT(support::allocations(), probe);
 }
 
 void* long_chain(void* gradient) {

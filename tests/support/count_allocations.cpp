@@ -18,10 +18,10 @@ namespace {
 std::atomic<std::size_t> count{0};
 }
 
-namespace reel::testing {
+namespace reel::support {
 std::size_t allocations() { return count.load(); }
 bool counts_allocations() { return REEL_COUNTS != 0; }
-}  // namespace reel::testing
+}  // namespace reel::support
 
 #if REEL_COUNTS
 // The C library's own functions under their internal names: operator new of libstdc++ goes through malloc as

@@ -1,0 +1,25 @@
+#pragma once
+
+#include "nn/module.h"
+
+namespace reel::nn {
+
+/// Sets a share p of the elements to 0 while training and scales the rest by 1 / (1 - p) (Srivastava et al.
+/// 2014). The mask follows from the model's seed, the module's path and the model's step. Use it once a step.
+class Dropout final : public Module {
+ public:
+  Dropout(Module* parent, std::string_view name, double p)
+      : Module(parent, name), p_(p), stream_(stream_of(path())) {}
+
+  double p() const { return p_; }
+  Tensor operator()(Here x) const {
+    if (!training() || p_ == 0) return x.parameter == nullptr ? x.tensor : scale(x, 1);
+    return dropout(x, {.p = p_, .seed = seed().value, .stream = stream_, .step = step()});
+  }
+
+ private:
+  double p_;
+  std::uint64_t stream_;
+};
+
+}  // namespace reel::nn

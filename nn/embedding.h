@@ -1,0 +1,24 @@
+#pragma once
+
+#include "nn/init.h"
+
+namespace reel::nn {
+
+/// Rows of a table by number: tokens of shape [...] give [..., channels]. At first the table is normal with
+/// deviation 1.
+class Embedding final : public Module {
+ public:
+  Embedding(Module* parent, std::string_view name, std::int64_t rows, std::int64_t channels)
+      : Module(parent, name), weight(add_parameter("weight", {rows, channels}, true)) {
+    init::normal(weight, seed());
+  }
+
+  Tensor operator()(std::span<const std::int32_t> tokens, const Shape& shape,
+                    Place place = Place::here()) const {
+    return embedding(Here(weight, place.file, place.line), tokens, shape);
+  }
+
+  Parameter weight;
+};
+
+}  // namespace reel::nn

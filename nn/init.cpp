@@ -1,0 +1,125 @@
+#include "nn/init.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "autograd/error.h"
+#include "kernels/philox.h"
+
+namespace reel::nn::init {
+namespace {
+
+kernels::Philox numbers_for(const Parameter& p, Seed seed) {
+  return kernels::Philox(seed.value, stream_of(p.name()));
+}
+
+struct Fans {
+  double in, out;
+};
+
+Fans fans_of(const Parameter& p) {
+  const Shape& shape = p.shape();
+  if (shape.rank() < 2) {
+    throw ShapeError(
+        Place{}, "error: init: \"" + p.name() + "\" has shape " + to_string(shape) + ", and no fans" +
+                     help_line("fans need at least two dimensions, [out, in]; use normal() or uniform()"));
+  }
+  const auto field = static_cast<double>(shape.product(2, shape.rank()));
+  return {static_cast<double>(shape[1]) * field, static_cast<double>(shape[0]) * field};
+}
+
+void touch(Parameter& p) { p.block().touch(); }
+
+}  // namespace
+
+void constant(Parameter p, double value) {
+  for (float& v : p.values()) v = static_cast<float>(value);
+  touch(p);
+}
+
+void uniform(Parameter p, Seed seed, double low, double high) {
+  const kernels::Philox numbers = numbers_for(p, seed);
+  std::uint64_t i = 0;
+  for (float& v : p.values()) v = static_cast<float>(low + (high - low) * numbers.uniform(i++));
+  touch(p);
+}
+
+void normal(Parameter p, Seed seed, double mean, double deviation) {
+  const kernels::Philox numbers = numbers_for(p, seed);
+  std::uint64_t i = 0;
+  for (float& v : p.values()) v = static_cast<float>(mean + deviation * numbers.normal(i++));
+  touch(p);
+}
+
+void truncated_normal(Parameter p, Seed seed, double mean, double deviation, double bound) {
+  const kernels::Philox numbers = numbers_for(p, seed);
+  // Every element has its own numbers to try, so that one redrawn element does not move the others.
+  constexpr std::uint64_t tries = 1024;
+  std::uint64_t i = 0;
+  for (float& v : p.values()) {
+    double z = 0;
+    for (std::uint64_t k = 0; k < tries; ++k) {
+      z = numbers.normal(i * tries + k);
+      if (std::fabs(z) <= bound) break;
+      z = 0;
+    }
+    v = static_cast<float>(mean + deviation * z);
+    ++i;
+  }
+  touch(p);
+}
+
+void kaiming_uniform(Parameter p, Seed seed, double gain) {
+  const double bound = gain * std::sqrt(3.0 / fans_of(p).in);
+  uniform(p, seed, -bound, bound);
+}
+
+void kaiming_normal(Parameter p, Seed seed, double gain) {
+  normal(p, seed, 0, gain / std::sqrt(fans_of(p).in));
+}
+
+void xavier_uniform(Parameter p, Seed seed, double gain) {
+  const Fans fans = fans_of(p);
+  const double bound = gain * std::sqrt(6.0 / (fans.in + fans.out));
+  uniform(p, seed, -bound, bound);
+}
+
+void xavier_normal(Parameter p, Seed seed, double gain) {
+  const Fans fans = fans_of(p);
+  normal(p, seed, 0, gain * std::sqrt(2.0 / (fans.in + fans.out)));
+}
+
+void orthogonal(Parameter p, Seed seed, double gain) {
+  fans_of(p);  // refuses vectors
+  const auto rows = static_cast<std::size_t>(p.shape()[0]);
+  const auto cols = static_cast<std::size_t>(p.shape().product(1, p.shape().rank()));
+  const bool tall = rows > cols;
+  const std::size_t count = tall ? cols : rows;
+  const std::size_t length = tall ? rows : cols;
+  const kernels::Philox numbers = numbers_for(p, seed);
+  // Gram-Schmidt twice, which is enough for double precision (Giraud, Langou, Rozloznik 2005).
+  std::vector<std::vector<double>> basis(count, std::vector<double>(length));
+  for (std::size_t i = 0; i < count; ++i) {
+    for (std::size_t j = 0; j < length; ++j) basis[i][j] = numbers.normal(i * length + j);
+    for (int round = 0; round < 2; ++round) {
+      for (std::size_t k = 0; k < i; ++k) {
+        double dot = 0;
+        for (std::size_t j = 0; j < length; ++j) dot += basis[i][j] * basis[k][j];
+        for (std::size_t j = 0; j < length; ++j) basis[i][j] -= dot * basis[k][j];
+      }
+    }
+    double squares = 0;
+    for (const double v : basis[i]) squares += v * v;
+    for (double& v : basis[i]) v /= std::sqrt(squares);
+  }
+  const std::span<float> values = p.values();
+  for (std::size_t r = 0; r < rows; ++r) {
+    for (std::size_t c = 0; c < cols; ++c) {
+      values[r * cols + c] = static_cast<float>(gain * (tall ? basis[c][r] : basis[r][c]));
+    }
+  }
+  touch(p);
+}
+
+}  // namespace reel::nn::init

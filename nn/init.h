@@ -1,0 +1,32 @@
+#pragma once
+
+#include "autograd/parameter.h"
+#include "nn/module.h"
+
+// Initial values. The numbers follow from the seed and the parameter's path, not from the order in which
+// parameters are made. Fans are PyTorch's: of [out, in, ...], fan_in is in times what follows, fan_out is out
+// times what follows.
+
+namespace reel::nn::init {
+
+void constant(Parameter p, double value);
+inline void zeros(Parameter p) { constant(p, 0); }
+inline void ones(Parameter p) { constant(p, 1); }
+
+/// Uniform in [low, high).
+void uniform(Parameter p, Seed seed, double low, double high);
+void normal(Parameter p, Seed seed, double mean = 0, double deviation = 1);
+/// Normal, restricted to mean +- `bound` deviations: what falls outside is drawn again.
+void truncated_normal(Parameter p, Seed seed, double mean = 0, double deviation = 1, double bound = 2);
+
+/// Variance gain^2 / fan_in; gain sqrt(2) suits relu (He, Zhang, Ren, Sun 2015).
+void kaiming_uniform(Parameter p, Seed seed, double gain = 1.4142135623730951);
+void kaiming_normal(Parameter p, Seed seed, double gain = 1.4142135623730951);
+/// Variance 2 gain^2 / (fan_in + fan_out) (Glorot, Bengio 2010).
+void xavier_uniform(Parameter p, Seed seed, double gain = 1);
+void xavier_normal(Parameter p, Seed seed, double gain = 1);
+/// Rows or columns, whichever are fewer, become orthonormal, times gain (Saxe, McClelland, Ganguli 2014).
+/// Throws ShapeError for fewer than two dimensions.
+void orthogonal(Parameter p, Seed seed, double gain = 1);
+
+}  // namespace reel::nn::init

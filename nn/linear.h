@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cmath>
+
+#include "nn/init.h"
+
+namespace reel::nn {
+
+struct LinearOptions {
+  bool bias = true;
+};
+
+/// y = x W^T + b for x [..., in], weight [out, in], bias [out].
+/// At first both are uniform in +- 1 / sqrt(in), as PyTorch has it.
+class Linear final : public Module {
+ public:
+  Linear(Module* parent, std::string_view name, std::int64_t in, std::int64_t out, LinearOptions options = {})
+      : Module(parent, name), weight(add_parameter("weight", {out, in}, true)) {
+    const double bound = in > 0 ? 1 / std::sqrt(static_cast<double>(in)) : 0;
+    init::uniform(weight, seed(), -bound, bound);
+    if (!options.bias) return;
+    bias_.push_back(add_parameter("bias", {out}, false));
+    init::uniform(bias(), seed(), -bound, bound);
+  }
+
+  bool has_bias() const { return !bias_.empty(); }
+  Parameter& bias() { return bias_.front(); }
+
+  Tensor operator()(Here x) const {
+    return has_bias() ? linear(x, weight, bias_.front()) : linear(x, weight);
+  }
+
+  Parameter weight;
+
+ private:
+  std::vector<Parameter> bias_;  // one or none
+};
+
+}  // namespace reel::nn

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <deque>
+#include <span>
+#include <string>
+
+#include "nn/dropout.h"
+#include "nn/linear.h"
+
+namespace reel::nn {
+
+struct MlpOptions {
+  Tensor (*activation)(Here) = relu;
+  double dropout = 0;  ///< after every hidden layer
+};
+
+/// A multi-layer perceptron: layer0, activation, dropout, layer1, ... The last layer gives logits.
+class Mlp final : public Module {
+ public:
+  /// `sizes` are the numbers of inputs, of hidden units and of outputs. A root.
+  Mlp(Seed seed, std::span<const std::int64_t> sizes, MlpOptions options = {})
+      : Module(seed), options_(options) {
+    build(sizes);
+  }
+  Mlp(Module* parent, std::string_view name, std::span<const std::int64_t> sizes, MlpOptions options = {})
+      : Module(parent, name), options_(options) {
+    build(sizes);
+  }
+
+  Tensor operator()(Here x) const {
+    Tensor y = layers_.front()(x);
+    for (std::size_t i = 1; i < layers_.size(); ++i) {
+      y = dropouts_[i - 1](options_.activation(x.with(y)));
+      y = layers_[i](x.with(y));
+    }
+    return y;
+  }
+
+ private:
+  void build(std::span<const std::int64_t> sizes) {
+    for (std::size_t i = 0; i + 1 < sizes.size(); ++i) {
+      if (i > 0) dropouts_.emplace_back(this, "dropout" + std::to_string(i - 1), options_.dropout);
+      layers_.emplace_back(this, "layer" + std::to_string(i), sizes[i], sizes[i + 1]);
+    }
+  }
+
+  MlpOptions options_;
+  std::deque<Linear> layers_;
+  std::deque<Dropout> dropouts_;
+};
+
+}  // namespace reel::nn

@@ -1,0 +1,80 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "autograd/ops.h"
+#include "autograd/parameter.h"
+
+namespace reel::nn {
+
+/// Where a model's random numbers come from: initial weights and dropout follow from it.
+struct Seed {
+  std::uint64_t value = 0;
+};
+
+/// Something with parameters. The root owns all parameters of the model in one flat block; children are
+/// members that are declared once, with their parent and their name:
+///
+///     struct Mlp final : nn::Module {
+///       using nn::Module::Module;
+///       nn::Linear hidden{this, "hidden", 784, 256};
+///       nn::Linear output{this, "output", 256, 10};
+///       Tensor operator()(Here x) const { return output(gelu(hidden(x))); }
+///     };
+///     Mlp model(nn::Seed{1});
+///
+/// Parameters are named by their path: "hidden.weight". A module stays where it was made: it can be neither
+/// copied nor moved.
+class Module {
+ public:
+  /// A root.
+  explicit Module(Seed seed);
+  /// A child. Throws ValueError if a sibling has that name, or if the name is empty or holds a dot.
+  Module(Module* parent, std::string_view name);
+  virtual ~Module() = default;
+  Module(const Module&) = delete;
+  Module& operator=(const Module&) = delete;
+
+  /// The parameters of the whole model.
+  ParameterBlock& parameters() { return state_->block; }
+  const ParameterBlock& parameters() const { return state_->block; }
+  const std::string& path() const { return path_; }
+  Seed seed() const { return state_->seed; }
+
+  /// Training is on at first: dropout drops. It is a property of the whole model.
+  void train(bool on = true) { state_->training = on; }
+  void eval() { train(false); }
+  bool training() const { return state_->training; }
+
+  /// The number of the step, which the masks of dropout depend on. A training loop sets it.
+  void set_step(std::uint64_t step) { state_->step = step; }
+  std::uint64_t step() const { return state_->step; }
+
+ protected:
+  /// Adds a parameter of zeros; `decay` says whether weight decay applies to it by default.
+  Parameter add_parameter(std::string_view name, const Shape& shape, bool decay);
+
+ private:
+  struct State {
+    ParameterBlock block;
+    Seed seed;
+    bool training = true;
+    std::uint64_t step = 0;
+  };
+  void claim(std::string_view name);
+  std::string path_of(std::string_view name) const;
+
+  std::unique_ptr<State> owned_;  // in a root
+  State* state_;
+  std::string path_;
+  std::vector<std::string> names_;  // of children and parameters
+};
+
+/// A number that stands for a path, for Philox streams: FNV-1a (Fowler, Noll, Vo).
+std::uint64_t stream_of(std::string_view path);
+
+}  // namespace reel::nn

@@ -1,0 +1,49 @@
+#pragma once
+
+#include "nn/init.h"
+
+namespace reel::nn {
+
+struct NormOptions {
+  double epsilon = 1e-5;
+};
+
+/// Layer normalisation over the last dimension (Ba, Kiros, Hinton 2016). weight [channels] starts at 1, bias
+/// at 0.
+class LayerNorm final : public Module {
+ public:
+  LayerNorm(Module* parent, std::string_view name, std::int64_t channels, NormOptions options = {})
+      : Module(parent, name),
+        weight(add_parameter("weight", {channels}, false)),
+        bias(add_parameter("bias", {channels}, false)),
+        epsilon_(options.epsilon) {
+    init::ones(weight);
+  }
+
+  Tensor operator()(Here x) const { return layer_norm(x, weight, bias, epsilon_); }
+
+  Parameter weight;
+  Parameter bias;
+
+ private:
+  double epsilon_;
+};
+
+/// Normalisation by the root mean square of the last dimension (Zhang, Sennrich 2019). weight [channels]
+/// starts at 1.
+class RMSNorm final : public Module {
+ public:
+  RMSNorm(Module* parent, std::string_view name, std::int64_t channels, NormOptions options = {})
+      : Module(parent, name), weight(add_parameter("weight", {channels}, false)), epsilon_(options.epsilon) {
+    init::ones(weight);
+  }
+
+  Tensor operator()(Here x) const { return rms_norm(x, weight, epsilon_); }
+
+  Parameter weight;
+
+ private:
+  double epsilon_;
+};
+
+}  // namespace reel::nn

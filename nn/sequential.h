@@ -1,0 +1,41 @@
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "nn/module.h"
+
+namespace reel::nn {
+
+/// Modules and functions, one after the other:
+///
+///     nn::Sequential net{this, "net"};
+///     net.add<nn::Linear>("0", 2, 16).then(tanh).add<nn::Linear>("1", 16, 3);
+class Sequential final : public Module {
+ public:
+  using Module::Module;
+
+  /// Makes a child of type M by M(parent, name, arguments...) and appends it.
+  template <class M, class... Arguments>
+  Sequential& add(std::string_view name, Arguments&&... arguments) {
+    auto made = std::make_shared<M>(this, name, std::forward<Arguments>(arguments)...);
+    return then([made](Here x) { return (*made)(x); });
+  }
+  /// Appends a function of one tensor.
+  Sequential& then(std::function<Tensor(Here)> function) {
+    steps_.push_back(std::move(function));
+    return *this;
+  }
+  Sequential& then(Tensor (*function)(Here)) { return then(std::function<Tensor(Here)>(function)); }
+
+  Tensor operator()(Here x) const {
+    Tensor y = x.tensor;
+    for (const auto& step : steps_) y = step(x.with(y));
+    return y;
+  }
+
+ private:
+  std::vector<std::function<Tensor(Here)>> steps_;
+};
+
+}  // namespace reel::nn

@@ -1,0 +1,245 @@
+#include "nn/module.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "autograd/autograd.h"
+#include "nn/dropout.h"
+#include "nn/embedding.h"
+#include "nn/linear.h"
+#include "nn/mlp.h"
+#include "nn/norm.h"
+#include "nn/optimizer.h"
+#include "nn/sequential.h"
+#include "nn/summary.h"
+#include "tests/support/count_allocations.h"
+
+namespace reel::nn {
+namespace {
+
+struct Net final : Module {
+  using Module::Module;
+  Linear hidden{this, "hidden", 4, 8};
+  LayerNorm norm{this, "norm", 8};
+  Dropout drop{this, "drop", 0.5};
+  Linear output{this, "output", 8, 3};
+  Tensor operator()(Here x) const { return output(drop(norm(gelu(hidden(x))))); }
+};
+
+TEST(Module, NamesParametersByTheirPath) {
+  Net net(Seed{1});
+  std::vector<std::string> names;
+  for (const auto& e : net.parameters().entries()) names.push_back(e.name);
+  EXPECT_THAT(names, testing::ElementsAre("hidden.weight", "hidden.bias", "norm.weight", "norm.bias",
+                                          "output.weight", "output.bias"));
+  EXPECT_EQ(net.parameters().parameters(), 4 * 8 + 8 + 8 + 8 + 8 * 3 + 3);
+  EXPECT_TRUE(net.parameters().entry(0).decay);
+  EXPECT_FALSE(net.parameters().entry(1).decay);
+  EXPECT_FALSE(net.parameters().entry(2).decay);
+}
+
+struct TwoNets final : Module {
+  using Module::Module;
+  Net a{this, "a"};
+  Net b{this, "b"};
+};
+
+TEST(Module, NestsAndSharesOneBlock) {
+  TwoNets two(Seed{1});
+  EXPECT_EQ(&two.a.parameters(), &two.parameters());
+  EXPECT_EQ(two.b.output.bias().name(), "b.output.bias");
+  two.a.eval();
+  EXPECT_FALSE(two.b.training());
+}
+
+struct Clash final : Module {
+  using Module::Module;
+  Linear first{this, "same", 1, 1};
+  Linear second{this, "same", 1, 1};
+};
+struct Dotted final : Module {
+  using Module::Module;
+  Linear only{this, "a.b", 1, 1};
+};
+
+TEST(Module, RefusesANameThatIsTakenOrNoName) {
+  EXPECT_THAT([] { Clash c(Seed{1}); },
+              testing::ThrowsMessage<ValueError>(testing::HasSubstr("\"same\" is there twice")));
+  EXPECT_THROW(Dotted d(Seed{1}), ValueError);
+}
+
+struct Reversed final : Module {
+  using Module::Module;
+  Linear output{this, "output", 8, 3};
+  Linear hidden{this, "hidden", 4, 8};
+};
+
+TEST(Module, InitialValuesDependOnSeedAndPathAlone) {
+  Net net(Seed{7});
+  Reversed reversed(Seed{7});
+  Net other(Seed{8});
+  EXPECT_TRUE(std::ranges::equal(net.hidden.weight.values(), reversed.hidden.weight.values()));
+  EXPECT_FALSE(std::ranges::equal(net.hidden.weight.values(), other.hidden.weight.values()));
+}
+
+TEST(Module, ItsGradientsAreProvenInDoublePrecision) {
+  Net net(Seed{3});
+  const std::int32_t labels[] = {0, 2};
+  const auto report = gradcheck(net.parameters(), [&](Tape& tape) {
+    return cross_entropy(net(tape.constant({0.3, -1, 2, 0.5, 1, 1, -0.2, 0.1}, {2, 4})), labels);
+  });
+  EXPECT_TRUE(report) << report.message;
+}
+
+TEST(Module, DropoutDropsOnlyWhileTrainingAndByTheStep) {
+  Net net(Seed{3});
+  Tape tape;
+  const auto run = [&](std::uint64_t step_number) {
+    net.set_step(step_number);
+    const auto step = tape.inference();
+    return net(tape.constant({0.3, -1, 2, 0.5}, {1, 4})).values();
+  };
+  const auto first = run(0);
+  EXPECT_NE(run(1), first);
+  EXPECT_EQ(run(0), first);
+  net.eval();
+  EXPECT_EQ(run(0), run(1));
+  EXPECT_NE(run(0), first);
+}
+
+TEST(Module, LearnsABatchByHeart) {
+  const std::int64_t sizes[] = {2, 16, 16, 3};
+  Mlp mlp(Seed{1}, sizes, {.activation = tanh});
+  AdamW adam(mlp, {.learning_rate = 2e-2});
+  Tape tape;
+  std::vector<float> x(64);
+  std::vector<std::int32_t> labels(32);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = std::sin(static_cast<float>(7 * i + 1));
+  for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<std::int32_t>(i * i % 3);
+  double loss = 0;
+  std::size_t before = 0;
+  for (int i = 0; i < 3000; ++i) {
+    if (i == 3) before = reel::support::allocations();
+    const auto step = tape.record();
+    const Tensor l = cross_entropy(mlp(tape.constant(x, {32, 2})), labels);
+    tape.backward(l);
+    loss = l.item();
+    adam.step();
+  }
+  EXPECT_EQ(reel::support::allocations(), before);
+  EXPECT_LT(loss, 0.02);
+}
+
+TEST(Module, SequentialAppliesItsStepsInOrder) {
+  struct Chain final : Module {
+    using Module::Module;
+    Sequential net{this, "net"};
+  } chain(Seed{1});
+  chain.net.add<Linear>("first", 2, 3).then(tanh).add<Linear>("second", 3, 1, LinearOptions{.bias = false});
+  EXPECT_EQ(chain.parameters().count(), 3u);
+  Tape tape;
+  const auto step = tape.record();
+  const Tensor x = tape.constant({1, 2}, {1, 2});
+  const auto& block = chain.parameters();
+  const Parameter w1(chain.parameters(), 0), b1(chain.parameters(), 1), w2(chain.parameters(), 2);
+  EXPECT_EQ(chain.net(x).values(), linear(tanh(linear(x, w1, b1)), w2).values());
+  EXPECT_EQ(block.entry(2).name, "net.second.weight");
+}
+
+TEST(Summary, CountsEveryParameter) {
+  Net net(Seed{1});
+  const std::string text = summary(net.parameters());
+  EXPECT_THAT(text, testing::HasSubstr("hidden.weight"));
+  EXPECT_THAT(text, testing::HasSubstr("[8, 4]"));
+  EXPECT_THAT(text, testing::HasSubstr("83"));
+}
+
+// ---- initial values
+// -----------------------------------------------------------------------------------------------------
+
+class Init : public testing::Test {
+ protected:
+  Parameter make(const Shape& shape) {
+    return {block, block.add("p" + std::to_string(block.count()), shape, true)};
+  }
+  struct Moments {
+    double mean = 0, deviation = 0, least = 1e9, most = -1e9;
+  };
+  static Moments moments(const Parameter& p) {
+    Moments m;
+    double squares = 0;
+    for (const float v : p.values()) {
+      m.mean += static_cast<double>(v);
+      squares += static_cast<double>(v) * static_cast<double>(v);
+      m.least = std::min(m.least, static_cast<double>(v));
+      m.most = std::max(m.most, static_cast<double>(v));
+    }
+    const auto n = static_cast<double>(p.values().size());
+    m.mean /= n;
+    m.deviation = std::sqrt(squares / n - m.mean * m.mean);
+    return m;
+  }
+  ParameterBlock block;
+};
+
+TEST_F(Init, HasTheDeviationsOfThePapers) {
+  const Parameter p = make({200, 300});
+  const auto expect = [&](double deviation, double bound) {
+    const Moments m = moments(p);
+    EXPECT_NEAR(m.mean, 0, deviation / 50);
+    EXPECT_NEAR(m.deviation, deviation, deviation / 50);
+    EXPECT_LE(m.most, bound);
+    EXPECT_GE(m.least, -bound);
+  };
+  init::kaiming_normal(p, Seed{1});
+  expect(std::sqrt(2.0 / 300), 1);
+  init::kaiming_uniform(p, Seed{1});
+  expect(std::sqrt(2.0 / 300), std::sqrt(6.0 / 300) + 1e-7);
+  init::xavier_normal(p, Seed{1});
+  expect(std::sqrt(2.0 / 500), 1);
+  init::xavier_uniform(p, Seed{1});
+  expect(std::sqrt(2.0 / 500), std::sqrt(6.0 / 500) + 1e-7);
+  init::normal(p, Seed{1}, 0, 0.02);
+  expect(0.02, 1);
+  init::truncated_normal(p, Seed{1}, 0, 1, 2);
+  expect(0.8796256610342398, 2);  // of a normal cut at two deviations
+}
+
+TEST_F(Init, OrthogonalRowsOrColumnsAreOrthonormal) {
+  for (const Shape& shape : {Shape{5, 9}, Shape{9, 5}, Shape{4, 2, 3}}) {
+    const Parameter p = make(shape);
+    init::orthogonal(p, Seed{2}, 3.0);
+    const std::int64_t rows = shape[0], cols = shape.size() / shape[0];
+    const bool tall = rows > cols;
+    for (std::int64_t i = 0; i < std::min(rows, cols); ++i) {
+      for (std::int64_t j = 0; j < std::min(rows, cols); ++j) {
+        double dot = 0;
+        for (std::int64_t k = 0; k < std::max(rows, cols); ++k) {
+          const auto at = [&](std::int64_t v) {
+            return static_cast<double>(
+                p.values()[static_cast<std::size_t>(tall ? k * cols + v : v * cols + k)]);
+          };
+          dot += at(i) * at(j);
+        }
+        EXPECT_NEAR(dot, i == j ? 9 : 0, 1e-5);
+      }
+    }
+  }
+  EXPECT_THROW(init::orthogonal(make({5}), Seed{1}), ShapeError);
+  EXPECT_THROW(init::kaiming_normal(make({5}), Seed{1}), ShapeError);
+}
+
+TEST_F(Init, OnesZerosAndConstants) {
+  const Parameter p = make({3});
+  init::ones(p);
+  EXPECT_EQ(p.values()[2], 1);
+  init::constant(p, -2.5);
+  EXPECT_EQ(p.values()[0], -2.5f);
+  init::zeros(p);
+  EXPECT_EQ(p.values()[1], 0);
+}
+
+}  // namespace
+}  // namespace reel::nn
