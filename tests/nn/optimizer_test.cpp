@@ -361,7 +361,7 @@ TEST(Optimizer, EmptyAndGrowingModels) {
 }
 
 TEST(Optimizer, AWarmStepDoesNotAllocate) {
-  if (!testing::counts_allocations()) GTEST_SKIP() << "a sanitizer owns the allocator";
+  if (!support::counts_allocations()) GTEST_SKIP() << "a sanitizer owns the allocator";
   Model model;
   AdamW adam(model, {.clip_norm = 1});
   RMSprop rms(model, {.momentum = 0.5, .centered = true});
@@ -377,9 +377,9 @@ TEST(Optimizer, AWarmStepDoesNotAllocate) {
     }
   };
   round(1);
-  const std::size_t before = testing::allocations();
+  const std::size_t before = support::allocations();
   for (int step = 2; step <= 8; ++step) round(step);
-  EXPECT_EQ(testing::allocations(), before);
+  EXPECT_EQ(support::allocations(), before);
 }
 
 template <class Make>
