@@ -22,7 +22,8 @@ using tile::tile_queries;
 constexpr double infinity = std::numeric_limits<double>::infinity();
 constexpr double cost_of_exp = 16;
 
-// scores [rows, limit of the last] = q k^T for queries [first, first + rows), unseen keys included.
+// scores [rows, limit of the last] = q times the scaled keys for queries [first, first + rows), unseen keys
+// included.
 template <class T>
 void scores_of(const Attention<T>& p, const Sight<T>& sight, Matrix<const T> q, Matrix<const T> kt,
                std::int64_t first, std::int64_t rows, Matrix<T> scores) {
@@ -48,15 +49,16 @@ struct RowSum {
 // Turns the scores of query i into e^(score - largest), 0 for what it does not see, up to `width`. Returns
 // their sum and the largest.
 template <class T>
-RowSum<T> exponentials(const Sight<T>& sight, std::int64_t i, std::int64_t width, T scale, T* row) {
+RowSum<T> exponentials(const Sight<T>& sight, std::int64_t i, std::int64_t width, T* row) {
   constexpr std::int64_t lanes = tile::Vector<T>::lanes;
   using Vector = typename tile::Vector<T>::Type;
-  const std::int64_t n = padded<T>(sight.limit(i));
-  for (std::int64_t j = 0; j < n; ++j) row[j] *= scale;
-  sight.hide(i, 0, n, T(-infinity), row);
+  const std::int64_t limit = sight.limit(i);
+  const std::int64_t n = padded<T>(limit);
+  sight.hide(i, 0, limit, T(-infinity), row);
+  tile::fill_tail(row, limit, T(-infinity));
   Vector best = Vector{} + T(-infinity);
+  Vector x;
   for (std::int64_t j = 0; j < n; j += lanes) {
-    Vector x;
     std::memcpy(&x, row + j, sizeof(Vector));
     best = x > best ? x : best;
   }
@@ -67,11 +69,9 @@ RowSum<T> exponentials(const Sight<T>& sight, std::int64_t i, std::int64_t width
     return {T(0), most};
   }
   for (std::int64_t j = 0; j < n; ++j) row[j] = exp(row[j] - most);
-  // The last rows of a group read as far as the group's first rows do not see.
-  for (std::int64_t j = n; j < width && j < n + tile::most_rows; ++j) row[j] = T(0);
+  tile::fill_after(row, limit, width, T(0));
   Vector sum = {};
   for (std::int64_t j = 0; j < n; j += lanes) {
-    Vector x;
     std::memcpy(&x, row + j, sizeof(Vector));
     sum += x;
   }
@@ -104,13 +104,14 @@ void forward_rows(const Attention<T>& p, std::int64_t b, std::int64_t h, std::in
   tile::Workspace<T> room(p.channels * padded<T>(seen) + (seen + tile_queries) * value_width +
                           tile_queries * padded<T>(seen));
   const Matrix<const T> q = head_of(p.q, b, h);
-  const Matrix<const T> kt =
-      tile::transposed(head_of(p.k, b, h), seen, p.channels, room.take(p.channels * padded<T>(seen)));
+  const Matrix<const T> kt = tile::transposed(head_of(p.k, b, h), seen, p.channels, p.scale,
+                                              room.take(p.channels * padded<T>(seen)));
+  tile::Finite<T> finite;
   const Matrix<const T> v =
-      tile::packed_rows(head_of(p.v, b, h), seen, p.value_channels, room.take(seen * value_width));
+      tile::packed_rows(head_of(p.v, b, h), seen, p.value_channels, room.take(seen * value_width), finite);
   const Matrix<T> scores{room.take(tile_queries * padded<T>(seen)), padded<T>(seen)};
   const Matrix<T> sums{room.take(tile_queries * value_width), value_width};
-  const bool careful = sight.hides() && !tile::all_finite(v, seen, p.value_channels);
+  const bool careful = sight.hides() && !finite;
 
   for (std::int64_t first = begin; first < end; first += tile_queries) {
     const std::int64_t rows = std::min(tile_queries, end - first);
@@ -118,13 +119,13 @@ void forward_rows(const Attention<T>& p, std::int64_t b, std::int64_t h, std::in
     scores_of(p, sight, q, kt, first, rows, scores);
     T totals[tile_queries];
     for (std::int64_t r = 0; r < rows; ++r) {
-      const RowSum<T> sum = exponentials(sight, first + r, padded<T>(limit), p.scale, scores.row(r));
+      const RowSum<T> sum = exponentials(sight, first + r, padded<T>(limit), scores.row(r));
       totals[r] = sum.sum == T(0) ? T(1) : sum.sum;
       if (lse != nullptr) {
         lse[(b * p.heads + h) * p.queries + first + r] =
             sum.sum == T(0) ? T(-infinity) : sum.most + log(sum.sum);
       }
-      if (careful) sight.hide(first + r, 0, limit, tile::unseen<T>(), scores.row(r));
+      if (careful) sight.hide(first + r, 0, sight.limit(first + r), tile::unseen<T>(), scores.row(r));
     }
     if (p.dropout > 0) drop(tile::WeightDropout<T>(p, b, h), first, rows, limit, scores);
     if (limit == 0) std::fill_n(sums.data, rows * value_width, T(0));
@@ -141,7 +142,8 @@ void forward_rows(const Attention<T>& p, std::int64_t b, std::int64_t h, std::in
     for (std::int64_t r = 0; r < rows; ++r) {
       T* to = head_of(y, b, h).row(first + r);
       // Adding 0 makes one zero of two: which of them a sum ends at could depend on keys that are not seen.
-      for (std::int64_t c = 0; c < p.value_channels; ++c) to[c] = sums.row(r)[c] / totals[r] + T(0);
+      const T factor = T(1) / totals[r];
+      for (std::int64_t c = 0; c < p.value_channels; ++c) to[c] = sums.row(r)[c] * factor + T(0);
     }
   }
 }
@@ -183,15 +185,15 @@ void attention_weights(const Attention<T>& p, T* w) {
     const std::int64_t seen = sight.limit(end - 1);
     tile::Workspace<T> room((p.channels + tile_queries) * padded<T>(seen));
     const Matrix<const T> q = head_of(p.q, b, h);
-    const Matrix<const T> kt =
-        tile::transposed(head_of(p.k, b, h), seen, p.channels, room.take(p.channels * padded<T>(seen)));
+    const Matrix<const T> kt = tile::transposed(head_of(p.k, b, h), seen, p.channels, p.scale,
+                                                room.take(p.channels * padded<T>(seen)));
     const Matrix<T> scores{room.take(tile_queries * padded<T>(seen)), padded<T>(seen)};
     for (std::int64_t first = begin; first < end; first += tile_queries) {
       const std::int64_t rows = std::min(tile_queries, end - first);
       scores_of(p, sight, q, kt, first, rows, scores);
       for (std::int64_t r = 0; r < rows; ++r) {
         const std::int64_t limit = sight.limit(first + r);
-        const RowSum<T> sum = exponentials(sight, first + r, padded<T>(limit), p.scale, scores.row(r));
+        const RowSum<T> sum = exponentials(sight, first + r, padded<T>(limit), scores.row(r));
         const T total = sum.sum == T(0) ? T(1) : sum.sum;
         T* to = w + ((b * p.heads + h) * p.queries + first + r) * p.keys;
         for (std::int64_t j = 0; j < limit; ++j) to[j] = scores.row(r)[j] / total;

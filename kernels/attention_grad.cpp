@@ -21,17 +21,18 @@ using tile::tile_queries;
 constexpr double infinity = std::numeric_limits<double>::infinity();
 constexpr double cost_of_exp = 16;
 
+// The sums of rows [first, first + rows) times the factor, to where they belong.
 template <class T>
-void store(Matrix<const T> sums, std::int64_t rows, std::int64_t columns, const HeadsInto<T>& into,
+void store(Matrix<T> sums, std::int64_t rows, std::int64_t columns, T factor, const HeadsInto<T>& into,
            std::int64_t b, std::int64_t h, std::int64_t first) {
   const std::int64_t start = b * into.batch + h * into.head;
   for (std::int64_t r = 0; r < rows; ++r) {
     T* to = into.into.data + start + (first + r) * into.time;
     // Adding 0 makes one zero of two: which of them a sum ends at could depend on what is not seen.
     if (into.into.add) {
-      for (std::int64_t c = 0; c < columns; ++c) to[c] += sums.row(r)[c] + T(0);
+      for (std::int64_t c = 0; c < columns; ++c) to[c] += sums.row(r)[c] * factor + T(0);
     } else {
-      for (std::int64_t c = 0; c < columns; ++c) to[c] = sums.row(r)[c] + T(0);
+      for (std::int64_t c = 0; c < columns; ++c) to[c] = sums.row(r)[c] * factor + T(0);
     }
   }
 }
@@ -60,23 +61,24 @@ class HeadGradient {
     const bool needs_scores = static_cast<bool>(dq) || static_cast<bool>(dk);
     const Matrix<const T> k = head_of(p_.k, b_, h_);
     const Matrix<const T> v = head_of(p_.v, b_, h_);
-    kt_ = tile::transposed(k, seen_, p_.channels, room_.take(p_.channels * padded<T>(seen_)));
+    kt_ = tile::transposed(k, seen_, p_.channels, p_.scale, room_.take(p_.channels * padded<T>(seen_)));
     if (needs_scores)
-      vt_ = tile::transposed(v, seen_, p_.value_channels, room_.take(p_.value_channels * padded<T>(seen_)));
-    q_rows_ = tile::packed_rows(q_, p_.queries, p_.channels, room_.take(p_.queries * width_));
-    k_rows_ = tile::packed_rows(k, seen_, p_.channels, room_.take(seen_ * width_));
-    dy_rows_ = tile::packed_rows(dy_, p_.queries, p_.value_channels, room_.take(p_.queries * value_width_));
-    careful_ = sight_.hides() &&
-               !(tile::all_finite(q_, p_.queries, p_.channels) && tile::all_finite(k, seen_, p_.channels) &&
-                 tile::all_finite(dy_, p_.queries, p_.value_channels));
+      vt_ = tile::transposed(v, seen_, p_.value_channels, T(1),
+                             room_.take(p_.value_channels * padded<T>(seen_)));
+    tile::Finite<T> finite;
+    if (dk) q_rows_ = tile::packed_rows(q_, p_.queries, p_.channels, room_.take(p_.queries * width_), finite);
+    if (dq) k_rows_ = tile::packed_rows(k, seen_, p_.channels, room_.take(seen_ * width_), finite);
+    if (dv)
+      dy_rows_ = tile::packed_rows(dy_, p_.queries, p_.value_channels, room_.take(p_.queries * value_width_),
+                                   finite);
+    careful_ = sight_.hides() && !finite;
     weights_ = {room_.take(tile_queries * tile_keys), tile_keys};
     slopes_ = {room_.take(tile_queries * tile_keys), tile_keys};
     dq_ = {room_.take(tile_queries * width_), width_};
     dk_ = {room_.take(p_.keys * width_), width_};
     dv_ = {room_.take(p_.keys * value_width_), value_width_};
-    if (dk) std::fill_n(dk_.data, p_.keys * width_, T(0));
-    if (dv) std::fill_n(dv_.data, p_.keys * value_width_, T(0));
 
+    std::int64_t begun = 0;  // keys whose gradients some query has reached
     for (std::int64_t i = 0; i < p_.queries; i += tile_queries) {
       const std::int64_t rows = std::min(tile_queries, p_.queries - i);
       const std::int64_t limit = sight_.limit(i + rows - 1);
@@ -86,13 +88,17 @@ class HeadGradient {
       }
       for (std::int64_t j = 0; j < limit; j += tile_keys) {
         const std::int64_t keys = std::min(tile_keys, limit - j);
+        const bool fresh = j >= begun;
+        if (!fresh && j + keys > begun) clear(begun, j + keys);
+        begun = std::max(begun, j + keys);
         weigh(i, rows, j, keys, needs_scores);
-        spread(i, rows, j, keys, static_cast<bool>(dq), static_cast<bool>(dk), static_cast<bool>(dv));
+        spread(i, rows, j, keys, fresh, static_cast<bool>(dq), static_cast<bool>(dk), static_cast<bool>(dv));
       }
-      if (dq) store<T>({dq_.data, dq_.stride}, rows, p_.channels, dq, b_, h_, i);
+      if (dq) store(dq_, rows, p_.channels, p_.scale, dq, b_, h_, i);
     }
-    if (dk) store<T>({dk_.data, dk_.stride}, p_.keys, p_.channels, dk, b_, h_, 0);
-    if (dv) store<T>({dv_.data, dv_.stride}, p_.keys, p_.value_channels, dv, b_, h_, 0);
+    clear(begun, p_.keys);
+    if (dk) store(dk_, p_.keys, p_.channels, p_.scale, dk, b_, h_, 0);
+    if (dv) store(dv_, p_.keys, p_.value_channels, T(1), dv, b_, h_, 0);
   }
 
  private:
@@ -102,6 +108,11 @@ class HeadGradient {
     return (p_.channels + p_.value_channels) * padded<T>(seen_) +
            (p_.queries + 2 * p_.keys + tile_queries) * width_ + (p_.queries + p_.keys) * value_width_ +
            2 * tile_queries * tile_keys;
+  }
+
+  void clear(std::int64_t first_key, std::int64_t last_key) {
+    std::fill(dk_.row(first_key), dk_.row(last_key), T(0));
+    std::fill(dv_.row(first_key), dv_.row(last_key), T(0));
   }
 
   // sum of dy y over the channels of query i: what the gradient of every weight of the row has in common.
@@ -124,46 +135,51 @@ class HeadGradient {
     return std::clamp(sight_.limit(last_query) - j, std::int64_t{0}, keys);
   }
 
-  // The tile of weights P and, if wanted, of dS = P (dy v^T - delta) scale: 0 where a query does not see a
-  // key.
+  // The tile of weights P and, if wanted, of dS = P (dy v^T - delta): 0 where a query does not see a key.
   void weigh(std::int64_t i, std::int64_t rows, std::int64_t j, std::int64_t keys, bool needs_scores) {
-    const auto extent = [&](std::int64_t depth) {
-      return [&, depth](std::int64_t, std::int64_t last_row) {
-        return Extent{0, depth, padded<T>(visible(i + last_row - 1, j, keys)) / lanes};
-      };
+    const auto multiply = [&](Matrix<const T> left, Matrix<const T> right, std::int64_t depth, Matrix<T> to) {
+      tile::product<T, false>(
+          rows, {left.row(i), left.stride}, {right.data + j, right.stride}, to, {.fresh = true},
+          [&](std::int64_t, std::int64_t last_row) {
+            return Extent{0, depth, padded<T>(visible(i + last_row - 1, j, keys)) / lanes};
+          });
     };
-    tile::product<T, false>(rows, {q_.row(i), q_.stride}, {kt_.data + j, kt_.stride}, weights_,
-                            {.fresh = true}, extent(p_.channels));
-    if (needs_scores) {
-      tile::product<T, false>(rows, {dy_.row(i), dy_.stride}, {vt_.data + j, vt_.stride}, slopes_,
-                              {.fresh = true}, extent(p_.value_channels));
-    }
+    multiply(q_, kt_, p_.channels, weights_);
+    if (needs_scores) multiply(dy_, vt_, p_.value_channels, slopes_);
     const T nothing = careful_ ? tile::unseen<T>() : T(0);
     T factors[2 * tile_keys];
     for (std::int64_t r = 0; r < rows; ++r) {
       T* weights = weights_.row(r);
-      T* slopes = slopes_.row(r);
-      const std::int64_t n = padded<T>(visible(i + r, j, keys));
-      const std::int64_t reach = std::min(tile_keys, n + tile::most_rows);  // of the group that the row is in
+      const std::int64_t seen = visible(i + r, j, keys);
       const T shift = lse_[i + r] == T(-infinity) ? T(0) : lse_[i + r];
-      for (std::int64_t l = 0; l < n; ++l) weights[l] = exp(weights[l] * p_.scale - shift);
-      const T* factor = factors + r % 2 * tile_keys;
+      for (std::int64_t l = 0; l < padded<T>(seen); ++l) weights[l] = exp(weights[l] - shift);
       if (p_.dropout > 0 && r % 2 == 0) dropout_.factors(i + r, j, factors);
+      const T* factor = p_.dropout > 0 ? factors + r % 2 * tile_keys : nullptr;
       if (needs_scores) {
-        for (std::int64_t l = 0; l < n && p_.dropout > 0; ++l) slopes[l] *= factor[l];
-        // Adding 0 leaves the negative zero to what is not seen.
-        for (std::int64_t l = 0; l < n; ++l)
-          slopes[l] = weights[l] * (slopes[l] - delta_[r]) * p_.scale + T(0);
-        sight_.hide(i + r, j, j + reach, nothing, slopes);
+        slope(weights, factor, delta_[r], padded<T>(seen), slopes_.row(r));
+        hide(i + r, j, seen, nothing, slopes_.row(r));
       }
-      for (std::int64_t l = 0; l < n && p_.dropout > 0; ++l) weights[l] *= factor[l];
-      sight_.hide(i + r, j, j + reach, nothing, weights);
+      for (std::int64_t l = 0; l < padded<T>(seen) && factor != nullptr; ++l) weights[l] *= factor[l];
+      hide(i + r, j, seen, nothing, weights);
     }
   }
 
-  // dq += dS k, dk += dS^T q, dv += P^T dy for the tile.
-  void spread(std::int64_t i, std::int64_t rows, std::int64_t j, std::int64_t keys, bool dq, bool dk,
-              bool dv) {
+  // dP to dS. What y was made of were the weights times the factors of dropout, if there are any.
+  static void slope(const T* weights, const T* factor, T delta, std::int64_t n, T* slopes) {
+    for (std::int64_t l = 0; l < n && factor != nullptr; ++l) slopes[l] *= factor[l];
+    // Adding 0 leaves the negative zero to what is not seen.
+    for (std::int64_t l = 0; l < n; ++l) slopes[l] = weights[l] * (slopes[l] - delta) + T(0);
+  }
+
+  void hide(std::int64_t i, std::int64_t j, std::int64_t seen, T value, T* row) const {
+    sight_.hide(i, j, j + seen, value, row);
+    tile::fill_tail(row, seen, value);
+    tile::fill_after(row, seen, tile_keys, value);
+  }
+
+  // dq += dS k, dk += dS^T q, dv += P^T dy for the tile; `fresh` keys have no sum yet.
+  void spread(std::int64_t i, std::int64_t rows, std::int64_t j, std::int64_t keys, bool fresh, bool dq,
+              bool dk, bool dv) {
     const auto queries_of = [&](std::int64_t vectors) {
       return [&, vectors](std::int64_t first_key, std::int64_t) {
         return Extent{std::clamp(sight_.first_query(j + first_key) - i, std::int64_t{0}, rows), rows,
@@ -179,11 +195,12 @@ class HeadGradient {
     }
     if (dk) {
       tile::product<T, true>(keys, {slopes_.data, tile_keys}, {q_rows_.row(i), q_rows_.stride},
-                             {dk_.row(j), dk_.stride}, {.careful = careful_}, queries_of(width_ / lanes));
+                             {dk_.row(j), dk_.stride}, {.fresh = fresh, .careful = careful_},
+                             queries_of(width_ / lanes));
     }
     if (dv) {
       tile::product<T, true>(keys, {weights_.data, tile_keys}, {dy_rows_.row(i), dy_rows_.stride},
-                             {dv_.row(j), dv_.stride}, {.careful = careful_},
+                             {dv_.row(j), dv_.stride}, {.fresh = fresh, .careful = careful_},
                              queries_of(value_width_ / lanes));
     }
   }

@@ -82,15 +82,11 @@ struct Sight {
     }
     return false;
   }
-  /// row[j - first] = value for every j in [first, last) that query i does not see.
+  /// row[j] = value for every key first + j < last that the mask hides from query i.
   void hide(std::int64_t i, std::int64_t first, std::int64_t last, T value, T* row) const {
-    const std::int64_t end = limit(i) < first ? first : limit(i) < last ? limit(i) : last;
-    if (mask != nullptr) {
-      const std::uint8_t* m = mask + i * query_stride;
-      for (std::int64_t j = first; j < end; ++j)
-        row[j - first] = m[j * key_stride] != 0 ? row[j - first] : value;
-    }
-    for (std::int64_t j = end; j < last; ++j) row[j - first] = value;
+    if (mask == nullptr) return;
+    const std::uint8_t* m = mask + i * query_stride + first * key_stride;
+    for (std::int64_t j = 0; j < last - first; ++j) row[j] = m[j * key_stride] != 0 ? row[j] : value;
   }
 
   bool causal;

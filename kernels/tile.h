@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <utility>
 
 #include "kernels/dual.h"
@@ -52,8 +53,17 @@ inline void multiply_add(double a, const Vector<double>::Type& b, Vector<double>
 }
 inline void multiply_add(Dual a, const Dual& b, Dual& c) { c += a * b; }
 
+/// Keeps a vector in a register: compilers like to load it again for each of its uses, and there is one load
+/// for every product already.
+template <class V>
+inline void hold([[maybe_unused]] V& x) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(V) == 64) asm("" : "+v"(x));
+#endif
+}
+
 template <class T>
-inline std::int64_t padded(std::int64_t n) {
+inline constexpr std::int64_t padded(std::int64_t n) {
   constexpr std::int64_t lanes = Vector<T>::lanes;
   return (n + lanes - 1) / lanes * lanes;
 }
@@ -118,7 +128,10 @@ inline void block(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, std::int64_
   }
   for (std::int64_t k = first; k < last; ++k) {
     Type right[V];
-    for (int v = 0; v < V; ++v) std::memcpy(&right[v], b.row(k) + v * lanes, sizeof(Type));
+    for (int v = 0; v < V; ++v) {
+      std::memcpy(&right[v], b.row(k) + v * lanes, sizeof(Type));
+      hold(right[v]);
+    }
     for (int r = 0; r < R; ++r) {
       const T left = transposed ? a.row(k)[r] : a.row(r)[k];
       for (int v = 0; v < V; ++v) multiply_add(left, right[v], sums[r][v]);
@@ -192,8 +205,7 @@ inline void product(std::int64_t rows, Matrix<const T> a, Matrix<const T> b, Mat
   if (rows - r >= 1) group(std::integral_constant<int, 1>{});
 }
 
-// ---- lanes of one vector against each other
-// --------------------------------------------------------------------------
+// ---- lanes of one vector ----
 
 template <int distance, class V, int... lane>
 inline V from_neighbours(const V& x, std::integer_sequence<int, lane...>) {
@@ -234,38 +246,83 @@ inline T largest_of_lanes(const typename Vector<T>::Type& x) {
   }
 }
 
-// ---- copies
-// ----------------------------------------------------------------------------------------------------------
-
-/// Whether every element of rows [count, columns] is a number.
-template <class T>
-inline bool all_finite(Matrix<const T> rows, std::int64_t count, std::int64_t columns) {
-  constexpr std::int64_t lanes = Vector<T>::lanes;
-  T probe[lanes] = {};
-  for (std::int64_t i = 0; i < count; ++i) {
-    const T* x = rows.row(i);
-    std::int64_t c = 0;
-    for (; c + lanes <= columns; c += lanes) {
-      for (std::int64_t l = 0; l < lanes; ++l) probe[l] += x[c + l] - x[c + l];  // 0, or NaN
-    }
-    for (; c < columns; ++c) probe[0] += x[c] - x[c];
-  }
-  for (std::int64_t l = 1; l < lanes; ++l) probe[0] += probe[l];
-  if constexpr (lanes == 1)
-    return probe[0].value == 0 && probe[0].tangent == 0;
-  else
-    return probe[0] == T(0);
+template <class Index, int... lane>
+inline Index lane_numbers(std::integer_sequence<int, lane...>) {
+  return Index{lane...};
 }
 
-/// The rows with columns up to a whole vector, the additional ones 0, side by side.
+/// row[j] = value for j from n to the end of n's vector.
 template <class T>
-inline Matrix<const T> packed_rows(Matrix<const T> rows, std::int64_t count, std::int64_t columns, T* room) {
+inline void fill_tail(T* row, std::int64_t n, T value) {
+  constexpr std::int64_t lanes = Vector<T>::lanes;
+  if constexpr (lanes > 1) {
+    using Type = typename Vector<T>::Type;
+    using Index = decltype(Type{} < Type{});
+    using Number = std::remove_reference_t<decltype(Index{}[0])>;
+    const std::int64_t first = n / lanes * lanes;
+    if (first == n) return;
+    Type x;
+    std::memcpy(&x, row + first, sizeof(Type));
+    x = lane_numbers<Index>(std::make_integer_sequence<int, lanes>{}) < static_cast<Number>(n - first)
+            ? x
+            : Type{} + value;
+    std::memcpy(row + first, &x, sizeof(Type));
+  }
+}
+
+/// row[j] = value for as many j as a group has rows, from the end of n's vector on, but not beyond `width`.
+template <class T>
+inline void fill_after(T* row, std::int64_t n, std::int64_t width, T value) {
+  constexpr std::int64_t reach = padded<T>(most_rows);
+  T* from = row + padded<T>(n);
+  if (padded<T>(n) + reach <= width) {
+    for (std::int64_t j = 0; j < reach; ++j) from[j] = value;
+  } else {
+    for (; from < row + width; ++from) *from = value;
+  }
+}
+
+// ---- copies ----
+
+/// Whether all numbers seen so far are finite: keeps sums of x - x, which is 0 or NaN.
+template <class T>
+class Finite {
+ public:
+  void see(const typename Vector<T>::Type& x) { sum_ += x - x; }
+  explicit operator bool() const {
+    const T sum = sum_of_lanes<T>(sum_);
+    if constexpr (Vector<T>::lanes == 1)
+      return sum.value == 0 && sum.tangent == 0;
+    else
+      return sum == T(0);
+  }
+
+ private:
+  typename Vector<T>::Type sum_ = {};
+};
+
+/// Rows [count, columns] side by side, each up to a whole vector, the additional columns 0.
+template <class T>
+inline Matrix<const T> packed_rows(Matrix<const T> rows, std::int64_t count, std::int64_t columns, T* room,
+                                   Finite<T>& finite) {
+  using Type = typename Vector<T>::Type;
+  constexpr std::int64_t lanes = Vector<T>::lanes;
   const std::int64_t width = padded<T>(columns);
   for (std::int64_t i = 0; i < count; ++i) {
     const T* from = rows.row(i);
     T* to = room + i * width;
-    for (std::int64_t c = 0; c < columns; ++c) to[c] = from[c];
-    for (std::int64_t c = columns; c < width; ++c) to[c] = T(0);
+    std::int64_t c = 0;
+    Type x;
+    for (; c + lanes <= columns; c += lanes) {
+      std::memcpy(&x, from + c, sizeof(Type));
+      std::memcpy(to + c, &x, sizeof(Type));
+      finite.see(x);
+    }
+    if (c == columns) continue;
+    for (; c < columns; ++c) to[c] = from[c];
+    for (; c < width; ++c) to[c] = T(0);
+    std::memcpy(&x, to + width - lanes, sizeof(Type));
+    finite.see(x);
   }
   return {room, width};
 }
@@ -292,11 +349,14 @@ inline void exchange(V (&rows)[lanes]) {
 
 // A square of one vector's lanes, turned over by exchanging halves, quarters, ...
 template <class T>
-inline void transpose_square(Matrix<const T> from, Matrix<T> to) {
+inline void transpose_square(Matrix<const T> from, T scale, Matrix<T> to) {
   using Type = typename Vector<T>::Type;
   constexpr int lanes = static_cast<int>(Vector<T>::lanes);
   Type rows[lanes];
-  for (int i = 0; i < lanes; ++i) std::memcpy(&rows[i], from.row(i), sizeof(Type));
+  for (int i = 0; i < lanes; ++i) {
+    std::memcpy(&rows[i], from.row(i), sizeof(Type));
+    rows[i] *= scale;
+  }
   if constexpr (lanes >= 16) exchange<8>(rows);
   exchange<4>(rows);
   exchange<2>(rows);
@@ -304,9 +364,10 @@ inline void transpose_square(Matrix<const T> from, Matrix<T> to) {
   for (int i = 0; i < lanes; ++i) std::memcpy(to.row(i), &rows[i], sizeof(Type));
 }
 
-/// The transpose [columns, count], with count up to a whole vector, the additional ones 0.
+/// scale times the transpose [columns, count], with count up to a whole vector, the additional ones 0.
 template <class T>
-inline Matrix<const T> transposed(Matrix<const T> rows, std::int64_t count, std::int64_t columns, T* room) {
+inline Matrix<const T> transposed(Matrix<const T> rows, std::int64_t count, std::int64_t columns, T scale,
+                                  T* room) {
   constexpr std::int64_t lanes = Vector<T>::lanes;
   const Matrix<T> to{room, padded<T>(count)};
   for (std::int64_t i = 0; i < count; i += lanes) {
@@ -314,11 +375,11 @@ inline Matrix<const T> transposed(Matrix<const T> rows, std::int64_t count, std:
     std::int64_t c = 0;
     if constexpr (most_vectors == 4 && lanes > 1) {
       for (; some == lanes && c + lanes <= columns; c += lanes) {
-        transpose_square<T>({rows.row(i) + c, rows.stride}, {to.row(c) + i, to.stride});
+        transpose_square<T>({rows.row(i) + c, rows.stride}, scale, {to.row(c) + i, to.stride});
       }
     }
     for (; c < columns; ++c) {
-      for (std::int64_t l = 0; l < some; ++l) to.row(c)[i + l] = rows.row(i + l)[c];
+      for (std::int64_t l = 0; l < some; ++l) to.row(c)[i + l] = rows.row(i + l)[c] * scale;
       for (std::int64_t l = some; l < lanes; ++l) to.row(c)[i + l] = T(0);
     }
   }
