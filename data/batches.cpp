@@ -1,0 +1,58 @@
+#include "data/batches.h"
+
+#include <algorithm>
+
+#include "data/error.h"
+#include "kernels/philox.h"
+
+namespace reel::data {
+namespace {
+constexpr std::uint64_t shuffle_stream = 0x73687566;  // "shuf"
+}
+
+Batches::Batches(const Dataset& data, std::int64_t batch, std::uint64_t seed)
+    : data_(data), batch_(batch), seed_(seed) {
+  if (data.count == 0) throw DataError(data.name + ": it has no samples");
+  if (batch < 1 || batch > data.count) {
+    throw DataError("a batch of " + std::to_string(batch) + " samples does not fit " + data.name +
+                    ", which has " + std::to_string(data.count) +
+                    " for training; choose a batch between 1 and " + std::to_string(data.count));
+  }
+  order_.resize(static_cast<std::size_t>(data.count));
+  inputs_.resize(static_cast<std::size_t>(batch * data.features));
+  labels_.resize(static_cast<std::size_t>(batch));
+}
+
+std::int64_t Batches::per_epoch() const { return (data_.count + batch_ - 1) / batch_; }
+
+const Batch& Batches::shuffled(std::int64_t step) {
+  const std::int64_t epoch = step / per_epoch();
+  if (epoch != epoch_) {
+    const kernels::Philox numbers(seed_, shuffle_stream);
+    numbers.permutation(static_cast<std::uint64_t>(epoch), std::span<std::int32_t>(order_));
+    epoch_ = epoch;
+  }
+  const std::int64_t first = step % per_epoch() * batch_;
+  const std::int64_t count = std::min(batch_, data_.count - first);
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::int64_t from = order_[static_cast<std::size_t>(first + i)];
+    std::copy_n(data_.inputs.begin() + from * data_.features, data_.features,
+                inputs_.begin() + i * data_.features);
+    labels_[static_cast<std::size_t>(i)] = data_.labels[static_cast<std::size_t>(from)];
+  }
+  current_ = {std::span(inputs_).first(static_cast<std::size_t>(count * data_.features)),
+              std::span(labels_).first(static_cast<std::size_t>(count)), count};
+  return current_;
+}
+
+Batch Batches::in_order(std::int64_t index) const {
+  const std::int64_t first = index * batch_;
+  const std::int64_t count = std::min(batch_, data_.count - first);
+  return {std::span(data_.inputs)
+              .subspan(static_cast<std::size_t>(first * data_.features),
+                       static_cast<std::size_t>(count * data_.features)),
+          std::span(data_.labels).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count)),
+          count};
+}
+
+}  // namespace reel::data

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "data/dataset.h"
+
+namespace reel::data {
+
+struct CsvOptions {
+  enum class Header { detect, yes, no };
+  Header header = Header::detect;  ///< detect: the first line is one if a feature in it is not a number
+  char delimiter = ',';
+  std::string label_column = {};  ///< a name from the header or a number from 0; empty: the last column
+};
+
+/// Reads numbers and a class per line (RFC 4180: quoted fields, doubled quotes; LF or CRLF; a byte order mark
+/// is skipped). Classes are whole numbers from 0, or texts, which are numbered in sorted order. Throws
+/// DataError `NAME:LINE:COLUMN: reason` for anything else: ragged lines, missing values, numbers that are
+/// none or not finite, ...
+Dataset parse_csv(std::string_view text, const std::string& name, const CsvOptions& options = {});
+
+/// Reads a file. Throws IoError if it cannot be read.
+Dataset read_csv(const std::filesystem::path& path, const CsvOptions& options = {});
+
+}  // namespace reel::data

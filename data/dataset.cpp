@@ -1,0 +1,95 @@
+#include "data/dataset.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "data/error.h"
+#include "kernels/philox.h"
+
+namespace reel::data {
+namespace {
+
+constexpr std::uint64_t split_stream = 0x73706C6974;  // "split"
+
+Dataset subset(const Dataset& all, const std::vector<bool>& chosen, bool wanted) {
+  Dataset part;
+  part.name = all.name;
+  part.features = all.features;
+  part.class_names = all.class_names;
+  const auto features = static_cast<std::ptrdiff_t>(all.features);
+  for (std::size_t i = 0; i < chosen.size(); ++i) {
+    if (chosen[i] != wanted) continue;
+    const auto row = all.inputs.begin() + static_cast<std::ptrdiff_t>(i) * features;
+    part.inputs.insert(part.inputs.end(), row, row + features);
+    part.labels.push_back(all.labels[i]);
+  }
+  part.count = static_cast<std::int64_t>(part.labels.size());
+  return part;
+}
+
+}  // namespace
+
+Split split(const Dataset& all, double test_fraction, std::uint64_t seed) {
+  std::vector<bool> held_out(static_cast<std::size_t>(all.count));
+  for (std::int64_t c = 0; c < all.classes(); ++c) {
+    std::vector<std::size_t> members;
+    for (std::size_t i = 0; i < all.labels.size(); ++i) {
+      if (all.labels[i] == c) members.push_back(i);
+    }
+    std::vector<std::int32_t> order(members.size());
+    const kernels::Philox numbers(seed, split_stream + static_cast<std::uint64_t>(c));
+    numbers.permutation(0, std::span<std::int32_t>(order));
+    const auto wanted =
+        static_cast<std::size_t>(std::llround(test_fraction * static_cast<double>(members.size())));
+    for (std::size_t i = 0; i < std::min(wanted, members.size()); ++i) {
+      held_out[members[static_cast<std::size_t>(order[i])]] = true;
+    }
+  }
+  Split result{subset(all, held_out, false), subset(all, held_out, true)};
+  if (result.train.count == 0 || result.test.count == 0) {
+    throw DataError(all.name + ": " + std::to_string(all.count) +
+                    " samples cannot be split with a test share of " + std::to_string(test_fraction) +
+                    ": one part would be empty; use more samples or another share");
+  }
+  return result;
+}
+
+Standardizer Standardizer::fit(const Dataset& train) {
+  const auto features = static_cast<std::size_t>(train.features);
+  const auto count = static_cast<double>(train.count);
+  std::vector<double> mean(features);
+  std::vector<double> squares(features);
+  for (std::size_t i = 0; i < train.inputs.size(); ++i)
+    mean[i % features] += static_cast<double>(train.inputs[i]);
+  for (double& m : mean) m /= count;
+  for (std::size_t i = 0; i < train.inputs.size(); ++i) {
+    const double d = static_cast<double>(train.inputs[i]) - mean[i % features];
+    squares[i % features] += d * d;
+  }
+  Standardizer s;
+  for (std::size_t f = 0; f < features; ++f) {
+    const double deviation = std::sqrt(squares[f] / count);
+    s.mean.push_back(static_cast<float>(mean[f]));
+    s.deviation.push_back(deviation > 1e-7 * std::max(1.0, std::fabs(mean[f])) ? static_cast<float>(deviation)
+                                                                               : 1.0f);
+  }
+  return s;
+}
+
+void Standardizer::apply(Dataset& data) const {
+  if (data.features != static_cast<std::int64_t>(mean.size())) {
+    throw DataError(data.name + ": it has " + std::to_string(data.features) +
+                    " features, the model was trained on " + std::to_string(mean.size()));
+  }
+  for (std::size_t i = 0; i < data.inputs.size(); ++i) {
+    data.inputs[i] = (data.inputs[i] - mean[i % mean.size()]) / deviation[i % mean.size()];
+  }
+}
+
+std::vector<std::string> numbered_classes(std::int64_t count) {
+  std::vector<std::string> names;
+  for (std::int64_t c = 0; c < count; ++c) names.push_back(std::to_string(c));
+  return names;
+}
+
+}  // namespace reel::data

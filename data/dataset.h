@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace reel::data {
+
+/// Samples with classes.
+struct Dataset {
+  std::string name;
+  std::int64_t count = 0;
+  std::int64_t features = 0;
+  std::vector<std::string> class_names;
+  std::vector<float> inputs;         // [count, features]
+  std::vector<std::int32_t> labels;  // [count], each in [0, classes)
+
+  std::int64_t classes() const { return static_cast<std::int64_t>(class_names.size()); }
+};
+
+struct Split {
+  Dataset train;
+  Dataset test;
+};
+
+/// Deals the samples out to two sets: of every class the share `test_fraction` (rounded) goes to the second.
+/// Which ones follows from the seed alone; both keep the order of the original. Throws DataError if one of
+/// them would be empty.
+Split split(const Dataset& all, double test_fraction, std::uint64_t seed);
+
+/// y = (x - mean) / deviation, feature by feature; features that do not vary are only shifted.
+struct Standardizer {
+  std::vector<float> mean;       // [features]
+  std::vector<float> deviation;  // [features]
+
+  static Standardizer fit(const Dataset& train);
+  /// Throws DataError if the number of features differs.
+  void apply(Dataset& data) const;
+};
+
+/// The classes as "0", "1", ...
+std::vector<std::string> numbered_classes(std::int64_t count);
+
+}  // namespace reel::data

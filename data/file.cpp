@@ -1,0 +1,79 @@
+#include "data/file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "data/error.h"
+
+namespace reel::data {
+namespace {
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+[[noreturn]] void fail(const std::filesystem::path& path, const std::string& reason) {
+  throw IoError(printable(path) + ": " + reason);
+}
+
+}  // namespace
+
+std::string printable(const std::filesystem::path& path) {
+  std::string text;
+  for (const char c : path.native()) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7F) {
+      char hex[8];
+      std::snprintf(hex, sizeof hex, "\\x%02x", static_cast<unsigned>(byte));
+      text += hex;
+    } else {
+      text += c;
+    }
+  }
+  return text;
+}
+
+std::string read_file(const std::filesystem::path& path) {
+  // Without O_NONBLOCK, opening a pipe would wait for somebody to write to it.
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (file.get() < 0) fail(path, std::string("cannot be opened: ") + std::strerror(errno));
+  struct stat status {};
+  if (::fstat(file.get(), &status) != 0)
+    fail(path, std::string("cannot be examined: ") + std::strerror(errno));
+  if (S_ISDIR(status.st_mode)) fail(path, "is a directory; name a file in it");
+  if (!S_ISREG(status.st_mode)) fail(path, "is not a regular file (a pipe or a device)");
+  const auto size = static_cast<std::size_t>(status.st_size);
+  std::string bytes(size, '\0');
+  std::size_t done = 0;
+  while (done < size) {
+    const ssize_t got = ::read(file.get(), bytes.data() + done, size - done);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail(path, std::string("cannot be read: ") + std::strerror(errno));
+    if (got == 0) {
+      fail(path, "became shorter while it was read: " + std::to_string(done) + " of " + std::to_string(size) +
+                     " bytes");
+    }
+    done += static_cast<std::size_t>(got);
+  }
+  char more = 0;
+  if (::read(file.get(), &more, 1) > 0)
+    fail(path, "became longer while it was read; try again when it is complete");
+  return bytes;
+}
+
+}  // namespace reel::data

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <string>
+
+namespace reel::data {
+
+/// The bytes of a regular file. Throws IoError `PATH: reason` for a file that is missing, unreadable, no
+/// regular file (a directory, a pipe, a device), or that changes its size while it is read.
+std::string read_file(const std::filesystem::path& path);
+
+/// A path for messages: bytes that are not printable become \xNN.
+std::string printable(const std::filesystem::path& path);
+
+}  // namespace reel::data
