@@ -88,7 +88,7 @@ void Optimizer::add_slot(const char* name) {
 }
 
 StepReport Optimizer::step(Place where) {
-  if (block_->count() != own_steps_.size() || block_->length() != length_) {
+  if (block_->count() != own_steps_.size()) {
     const std::string what =
         std::string(name_) + ": parameters were added to the model after the optimizer was made";
     throw StateError(where, at(where, what));

@@ -213,10 +213,28 @@ TEST(OptimizerKernels, AHugeGradientIsAFullFirstStep) {
   }
 }
 
+TEST(OptimizerKernels, MomentumStartsWithTheFirstGradient) {
+  Blocks b = blocks({1.0F}, 2.0F);
+  b.m[0] = 50;  // of another life
+  with(SgdRule{.learning_rate = 0.25, .momentum = 0.9, .dampening = 0.5})(b, 1, 1);
+  EXPECT_EQ(b.m[0], 2.0F);
+  EXPECT_EQ(b.w[0], 0.5F);
+}
+
+// The variance of equal gradients is 0, and rounding makes it negative now and then.
+TEST(OptimizerKernels, CenteredRmspropOfEqualGradientsIsNoRootOfANegativeNumber) {
+  for (int k = 1; k <= 50; ++k) {
+    Blocks b = blocks({1.0F}, 0.1F * static_cast<float>(k));
+    for (int t = 1; t <= 300; ++t)
+      with(RmspropRule{.alpha = 0.9, .epsilon = 1e-3, .centered = true})(b, t, 1);
+    ASSERT_TRUE(std::isfinite(b.w[0])) << k;
+  }
+}
+
 TEST(OptimizerKernels, ScaleComesBeforeEverything) {
   for (const Step& step :
-       {with(SgdRule{.momentum = 0.9, .weight_decay = 0.1}), with(AdamRule{.weight_decay = 0.1}),
-        with(RmspropRule{.weight_decay = 0.1, .centered = true})}) {
+       {with(SgdRule{.weight_decay = 0.1}), with(SgdRule{.momentum = 0.9, .weight_decay = 0.1}),
+        with(AdamRule{.weight_decay = 0.1}), with(RmspropRule{.weight_decay = 0.1, .centered = true})}) {
     Blocks scaled = blocks(start(), 4.0F);
     Blocks plain = blocks(start(), 1.0F);
     for (int t = 1; t <= 3; ++t) {

@@ -129,6 +129,101 @@ TEST(Optimizer, FollowsPyTorchWithGroupsAndMissingGradients) {
   });
 }
 
+// One parameter of 8 numbers: every option reaches its place.
+TEST(Optimizer, PassesEveryOptionOn) {
+  using Make = std::function<std::unique_ptr<Optimizer>(ParameterBlock&)>;
+  const std::pair<const char*, Make> cases[] = {
+      {"sgd_dampening",
+       [](ParameterBlock& b) {
+         return std::make_unique<SGD>(
+             b, SGDOptions{.learning_rate = 0.1, .momentum = 0.9, .dampening = 0.5, .weight_decay = 0.05});
+       }},
+      {"sgd_nesterov",
+       [](ParameterBlock& b) {
+         return std::make_unique<SGD>(
+             b, SGDOptions{.learning_rate = 0.1, .momentum = 0.9, .weight_decay = 0.05, .nesterov = true});
+       }},
+      {"sgd_clipped",
+       [](ParameterBlock& b) {
+         return std::make_unique<SGD>(b, SGDOptions{.learning_rate = 0.1, .momentum = 0.9, .clip_norm = 0.5});
+       }},
+      {"adam_l2",
+       [](ParameterBlock& b) {
+         return std::make_unique<Adam>(
+             b,
+             AdamOptions{
+                 .learning_rate = 0.05, .beta1 = 0.8, .beta2 = 0.95, .epsilon = 1e-3, .weight_decay = 0.1});
+       }},
+      {"adamw_betas",
+       [](ParameterBlock& b) {
+         return std::make_unique<AdamW>(
+             b,
+             AdamWOptions{
+                 .learning_rate = 0.05, .beta1 = 0.8, .beta2 = 0.95, .epsilon = 1e-3, .weight_decay = 0.2});
+       }},
+      {"adamw",
+       [](ParameterBlock& b) { return std::make_unique<AdamW>(b, AdamWOptions{.learning_rate = 0.05}); }},
+      {"adamw_clipped",
+       [](ParameterBlock& b) {
+         return std::make_unique<AdamW>(b, AdamWOptions{.learning_rate = 0.05, .clip_norm = 0.5});
+       }},
+      {"rmsprop", [](ParameterBlock& b) { return std::make_unique<RMSprop>(b); }},
+      {"rmsprop_all",
+       [](ParameterBlock& b) {
+         return std::make_unique<RMSprop>(b, RMSpropOptions{.learning_rate = 0.02,
+                                                            .alpha = 0.9,
+                                                            .weight_decay = 0.1,
+                                                            .momentum = 0.5,
+                                                            .centered = true});
+       }},
+      {"rmsprop_centered",
+       [](ParameterBlock& b) {
+         return std::make_unique<RMSprop>(
+             b, RMSpropOptions{.learning_rate = 0.02, .alpha = 0.9, .epsilon = 1e-4, .centered = true});
+       }},
+  };
+  for (const auto& [name, make] : cases) {
+    ParameterBlock block;
+    block.add("w", Shape({8}), true);
+    set_start(block.values(0));
+    const auto optimizer = make(block);
+    for (int step = 1; step <= 10; ++step) {
+      for (int i = 0; i < 8; ++i) {
+        block.gradients()[i] = 0.125F * static_cast<float>((i * 7 + step * 3) % 11 - 5);
+      }
+      block.entry(0).has_gradient = true;
+      optimizer->step();
+    }
+    const std::vector<double> expected = golden(name, 10);
+    ASSERT_EQ(expected.size(), 8U) << name;
+    for (std::size_t i = 0; i < 8; ++i) {
+      EXPECT_NEAR(static_cast<double>(block.values(0)[i]), expected[i], 2e-6) << name << " element " << i;
+    }
+  }
+}
+
+// Neighbours that are treated alike but are at different steps have different corrections.
+TEST(Optimizer, NeighboursCountTheirOwnSteps) {
+  ParameterBlock block;
+  for (const char* name : {"a", "b", "c"}) block.add(name, Shape({16}), true);
+  Adam adam(block, {.learning_rate = 0.1});
+  const auto step = [&](bool second) {
+    for (std::size_t i = 0; i < 3; ++i) {
+      if (i == 1 && !second) continue;
+      for (float& g : block.gradients(i)) g = 1;
+      block.entry(i).has_gradient = true;
+    }
+    adam.step();
+  };
+  step(true);
+  step(false);
+  step(true);
+  EXPECT_THAT(adam.counters()[1].values, ElementsAre(3, 2, 3));
+  EXPECT_NEAR(block.values(0)[0], -0.3F, 1e-6F);
+  EXPECT_NEAR(block.values(1)[0], -0.2F, 1e-6F);
+  EXPECT_NEAR(block.values(2)[15], -0.3F, 1e-6F);
+}
+
 TEST(Optimizer, TakesABlockOrAModelAndFloatOptions) {
   Model model;
   AdamW by_model(model, {.learning_rate = 1e-3f});
@@ -208,6 +303,17 @@ TEST(Optimizer, GroupsByPathAndByTest) {
   EXPECT_EQ(model.block.values(0)[0], fresh.block.values(0)[0]);
   EXPECT_EQ(model.block.values(1)[0], fresh.block.values(1)[0]);
   EXPECT_EQ(model.block.values(2)[0], fresh.block.values(2)[0] - 2);
+}
+
+TEST(Optimizer, AdamWHasGroupsToo) {
+  Model model;
+  AdamW adam(model, {.learning_rate = 0.1,
+                     .weight_decay = 0,
+                     .groups = {{.names = {"first"}, .learning_rate_factor = 0.5}}});
+  for (std::size_t i = 0; i < 3; ++i) model.fill_gradient(i, 1);
+  adam.step();
+  EXPECT_FLOAT_EQ(model.block.values(0)[0], -1.55F);
+  EXPECT_FLOAT_EQ(model.block.values(2)[0], -1.6F);
 }
 
 TEST(Optimizer, ClippingIsTheSameAsClippingFirst) {
@@ -460,6 +566,7 @@ TEST(Clip, NormIsLimitedOnlyIfItIsLarger) {
   EXPECT_DOUBLE_EQ(clip_grad_norm(model.block, 1.5), norm);
   EXPECT_FLOAT_EQ(model.block.gradients(0)[4], static_cast<float>(3 * 1.5 / (norm + 1e-6)));
   EXPECT_EQ(model.block.gradients(1)[0], 7.0F);
+  EXPECT_DOUBLE_EQ(clip_factor(1e-6, 1e-7), 0.05);  // PyTorch's 1e-6 in the denominator
   EXPECT_THROW(clip_grad_norm(model.block, 0), ValueError);
   EXPECT_THROW(clip_grad_norm(model.block, nan_value), ValueError);
 }

@@ -89,6 +89,7 @@ TEST(Schedule, EdgesAreFinite) {
   EXPECT_EQ(Schedule::constant(0.5)(-3), 0.5);
   EXPECT_EQ(Schedule::cosine({.learning_rate = 1, .steps = 4})(-1), 1);
   EXPECT_EQ(Schedule::cosine({.learning_rate = 1, .steps = 4, .warmup_steps = 4, .minimum = 0.5})(4), 0.5);
+  EXPECT_EQ(Schedule::one_cycle({.learning_rate = 1, .steps = 9, .pct_start = 0})(0), 1);
   for (const double share : {0.0, 0.01, 0.5, 1.0}) {
     for (const std::int64_t steps : {1, 2, 3, 7}) {
       for (const bool linear : {false, true}) {
