@@ -1,0 +1,129 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "kernels/matmul_tile.h"
+
+// Copies a panel of B, depth rows and up to tile_columns columns, into a buffer [depth, tile_columns] with
+// zeros behind the last column, so that a tile reads it from front to back.
+
+namespace reel::kernels {
+namespace detail {
+
+/// to [lanes, lanes] = the transpose of `count` rows of from and zero rows behind them. Rows of `to` are
+/// `width` apart.
+template <class T>
+inline void transpose_square(const T* from, std::int64_t stride, int count, T* to, int width) {
+  constexpr int lanes = Simd<T>::lanes;
+  for (int k = 0; k < lanes; ++k) {
+    for (int i = 0; i < lanes; ++i) to[k * width + i] = i < count ? from[i * stride + k] : T(0);
+  }
+}
+
+#if defined(__AVX512F__)
+// From each quarter of a and b, its lower (or upper) half: of both in turn, in pieces of `piece` lanes.
+template <int piece, bool upper, class V, int... lane>
+inline V zip(V a, V b, std::integer_sequence<int, lane...>) {
+  constexpr int lanes = static_cast<int>(sizeof...(lane));
+  constexpr int quarter = lanes / 4;
+  return __builtin_shufflevector(
+      a, b,
+      (lane / quarter * quarter + (upper ? quarter / 2 : 0) + lane % quarter / (2 * piece) * piece +
+       lane % piece + (lane / piece % 2 == 1 ? lanes : 0))...);
+}
+
+// Quarters of four rows are loaded straight to their place in a vector; what is left to do is a transposition
+// within quarters.
+template <class T>
+inline typename Simd<T>::Vector quarters(const T* a, const T* b, const T* c, const T* d) {
+  const auto load = [](const T* x) { return _mm_loadu_ps(reinterpret_cast<const float*>(x)); };
+  __m512 v = _mm512_castps128_ps512(load(a));
+  v = _mm512_insertf32x4(v, load(b), 1);
+  v = _mm512_insertf32x4(v, load(c), 2);
+  v = _mm512_insertf32x4(v, load(d), 3);
+  return reinterpret_cast<typename Simd<T>::Vector>(v);
+}
+
+inline void transpose_square(const float* from, std::int64_t stride, int count, float* to, int width) {
+  using S = Simd<float>;
+  using All = std::make_integer_sequence<int, 16>;
+  alignas(64) static constexpr float zeros[16] = {};
+  const float* rows[16];
+  for (int i = 0; i < 16; ++i) rows[i] = i < count ? from + i * stride : zeros;
+#pragma GCC unroll 4
+  for (int q = 0; q < 16; q += 4) {
+    S::Vector x[4];
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j) {
+      x[j] = quarters<float>(rows[j] + q, rows[j + 4] + q, rows[j + 8] + q, rows[j + 12] + q);
+    }
+    const S::Vector low01 = zip<1, false>(x[0], x[1], All{});
+    const S::Vector high01 = zip<1, true>(x[0], x[1], All{});
+    const S::Vector low23 = zip<1, false>(x[2], x[3], All{});
+    const S::Vector high23 = zip<1, true>(x[2], x[3], All{});
+    S::store(to + (q + 0) * width, zip<2, false>(low01, low23, All{}));
+    S::store(to + (q + 1) * width, zip<2, true>(low01, low23, All{}));
+    S::store(to + (q + 2) * width, zip<2, false>(high01, high23, All{}));
+    S::store(to + (q + 3) * width, zip<2, true>(high01, high23, All{}));
+  }
+}
+
+inline void transpose_square(const double* from, std::int64_t stride, int count, double* to, int width) {
+  using S = Simd<double>;
+  using All = std::make_integer_sequence<int, 8>;
+  alignas(64) static constexpr double zeros[8] = {};
+  const double* rows[8];
+  for (int i = 0; i < 8; ++i) rows[i] = i < count ? from + i * stride : zeros;
+#pragma GCC unroll 4
+  for (int q = 0; q < 8; q += 2) {
+    const S::Vector even = quarters<double>(rows[0] + q, rows[2] + q, rows[4] + q, rows[6] + q);
+    const S::Vector odd = quarters<double>(rows[1] + q, rows[3] + q, rows[5] + q, rows[7] + q);
+    S::store(to + q * width, zip<1, false>(even, odd, All{}));
+    S::store(to + (q + 1) * width, zip<1, true>(even, odd, All{}));
+  }
+}
+#endif
+
+}  // namespace detail
+
+/// panel [depth, tile_columns] = B [depth, columns], which is stored [columns, depth] if `transposed`.
+template <class T>
+void pack_panel(const T* b, std::int64_t stride, bool transposed, std::int64_t depth, int columns, T* panel) {
+  using S = Simd<T>;
+  constexpr int lanes = S::lanes;
+  constexpr int width = tile_columns<T>;
+  if (!transposed) {
+    for (std::int64_t k = 0; k < depth; ++k) {
+      const T* from = b + k * stride;
+      T* to = panel + k * width;
+      for (int v = 0; v < tile_vectors; ++v) {
+        const int left = columns - v * lanes;
+        S::store(to + v * lanes, left >= lanes ? S::load(from + v * lanes)
+                                 : left > 0    ? S::load(from + v * lanes, left)
+                                               : S::zero());
+      }
+    }
+    return;
+  }
+  for (int v = 0; v * lanes < columns; ++v) {
+    const T* from = b + v * lanes * stride;
+    T* to = panel + v * lanes;
+    const int count = std::min(lanes, columns - v * lanes);
+    if (lanes > 1 && depth >= lanes) {
+      for (std::int64_t k = 0; k < depth; k += lanes) {
+        const std::int64_t at = std::min(k, depth - lanes);  // the last square overlaps the one before it
+        detail::transpose_square(from + at, stride, count, to + at * width, width);
+      }
+    } else {
+      for (int i = 0; i < count; ++i) {
+        for (std::int64_t k = 0; k < depth; ++k) to[k * width + i] = from[i * stride + k];
+      }
+      for (int i = count; i < lanes; ++i) {
+        for (std::int64_t k = 0; k < depth; ++k) to[k * width + i] = T(0);
+      }
+    }
+  }
+}
+
+}  // namespace reel::kernels

@@ -1,0 +1,141 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <utility>
+
+#include "kernels/simd.h"
+
+// The inner loop of the matrix product: a tile of C that lives in registers while k runs.
+
+namespace reel::kernels {
+
+/// Most rows and vectors of a tile: with 32 registers 24 sums, 2 vectors of B and a few numbers of A fit.
+inline constexpr int tile_rows = vector_registers == 32 ? 12 : 4;
+inline constexpr int tile_vectors = 2;
+template <class T>
+inline constexpr int tile_columns = tile_vectors* Simd<T>::lanes;
+
+/// C [rows, columns] = base + A [rows, depth] B [depth, columns], where base is C itself, a bias, or 0.
+template <class T>
+struct Tile {
+  std::int64_t depth = 0;
+  const T* a = nullptr;
+  std::int64_t a_stride = 0;  // between rows if A is row-major, between columns if it is stored transposed
+  const T* b = nullptr;
+  std::int64_t b_stride = 0;
+  T* c = nullptr;
+  std::int64_t c_stride = 0;
+  int columns = 0;  // 1 .. tile_columns
+  bool add = false;
+  const T* bias = nullptr;  // [columns]; only without add
+};
+
+namespace detail {
+
+// Every element is one chain of fma in ascending k that starts at 0, in every variant of the tile: that is
+// why the bits of an element depend neither on the tile it falls into nor on its neighbours.
+template <class T, int rows, int vectors, bool transposed, bool whole>
+void tile(const Tile<T>& t) {
+  using S = Simd<T>;
+  using Vector = typename S::Vector;
+  constexpr int lanes = S::lanes;
+  const int last = t.columns - (vectors - 1) * lanes;  // columns of the last vector
+  const auto load = [last](const T* x, int v) {
+    return whole || v + 1 < vectors ? S::load(x + v * lanes) : S::load(x + v * lanes, last);
+  };
+
+  Vector sums[rows][vectors];
+#pragma GCC unroll 12
+  for (int r = 0; r < rows; ++r) {
+    for (int v = 0; v < vectors; ++v) sums[r][v] = S::zero();
+  }
+  // Row-major rows hang on a pointer for every three: so all their addresses fit into registers.
+  constexpr int groups = (rows + 2) / 3;
+  const T* a[groups];
+#pragma GCC unroll 4
+  for (int g = 0; g < groups; ++g) a[g] = t.a + (transposed ? 3 * g : 3 * g * t.a_stride);
+  const std::int64_t stride = t.a_stride;
+  const T* b = t.b;
+  const auto step = [&](int ahead) __attribute__((always_inline)) {
+    Vector right[vectors];
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; ++v) {
+      right[v] = load(b, v);
+      keep(right[v]);
+    }
+    b += t.b_stride;
+#pragma GCC unroll 12
+    for (int r = 0; r < rows; ++r) {
+      const Vector left =
+          S::all(transposed ? a[0][r] : a[r / 3][static_cast<std::int64_t>(r % 3) * stride + ahead]);
+#pragma GCC unroll 2
+      for (int v = 0; v < vectors; ++v) sums[r][v] = S::fma(left, right[v], sums[r][v]);
+    }
+    if constexpr (transposed) a[0] += stride;
+  };
+  std::int64_t k = t.depth;
+  for (; k >= 4; k -= 4) {
+    step(0);
+    step(1);
+    step(2);
+    step(3);
+    if constexpr (!transposed) {
+#pragma GCC unroll 4
+      for (int g = 0; g < groups; ++g) a[g] += 4;
+    }
+  }
+  for (; k > 0; --k) {
+    step(0);
+    if constexpr (!transposed) {
+#pragma GCC unroll 4
+      for (int g = 0; g < groups; ++g) a[g] += 1;
+    }
+  }
+  if (t.bias != nullptr) {
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; ++v) {
+      const Vector bias = load(t.bias, v);
+#pragma GCC unroll 12
+      for (int r = 0; r < rows; ++r) sums[r][v] = sums[r][v] + bias;
+    }
+  }
+  T* c = t.c;
+#pragma GCC unroll 12
+  for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; ++v) {
+      if (t.add) sums[r][v] = load(c, v) + sums[r][v];
+      if (whole || v + 1 < vectors) {
+        S::store(c + v * lanes, sums[r][v]);
+      } else {
+        S::store(c + v * lanes, sums[r][v], last);
+      }
+    }
+    c += t.c_stride;
+  }
+}
+
+template <class T, int vectors, bool transposed, bool whole, int... r>
+constexpr auto tiles_of(std::integer_sequence<int, r...>) {
+  return std::array<void (*)(const Tile<T>&), sizeof...(r)>{&tile<T, r + 1, vectors, transposed, whole>...};
+}
+
+}  // namespace detail
+
+/// Computes a tile of `rows` rows, 1 .. tile_rows; A is stored [depth, rows] if `transposed`.
+template <class T>
+inline void compute_tile(const Tile<T>& t, int rows, bool transposed) {
+  using Rows = std::make_integer_sequence<int, tile_rows>;
+  static constexpr std::array variants{
+      detail::tiles_of<T, 1, false, false>(Rows{}), detail::tiles_of<T, 1, false, true>(Rows{}),
+      detail::tiles_of<T, 2, false, false>(Rows{}), detail::tiles_of<T, 2, false, true>(Rows{}),
+      detail::tiles_of<T, 1, true, false>(Rows{}),  detail::tiles_of<T, 1, true, true>(Rows{}),
+      detail::tiles_of<T, 2, true, false>(Rows{}),  detail::tiles_of<T, 2, true, true>(Rows{})};
+  const int vectors = t.columns > Simd<T>::lanes ? 2 : 1;
+  const int variant =
+      (transposed ? 4 : 0) + (vectors - 1) * 2 + (t.columns == vectors * Simd<T>::lanes ? 1 : 0);
+  variants[static_cast<std::size_t>(variant)][static_cast<std::size_t>(rows - 1)](t);
+}
+
+}  // namespace reel::kernels

@@ -1,0 +1,137 @@
+#pragma once
+
+#include <cstring>
+
+#include "kernels/dual.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+// One vector register of numbers, as wide as the machine has it, and the few things that products do with it.
+// A Dual is its own vector of one lane.
+
+namespace reel::kernels {
+
+#if defined(__AVX512F__)
+inline constexpr int vector_bytes = 64;
+inline constexpr int vector_registers = 32;
+#elif defined(__AVX2__) && defined(__FMA__)
+inline constexpr int vector_bytes = 32;
+inline constexpr int vector_registers = 16;
+#else
+inline constexpr int vector_bytes = 16;
+inline constexpr int vector_registers = 16;
+#endif
+
+template <class T>
+struct Simd {
+  typedef T Vector __attribute__((vector_size(vector_bytes)));
+  static constexpr int lanes = vector_bytes / static_cast<int>(sizeof(T));
+
+  static Vector zero() { return Vector{}; }
+  static Vector load(const T* x) {
+    Vector v;
+    std::memcpy(&v, x, sizeof v);
+    return v;
+  }
+  static void store(T* y, Vector v) { std::memcpy(y, &v, sizeof v); }
+  /// x[0 .. count) with zeros behind; nothing else is read.
+  static Vector load(const T* x, int count);
+  /// Writes the first `count` lanes and nothing else.
+  static void store(T* y, Vector v, int count);
+  /// a b + c, rounded once where the machine can, the same in every lane.
+  static Vector fma(Vector a, Vector b, Vector c);
+  static Vector all(T x) {
+    Vector v;
+    for (int i = 0; i < lanes; ++i) v[i] = x;
+    return v;
+  }
+};
+
+#if defined(__AVX512F__)
+template <>
+inline Simd<float>::Vector Simd<float>::all(float x) {
+  return _mm512_set1_ps(x);
+}
+template <>
+inline Simd<double>::Vector Simd<double>::all(double x) {
+  return _mm512_set1_pd(x);
+}
+template <>
+inline Simd<float>::Vector Simd<float>::load(const float* x, int count) {
+  return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1U << count) - 1), x);
+}
+template <>
+inline Simd<double>::Vector Simd<double>::load(const double* x, int count) {
+  return _mm512_maskz_loadu_pd(static_cast<__mmask8>((1U << count) - 1), x);
+}
+template <>
+inline void Simd<float>::store(float* y, Vector v, int count) {
+  _mm512_mask_storeu_ps(y, static_cast<__mmask16>((1U << count) - 1), v);
+}
+template <>
+inline void Simd<double>::store(double* y, Vector v, int count) {
+  _mm512_mask_storeu_pd(y, static_cast<__mmask8>((1U << count) - 1), v);
+}
+template <>
+inline Simd<float>::Vector Simd<float>::fma(Vector a, Vector b, Vector c) {
+  return _mm512_fmadd_ps(a, b, c);
+}
+template <>
+inline Simd<double>::Vector Simd<double>::fma(Vector a, Vector b, Vector c) {
+  return _mm512_fmadd_pd(a, b, c);
+}
+#else
+template <class T>
+inline typename Simd<T>::Vector Simd<T>::load(const T* x, int count) {
+  Vector v = {};
+  for (int i = 0; i < count; ++i) v[i] = x[i];
+  return v;
+}
+template <class T>
+inline void Simd<T>::store(T* y, Vector v, int count) {
+  for (int i = 0; i < count; ++i) y[i] = v[i];
+}
+#if defined(__AVX2__) && defined(__FMA__)
+template <>
+inline Simd<float>::Vector Simd<float>::fma(Vector a, Vector b, Vector c) {
+  return _mm256_fmadd_ps(a, b, c);
+}
+template <>
+inline Simd<double>::Vector Simd<double>::fma(Vector a, Vector b, Vector c) {
+  return _mm256_fmadd_pd(a, b, c);
+}
+#else
+template <class T>
+inline typename Simd<T>::Vector Simd<T>::fma(Vector a, Vector b, Vector c) {
+  return a * b + c;
+}
+#endif
+#endif
+
+template <>
+struct Simd<Dual> {
+  using Vector = Dual;
+  static constexpr int lanes = 1;
+
+  static Dual zero() { return {}; }
+  static Dual load(const Dual* x) { return *x; }
+  static void store(Dual* y, Dual v) { *y = v; }
+  static Dual load(const Dual* x, int count) { return count > 0 ? *x : Dual(); }
+  static void store(Dual* y, Dual v, int count) {
+    if (count > 0) *y = v;
+  }
+  static Dual fma(Dual a, Dual b, Dual c) { return c + a * b; }
+  static Dual all(Dual x) { return x; }
+};
+
+/// Keeps a loaded vector in its register: compilers like to load it again for each of its uses.
+template <class V>
+inline void keep([[maybe_unused]] V& v) {
+#if defined(__x86_64__)
+  if constexpr (sizeof(V) == vector_bytes && vector_bytes >= 32) asm("" : "+v"(v));
+#endif
+}
+
+}  // namespace reel::kernels

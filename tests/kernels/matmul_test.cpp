@@ -1,0 +1,493 @@
+#include "kernels/matmul.h"
+
+#define EIGEN_DONT_VECTORIZE  // as plain an oracle as it gets
+#include <gtest/gtest.h>
+
+#include <Eigen/Core>
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "kernels/dual.h"
+#include "kernels/parallel.h"
+
+namespace reel::kernels {
+namespace {
+
+using Index = std::int64_t;
+
+struct Case {
+  Index m = 0, n = 0, k = 0;
+  bool transpose_a = false, transpose_b = false, add = false, bias = false;
+  Index batch = 1;
+  bool one_a = false, one_b = false;      // stride 0: the same matrix for the whole batch
+  Index pad_a = 0, pad_b = 0, pad_c = 0;  // how much longer rows are than they need be
+  Index shift = 0;                        // elements by which the matrices miss their alignment
+};
+
+std::string name_of(const Case& c) {
+  return std::to_string(c.m) + "x" + std::to_string(c.n) + "x" + std::to_string(c.k) +
+         (c.transpose_a ? " A^T" : "") + (c.transpose_b ? " B^T" : "") + (c.add ? " add" : "") +
+         (c.bias ? " bias" : "") + " batch " + std::to_string(c.batch) + (c.one_a ? " one A" : "") +
+         (c.one_b ? " one B" : "") + " shift " + std::to_string(c.shift);
+}
+
+double tangent_of(double) { return 0; }
+double tangent_of(Dual x) { return x.tangent; }
+template <class T>
+T poison() {
+  return T(std::numeric_limits<double>::quiet_NaN());
+}
+template <class T>
+bool is_poison(T x) {
+  return std::isnan(static_cast<double>(x));
+}
+template <class T>
+bool same_bits(T a, T b) {
+  return a == b && std::signbit(a) == std::signbit(b);
+}
+
+template <class T>
+T number(std::mt19937& random) {
+  const auto uniform = [&] { return static_cast<double>(random()) / 4294967296.0 * 2 - 1; };
+  if constexpr (std::is_same_v<T, Dual>) {
+    const double value = uniform();
+    return {value, uniform()};
+  } else {
+    return static_cast<T>(uniform());
+  }
+}
+
+// A matrix for every element of the batch; everything around the elements is NaN.
+template <class T>
+struct Matrices {
+  Index rows, cols, stride, step, shift;
+  std::vector<T> memory;
+
+  Matrices(Index batch, Index rows_, Index cols_, Index pad, bool one, Index shift_, std::mt19937& random)
+      : rows(rows_), cols(cols_), stride(cols_ + pad), step(one ? 0 : rows_ * stride + 5), shift(shift_) {
+    memory.assign(static_cast<std::size_t>(shift + (one ? 1 : batch) * (rows * stride + 5) + 5), poison<T>());
+    for (Index b = 0; b < (one ? 1 : batch); ++b) {
+      for (Index i = 0; i < rows; ++i) {
+        for (Index j = 0; j < cols; ++j) at(b, i, j) = number<T>(random);
+      }
+    }
+  }
+  T* data() { return memory.data() + shift; }
+  T& at(Index b, Index i, Index j) {
+    return memory[static_cast<std::size_t>(shift + b * step + i * stride + j)];
+  }
+};
+
+template <class T>
+struct Problem {
+  Case c;
+  Matrices<T> a, b, result;
+  std::vector<T> bias;
+
+  Problem(const Case& c_, std::mt19937& random)
+      : c(c_),
+        a(c.batch, c.transpose_a ? c.k : c.m, c.transpose_a ? c.m : c.k, c.pad_a, c.one_a, c.shift, random),
+        b(c.batch, c.transpose_b ? c.n : c.k, c.transpose_b ? c.k : c.n, c.pad_b, c.one_b, c.shift, random),
+        result(c.batch, c.m, c.n, c.pad_c, false, c.shift, random) {
+    for (Index j = 0; j < c.n; ++j) bias.push_back(number<T>(random));
+  }
+
+  T left(Index batch, Index i, Index k) { return c.transpose_a ? a.at(batch, k, i) : a.at(batch, i, k); }
+  T right(Index batch, Index k, Index j) { return c.transpose_b ? b.at(batch, j, k) : b.at(batch, k, j); }
+
+  Matmul<T> arguments() {
+    return {.m = c.m,
+            .n = c.n,
+            .k = c.k,
+            .a = a.data(),
+            .lda = a.stride,
+            .transpose_a = c.transpose_a,
+            .b = b.data(),
+            .ldb = b.stride,
+            .transpose_b = c.transpose_b,
+            .c = {result.data(), c.add},
+            .ldc = result.stride,
+            .bias = c.bias ? bias.data() : nullptr,
+            .batch = c.batch,
+            .stride_a = a.step,
+            .stride_b = b.step,
+            .stride_c = result.step};
+  }
+};
+
+// What the compiler's double precision makes of the definition.
+template <class T>
+void expect_product(const Case& c, std::mt19937& random) {
+  SCOPED_TRACE(name_of(c));
+  Problem<T> p(c, random);
+  const Matrices<T> before = p.result;
+  Matrices<T> expected = p.result;
+  if (!c.add) {
+    for (Index b = 0; b < c.batch; ++b) {
+      for (Index i = 0; i < c.m; ++i) {
+        for (Index j = 0; j < c.n; ++j) p.result.at(b, i, j) = poison<T>();
+      }
+    }
+  }
+  matmul(p.arguments());
+  const double epsilon = std::is_same_v<T, float> ? 6e-8 : 1.2e-16;
+  for (Index b = 0; b < c.batch; ++b) {
+    for (Index i = 0; i < c.m; ++i) {
+      for (Index j = 0; j < c.n; ++j) {
+        double value = 0;
+        double tangent = 0;
+        double size = 0;
+        const auto plus = [&](double v, double t) {
+          value += v;
+          tangent += t;
+          size += std::fabs(v) + std::fabs(t);
+        };
+        const T start = c.add ? expected.at(b, i, j) : c.bias ? p.bias[static_cast<std::size_t>(j)] : T(0);
+        plus(static_cast<double>(start), tangent_of(start));
+        for (Index k = 0; k < c.k; ++k) {
+          const T x = p.left(b, i, k);
+          const T y = p.right(b, k, j);
+          plus(static_cast<double>(x) * static_cast<double>(y),
+               tangent_of(x) * static_cast<double>(y) + static_cast<double>(x) * tangent_of(y));
+        }
+        const T got = p.result.at(b, i, j);
+        const double slack = epsilon * size * (4 + std::sqrt(static_cast<double>(c.k)));
+        ASSERT_NEAR(static_cast<double>(got), value, slack)
+            << "matrix " << b << " element " << i << ", " << j;
+        ASSERT_NEAR(tangent_of(got), tangent, slack) << "matrix " << b << " element " << i << ", " << j;
+      }
+    }
+  }
+  // What lies between the rows and behind them is as it was.
+  for (Index b = 0; b < c.batch; ++b) {
+    for (Index i = 0; i < c.m; ++i) {
+      for (Index j = 0; j < c.n; ++j) p.result.at(b, i, j) = poison<T>();
+    }
+  }
+  for (const T x : p.result.memory) ASSERT_TRUE(is_poison(x));
+}
+
+Index pick(std::mt19937& random, const std::vector<Index>& from) {
+  return from[random() % static_cast<unsigned>(from.size())];
+}
+bool coin(std::mt19937& random) { return random() % 2 == 0; }
+
+Case any_case(std::mt19937& random, Index most) {
+  std::vector<Index> sizes{0, 1, 2, 3, 5, 7, 8, 9, 11, 12, 13, 16, 17, 31, 32, 33, 64, 65, 100, 257};
+  std::erase_if(sizes, [most](Index s) { return s > most; });
+  Case c;
+  c.m = pick(random, sizes);
+  c.n = pick(random, sizes);
+  c.k = pick(random, sizes);
+  c.transpose_a = coin(random);
+  c.transpose_b = coin(random);
+  c.add = coin(random);
+  c.bias = coin(random);
+  c.batch = pick(random, {1, 1, 1, 2, 3});
+  c.one_a = random() % 4 == 0;
+  c.one_b = random() % 4 == 0;
+  c.pad_a = pick(random, {0, 1, 16});
+  c.pad_b = pick(random, {0, 1, 16});
+  c.pad_c = pick(random, {0, 1, 16});
+  c.shift = pick(random, {0, 0, 1, 3});
+  if (c.add) c.bias = false;
+  return c;
+}
+
+TEST(Matmul, EqualsTheTripleLoop) {
+  std::mt19937 random(1);
+  for (int i = 0; i < 600; ++i) expect_product<float>(any_case(random, 257), random);
+  for (int i = 0; i < 200; ++i) expect_product<double>(any_case(random, 100), random);
+  for (int i = 0; i < 200; ++i) expect_product<Dual>(any_case(random, 33), random);
+}
+
+TEST(Matmul, EqualsTheTripleLoopForEverySmallSize) {
+  std::mt19937 random(2);
+  for (Index m = 1; m <= 14; ++m) {
+    for (Index n = 1; n <= 34; n += n < 10 ? 1 : 3) {
+      for (const Index k : {1, 2, 4, 5, 17}) {
+        for (int kind = 0; kind < 4; ++kind) {
+          const Case c{.m = m,
+                       .n = n,
+                       .k = k,
+                       .transpose_a = kind / 2 == 1,
+                       .transpose_b = kind % 2 == 1,
+                       .add = coin(random),
+                       .pad_c = 1};
+          expect_product<float>(c, random);
+          if (m % 4 == 0) expect_product<double>(c, random);
+        }
+      }
+    }
+  }
+}
+
+TEST(Matmul, EqualsTheTripleLoopBeyondOneBlockOfDepth) {
+  std::mt19937 random(3);
+  for (const Index k : {255, 256, 257, 511, 512, 513, 1000, 1025, 2100}) {
+    for (int kind = 0; kind < 8; ++kind) {
+      const Case c{.m = 1 + pick(random, {0, 7, 12, 64}),
+                   .n = 1 + pick(random, {0, 15, 31, 64}),
+                   .k = k,
+                   .transpose_a = kind / 2 % 2 == 1,
+                   .transpose_b = kind % 2 == 1,
+                   .add = kind >= 4,
+                   .bias = kind < 4 && coin(random),
+                   .pad_a = 3,
+                   .pad_c = 1};
+      expect_product<float>(c, random);
+      expect_product<double>(c, random);
+    }
+  }
+  expect_product<Dual>({.m = 3, .n = 5, .k = 700}, random);
+}
+
+TEST(Matmul, AnEmptyInnerSizeGivesTheBiasOrZero) {
+  const float bias[3] = {1, 2, 3};
+  float c[2][3] = {{7, 7, 7}, {7, 7, 7}};
+  Matmul<float> p{.m = 2, .n = 3, .k = 0, .c = {&c[0][0], true}, .ldc = 3};
+  matmul(p);
+  EXPECT_EQ(c[1][2], 7);
+  p.c.add = false;
+  p.bias = bias;
+  matmul(p);
+  EXPECT_EQ(c[0][0], 1);
+  EXPECT_EQ(c[1][2], 3);
+  p.bias = nullptr;
+  matmul(p);
+  EXPECT_EQ(c[0][0], 0);
+  EXPECT_EQ(c[1][2], 0);
+}
+
+TEST(Matmul, AgreesWithEigen) {
+  using Dense = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  std::mt19937 random(4);
+  for (const auto& [m, n, k] : {std::array<Index, 3>{96, 70, 300}, {257, 129, 64}, {13, 400, 530}}) {
+    Problem<double> p({.m = m, .n = n, .k = k}, random);
+    matmul(p.arguments());
+    const Eigen::Map<const Dense> a(p.a.data(), m, k);
+    const Eigen::Map<const Dense> b(p.b.data(), k, n);
+    const Eigen::Map<const Dense> c(p.result.data(), m, n);
+    EXPECT_LT((c - a * b).cwiseAbs().maxCoeff(), 1e-12);
+  }
+}
+
+template <class T>
+std::vector<T> product(Problem<T>& p) {
+  Matrices<T> result = p.result;
+  Matmul<T> arguments = p.arguments();
+  arguments.c.data = result.data();
+  matmul(arguments);
+  return result.memory;
+}
+
+TEST(Matmul, GivesTheSameBitsForAnyNumberOfThreads) {
+  std::mt19937 random(5);
+  const int threads_before = threads();
+  for (int kind = 0; kind < 8; ++kind) {
+    for (const auto& [m, n, k] : {std::array<Index, 3>{65, 100, 784},
+                                  {500, 65, 130},
+                                  {10, 784, 64},
+                                  {300, 10, 700},
+                                  {1, 1000, 300}}) {
+      Problem<float> p({.m = m,
+                        .n = n,
+                        .k = k,
+                        .transpose_a = kind / 2 % 2 == 1,
+                        .transpose_b = kind % 2 == 1,
+                        .add = kind >= 4},
+                       random);
+      set_threads(1);
+      const std::vector<float> one = product(p);
+      for (const int count : {2, 3, 5}) {
+        set_threads(count);
+        const std::vector<float> many = product(p);
+        for (std::size_t i = 0; i < one.size(); ++i) {
+          if (is_poison(one[i])) continue;
+          ASSERT_TRUE(same_bits(one[i], many[i])) << name_of(p.c) << ", " << count << " threads";
+        }
+      }
+    }
+  }
+  set_threads(threads_before);
+}
+
+// A key-value cache multiplies one row where training multiplies many: both must see the same numbers.
+template <class T>
+void expect_rows_independent(Index m, Index n, Index k, int kind, std::mt19937& random) {
+  Problem<T> p({.m = m,
+                .n = n,
+                .k = k,
+                .transpose_a = kind / 2 % 2 == 1,
+                .transpose_b = kind % 2 == 1,
+                .bias = kind >= 4},
+               random);
+  SCOPED_TRACE(name_of(p.c));
+  matmul(p.arguments());
+  for (const Index rows : {1, 2, 5, 12, 13, 40}) {
+    for (Index first = 0; first + rows <= m; first += rows + 3) {
+      Matmul<T> some = p.arguments();
+      some.m = rows;
+      some.a += first * (some.transpose_a ? 1 : some.lda);
+      std::vector<T> c(static_cast<std::size_t>(rows * n), poison<T>());
+      some.c = {c.data(), false};
+      some.ldc = n;
+      matmul(some);
+      for (Index i = 0; i < rows; ++i) {
+        for (Index j = 0; j < n; ++j) {
+          ASSERT_TRUE(same_bits(c[static_cast<std::size_t>(i * n + j)], p.result.at(0, first + i, j)))
+              << rows << " rows from " << first << ", element " << i << ", " << j;
+        }
+      }
+    }
+  }
+}
+
+TEST(Matmul, ARowHasTheSameBitsAloneAndAmongOthers) {
+  std::mt19937 random(6);
+  for (int kind = 0; kind < 8; ++kind) {
+    for (const auto& [n, k] :
+         {std::array<Index, 2>{65, 128}, {32, 16}, {7, 3}, {130, 600}, {1, 40}, {17, 1025}}) {
+      expect_rows_independent<float>(257, n, k, kind, random);
+      expect_rows_independent<double>(61, n, k, kind, random);
+    }
+  }
+}
+
+// Columns and the inner dimension are computed wherever they are stored, so the transposition does not matter
+// either.
+TEST(Matmul, TheBitsDoNotDependOnHowTheOperandsAreStored) {
+  std::mt19937 random(7);
+  for (const auto& [m, n, k] :
+       {std::array<Index, 3>{64, 65, 300}, {5, 3, 2}, {33, 100, 700}, {200, 10, 64}}) {
+    Problem<float> p({.m = m, .n = n, .k = k}, random);
+    matmul(p.arguments());
+    for (int kind = 1; kind < 4; ++kind) {
+      Problem<float> q(
+          {.m = m, .n = n, .k = k, .transpose_a = kind / 2 == 1, .transpose_b = kind % 2 == 1, .pad_b = 2},
+          random);
+      for (Index i = 0; i < m; ++i) {
+        for (Index l = 0; l < k; ++l) (q.c.transpose_a ? q.a.at(0, l, i) : q.a.at(0, i, l)) = p.a.at(0, i, l);
+      }
+      for (Index j = 0; j < n; ++j) {
+        for (Index l = 0; l < k; ++l) (q.c.transpose_b ? q.b.at(0, j, l) : q.b.at(0, l, j)) = p.b.at(0, l, j);
+      }
+      matmul(q.arguments());
+      for (Index i = 0; i < m; ++i) {
+        for (Index j = 0; j < n; ++j)
+          ASSERT_TRUE(same_bits(p.result.at(0, i, j), q.result.at(0, i, j))) << name_of(q.c);
+      }
+    }
+  }
+}
+
+TEST(Matmul, TheBitsDoNotDependOnAlignment) {
+  for (int kind = 0; kind < 4; ++kind) {
+    std::vector<float> first;
+    for (Index shift = 0; shift < 17; ++shift) {
+      std::mt19937 random(8);
+      Problem<float> p({.m = 45,
+                        .n = 49,
+                        .k = 67,
+                        .transpose_a = kind / 2 == 1,
+                        .transpose_b = kind % 2 == 1,
+                        .shift = shift},
+                       random);
+      matmul(p.arguments());
+      std::vector<float> c;
+      for (Index i = 0; i < p.c.m; ++i) {
+        for (Index j = 0; j < p.c.n; ++j) c.push_back(p.result.at(0, i, j));
+      }
+      if (shift == 0) first = c;
+      ASSERT_EQ(c, first) << "shift " << shift;
+    }
+  }
+}
+
+// A NaN or an infinity reaches exactly the elements that the mathematics says, however the tiles lie.
+TEST(Matmul, ANanStaysInItsRowAndColumn) {
+  std::mt19937 random(9);
+  for (int kind = 0; kind < 4; ++kind) {
+    for (const auto& [row, column] : {std::array<Index, 2>{0, 0}, {13, 16}, {36, 66}}) {
+      Problem<float> p(
+          {.m = 37, .n = 67, .k = 20, .transpose_a = kind / 2 == 1, .transpose_b = kind % 2 == 1}, random);
+      (p.c.transpose_a ? p.a.at(0, 3, row) : p.a.at(0, row, 3)) = poison<float>();
+      (p.c.transpose_b ? p.b.at(0, column, 7) : p.b.at(0, 7, column)) =
+          std::numeric_limits<float>::infinity();
+      matmul(p.arguments());
+      for (Index i = 0; i < p.c.m; ++i) {
+        for (Index j = 0; j < p.c.n; ++j) {
+          const float c = p.result.at(0, i, j);
+          ASSERT_EQ(std::isnan(c), i == row) << i << ", " << j;
+          ASSERT_EQ(std::isinf(c), i != row && j == column) << i << ", " << j;
+        }
+      }
+    }
+  }
+}
+
+template <class T>
+void expect_sum_rows(Index rows, Index n, bool add, std::mt19937& random) {
+  SCOPED_TRACE(std::to_string(rows) + "x" + std::to_string(n) + (add ? " add" : ""));
+  std::vector<T> x;
+  for (Index i = 0; i < rows * n; ++i) x.push_back(number<T>(random));
+  std::vector<T> out(static_cast<std::size_t>(n + 1), poison<T>());
+  std::vector<T> before = out;
+  for (Index j = 0; j < n && add; ++j)
+    out[static_cast<std::size_t>(j)] = before[static_cast<std::size_t>(j)] = number<T>(random);
+  sum_rows(x.data(), rows, n, Into<T>{out.data(), add});
+  const double epsilon = std::is_same_v<T, float> ? 6e-8 : 1.2e-16;
+  for (Index j = 0; j < n; ++j) {
+    double value = add ? static_cast<double>(before[static_cast<std::size_t>(j)]) : 0;
+    double tangent = add ? tangent_of(before[static_cast<std::size_t>(j)]) : 0;
+    double size = 4;
+    for (Index i = 0; i < rows; ++i) {
+      const T v = x[static_cast<std::size_t>(i * n + j)];
+      value += static_cast<double>(v);
+      tangent += tangent_of(v);
+      size += std::fabs(static_cast<double>(v)) + std::fabs(tangent_of(v));
+    }
+    ASSERT_NEAR(static_cast<double>(out[static_cast<std::size_t>(j)]), value, 8 * epsilon * size)
+        << "column " << j;
+    ASSERT_NEAR(tangent_of(out[static_cast<std::size_t>(j)]), tangent, 8 * epsilon * size) << "column " << j;
+  }
+  EXPECT_TRUE(is_poison(out.back()));
+}
+
+TEST(SumRows, EqualsThePlainLoop) {
+  std::mt19937 random(10);
+  for (const Index rows : {0, 1, 2, 7, 64, 65, 257, 1000}) {
+    for (const Index n : {1, 3, 10, 16, 65, 128, 300}) {
+      for (const bool add : {false, true}) {
+        expect_sum_rows<float>(rows, n, add, random);
+        expect_sum_rows<double>(rows, n, add, random);
+        if (rows < 100) expect_sum_rows<Dual>(rows, n, add, random);
+      }
+    }
+  }
+}
+
+TEST(SumRows, GivesTheSameBitsForAnyNumberOfThreads) {
+  std::mt19937 random(11);
+  const int threads_before = threads();
+  std::vector<float> x;
+  for (Index i = 0; i < 777 * 333; ++i) x.push_back(number<float>(random));
+  std::vector<float> first;
+  for (const int count : {1, 2, 3, 5}) {
+    set_threads(count);
+    std::vector<float> out(333);
+    sum_rows(x.data(), 777, 333, Into<float>{out.data(), false});
+    if (count == 1) first = out;
+    EXPECT_EQ(out, first);
+  }
+  set_threads(threads_before);
+}
+
+}  // namespace
+}  // namespace reel::kernels
