@@ -40,43 +40,64 @@ void scores_of(const Attention<T>& p, const Sight<T>& sight, Matrix<const T> q, 
   }
 }
 
+// The scores of some queries on their way to weights, [rows, keys]. Each step is done for all rows before the
+// next, so that a processor has several rows to work on at once.
 template <class T>
-struct RowSum {
-  T sum;   // 0 if the query sees nothing
-  T most;  // the largest score
-};
+struct Softmax {
+  T most[tile_queries];  // the largest score of each row
+  T sum[tile_queries];   // of e^(score - most); 0 if the query sees nothing
 
-// Turns the scores of query i into e^(score - largest), 0 for what it does not see, up to `width`. Returns
-// their sum and the largest.
-template <class T>
-RowSum<T> exponentials(const Sight<T>& sight, std::int64_t i, std::int64_t width, T* row) {
-  constexpr std::int64_t lanes = tile::Vector<T>::lanes;
+  // For queries [first, first + rows): scores become e^(score - most), and 0 where a query does not see a
+  // key, up to `width`.
+  void run(const Sight<T>& sight, std::int64_t first, std::int64_t rows, std::int64_t width,
+           Matrix<T> scores) {
+    for (std::int64_t r = 0; r < rows; ++r) {
+      const std::int64_t limit = sight.limit(first + r);
+      T* row = scores.row(r);
+      sight.hide(first + r, 0, limit, T(-infinity), row);
+      tile::fill_tail(row, limit, T(-infinity));
+      Vector best = Vector{} + T(-infinity);
+      for (std::int64_t j = 0; j < limit; j += lanes) {
+        Vector x;
+        std::memcpy(&x, row + j, sizeof(Vector));
+        best = x > best ? x : best;
+      }
+      most[r] = tile::largest_of_lanes<T>(best);
+    }
+    for (std::int64_t r = 0; r < rows; ++r) {
+      const std::int64_t limit = sight.limit(first + r);
+      T* row = scores.row(r);
+      sum[r] = T(1);
+      if (!(most[r] > T(-infinity)) && !sight.sees_any(first + r)) {
+        std::fill_n(row, width, T(0));
+        sum[r] = T(0);
+        continue;
+      }
+      // A row of scores that are no numbers goes on, and shows.
+      const T shift = most[r];
+      for (std::int64_t j = 0; j < limit; j += lanes) {
+        for (std::int64_t l = 0; l < lanes; ++l) row[j + l] = exp(row[j + l] - shift);
+      }
+      tile::fill_after(row, limit, width, T(0));
+    }
+    for (std::int64_t r = 0; r < rows; ++r) {
+      if (sum[r] == T(0)) continue;
+      Vector total = {};
+      for (std::int64_t j = 0; j < sight.limit(first + r); j += lanes) {
+        Vector x;
+        std::memcpy(&x, scores.row(r) + j, sizeof(Vector));
+        total += x;
+      }
+      sum[r] = tile::sum_of_lanes<T>(total);
+    }
+  }
+  T log_sum(std::int64_t r) const { return sum[r] == T(0) ? T(-infinity) : most[r] + log(sum[r]); }
+  T factor(std::int64_t r) const { return sum[r] == T(0) ? T(0) : T(1) / sum[r]; }
+
+ private:
+  static constexpr std::int64_t lanes = tile::Vector<T>::lanes;
   using Vector = typename tile::Vector<T>::Type;
-  const std::int64_t limit = sight.limit(i);
-  const std::int64_t n = padded<T>(limit);
-  sight.hide(i, 0, limit, T(-infinity), row);
-  tile::fill_tail(row, limit, T(-infinity));
-  Vector best = Vector{} + T(-infinity);
-  Vector x;
-  for (std::int64_t j = 0; j < n; j += lanes) {
-    std::memcpy(&x, row + j, sizeof(Vector));
-    best = x > best ? x : best;
-  }
-  const T most = tile::largest_of_lanes<T>(best);
-  if (!(most > T(-infinity)) &&
-      !sight.sees_any(i)) {  // a row of scores that are no numbers goes on, and shows
-    std::fill_n(row, width, T(0));
-    return {T(0), most};
-  }
-  for (std::int64_t j = 0; j < n; ++j) row[j] = exp(row[j] - most);
-  tile::fill_after(row, limit, width, T(0));
-  Vector sum = {};
-  for (std::int64_t j = 0; j < n; j += lanes) {
-    std::memcpy(&x, row + j, sizeof(Vector));
-    sum += x;
-  }
-  return {tile::sum_of_lanes<T>(sum), most};
-}
+};
 
 // Takes away weights of the rows [first, first + rows) of a tile, and enlarges the others.
 template <class T>
@@ -117,15 +138,12 @@ void forward_rows(const Attention<T>& p, std::int64_t b, std::int64_t h, std::in
     const std::int64_t rows = std::min(tile_queries, end - first);
     const std::int64_t limit = sight.limit(first + rows - 1);
     scores_of(p, sight, q, kt, first, rows, scores);
-    T totals[tile_queries];
-    for (std::int64_t r = 0; r < rows; ++r) {
-      const RowSum<T> sum = exponentials(sight, first + r, padded<T>(limit), scores.row(r));
-      totals[r] = sum.sum == T(0) ? T(1) : sum.sum;
-      if (lse != nullptr) {
-        lse[(b * p.heads + h) * p.queries + first + r] =
-            sum.sum == T(0) ? T(-infinity) : sum.most + log(sum.sum);
-      }
-      if (careful) sight.hide(first + r, 0, sight.limit(first + r), tile::unseen<T>(), scores.row(r));
+    Softmax<T> softmax;
+    softmax.run(sight, first, rows, padded<T>(limit), scores);
+    T* sums_of_rows = lse == nullptr ? nullptr : lse + (b * p.heads + h) * p.queries + first;
+    for (std::int64_t r = 0; r < rows && lse != nullptr; ++r) sums_of_rows[r] = softmax.log_sum(r);
+    for (std::int64_t r = 0; r < rows && careful; ++r) {
+      sight.hide(first + r, 0, sight.limit(first + r), tile::unseen<T>(), scores.row(r));
     }
     if (p.dropout > 0) drop(tile::WeightDropout<T>(p, b, h), first, rows, limit, scores);
     if (limit == 0) std::fill_n(sums.data, rows * value_width, T(0));
@@ -142,7 +160,7 @@ void forward_rows(const Attention<T>& p, std::int64_t b, std::int64_t h, std::in
     for (std::int64_t r = 0; r < rows; ++r) {
       T* to = head_of(y, b, h).row(first + r);
       // Adding 0 makes one zero of two: which of them a sum ends at could depend on keys that are not seen.
-      const T factor = T(1) / totals[r];
+      const T factor = softmax.factor(r);
       for (std::int64_t c = 0; c < p.value_channels; ++c) to[c] = sums.row(r)[c] * factor + T(0);
     }
   }
@@ -191,12 +209,13 @@ void attention_weights(const Attention<T>& p, T* w) {
     for (std::int64_t first = begin; first < end; first += tile_queries) {
       const std::int64_t rows = std::min(tile_queries, end - first);
       scores_of(p, sight, q, kt, first, rows, scores);
+      Softmax<T> softmax;
+      softmax.run(sight, first, rows, padded<T>(sight.limit(first + rows - 1)), scores);
       for (std::int64_t r = 0; r < rows; ++r) {
         const std::int64_t limit = sight.limit(first + r);
-        const RowSum<T> sum = exponentials(sight, first + r, padded<T>(limit), scores.row(r));
-        const T total = sum.sum == T(0) ? T(1) : sum.sum;
+        const T factor = softmax.factor(r);
         T* to = w + ((b * p.heads + h) * p.queries + first + r) * p.keys;
-        for (std::int64_t j = 0; j < limit; ++j) to[j] = scores.row(r)[j] / total;
+        for (std::int64_t j = 0; j < limit; ++j) to[j] = scores.row(r)[j] * factor;
         std::fill(to + limit, to + p.keys, T(0));
       }
     }

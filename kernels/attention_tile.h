@@ -13,9 +13,8 @@
 
 namespace reel::kernels::tile {
 
-/// A tile of weights is 32 queries by 64 keys: with the rows it is made of and goes into, it stays in the
-/// first cache.
-inline constexpr std::int64_t tile_queries = 32;
+/// A tile of weights is 64 queries by 64 keys.
+inline constexpr std::int64_t tile_queries = 64;
 inline constexpr std::int64_t tile_keys = 64;
 
 /// Memory of one thread that grows to what was ever asked for and is then used again.

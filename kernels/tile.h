@@ -120,10 +120,14 @@ inline void block(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, std::int64_
                   bool fresh) {
   using Type = typename Vector<T>::Type;
   constexpr std::int64_t lanes = Vector<T>::lanes;
-  Type sums[R][V] = {};
-  if (!fresh) {
-    for (int r = 0; r < R; ++r) {
-      for (int v = 0; v < V; ++v) std::memcpy(&sums[r][v], c.row(r) + v * lanes, sizeof(Type));
+  Type sums[R][V];
+  for (int r = 0; r < R; ++r) {
+    for (int v = 0; v < V; ++v) {
+      if (fresh) {
+        sums[r][v] = Type{};
+      } else {
+        std::memcpy(&sums[r][v], c.row(r) + v * lanes, sizeof(Type));
+      }
     }
   }
   for (std::int64_t k = first; k < last; ++k) {
