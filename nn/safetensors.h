@@ -151,7 +151,7 @@ class SafetensorsWriter {
     std::string bytes;
   };
   using Items = std::map<std::string, Item>;
-  std::vector<const Item*> data_order() const;
+  std::vector<const Items::value_type*> data_order() const;
   std::string header() const;
 
   Items items_;

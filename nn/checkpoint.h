@@ -1,0 +1,75 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "nn/optimizer.h"
+#include "nn/safetensors.h"
+
+namespace reel::nn {
+
+/// Saves a training run so that it can go on exactly where it was: weights, the optimizer's state, the step,
+/// and notes of the user.
+///
+///     nn::Checkpoint checkpoint("runs/mine", model.parameters(), adam);
+///     std::int64_t step = checkpoint.load();             // 0 if nothing was saved yet
+///     for (; step < steps; ++step) {
+///       ... one step ...
+///       if ((step + 1) % 100 == 0) checkpoint.save(step + 1);
+///     }
+///
+/// One safetensors file holds everything: weights under their own names, the optimizer's under "optimizer.",
+/// the rest in the metadata, with a SHA-256 over the whole file. It is written beside the old one, synced and
+/// renamed, and the old one is kept as a second generation. The bytes follow from the state alone.
+class Checkpoint {
+ public:
+  Checkpoint(std::filesystem::path directory, ParameterBlock& parameters, Optimizer& optimizer);
+
+  /// Writes a checkpoint. Throws IoError; what was saved before is still there then.
+  void save(std::int64_t step);
+
+  /// Loads the newest checkpoint that verifies and returns its step; 0 if there is none. Throws FileError if
+  /// there are files and none of them verifies, or if one verifies and does not fit the model or the
+  /// optimizer.
+  std::int64_t load();
+
+  /// Strings that are saved and loaded with the rest: a configuration, the position in a log, ...
+  std::map<std::string, std::string>& notes() { return notes_; }
+
+  /// Looks at the notes of a checkpoint before anything is loaded from it; may throw.
+  void check_notes(std::function<void(const std::map<std::string, std::string>&)> check) {
+    check_ = std::move(check);
+  }
+
+  /// Files that load passed over, each with the reason.
+  const std::vector<std::string>& skipped() const { return skipped_; }
+
+  std::filesystem::path path() const { return directory_ / "checkpoint.safetensors"; }
+  std::filesystem::path previous_path() const { return directory_ / "checkpoint.previous.safetensors"; }
+
+ private:
+  std::filesystem::path directory_;
+  ParameterBlock& parameters_;
+  Optimizer& optimizer_;
+  std::map<std::string, std::string> notes_;
+  std::function<void(const std::map<std::string, std::string>&)> check_;
+  std::vector<std::string> skipped_;
+};
+
+/// Reads a checkpoint file and verifies its format, version and checksum. Throws FileError, IoError.
+Safetensors read_checkpoint(const std::filesystem::path& path);
+
+/// Whether the file says that it is a checkpoint; a plain weights file does not.
+bool is_checkpoint(const Safetensors& file);
+
+/// The notes of a checkpoint.
+std::map<std::string, std::string> notes_of(const Safetensors& file);
+
+/// The step of a checkpoint.
+std::int64_t step_of(const Safetensors& file);
+
+}  // namespace reel::nn

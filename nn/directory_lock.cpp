@@ -1,0 +1,112 @@
+#include "nn/directory_lock.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <memory>
+#include <string_view>
+#include <utility>
+
+#include "nn/error.h"
+#include "nn/file_descriptor.h"
+
+namespace reel::nn {
+namespace {
+
+bool take_digits(std::string_view& tail) {
+  const std::size_t point = tail.rfind('.');
+  if (point == std::string_view::npos || point + 1 == tail.size()) return false;
+  if (tail.find_first_not_of("0123456789", point + 1) != std::string_view::npos) return false;
+  tail = tail.substr(0, point);
+  return true;
+}
+
+/// Whether `name` is `.NAME.tmp.PID` or `.NAME.tmp.PID.ATTEMPT`, as write_file_atomically makes them.
+bool is_temporary(std::string_view name) {
+  constexpr std::string_view mark = ".tmp";
+  if (!name.starts_with('.') || !take_digits(name)) return false;
+  if (!name.ends_with(mark) && !take_digits(name)) return false;
+  return name.ends_with(mark) && name.size() > mark.size() + 1;
+}
+
+std::string holder_of(int fd) {
+  std::array<char, 32> text{};
+  const ssize_t size = ::pread(fd, text.data(), text.size(), 0);
+  const std::string_view pid(text.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
+  const std::size_t digits = std::min(pid.find_first_not_of("0123456789"), pid.size());
+  return digits == 0 ? "another process" : "process " + std::string(pid.substr(0, digits));
+}
+
+}  // namespace
+
+DirectoryLock::DirectoryLock(const std::filesystem::path& directory) : directory_(directory) {
+  const std::string path = (directory / ".lock").string();
+  FileDescriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666));
+  if (!file.is_open()) throw_io_error(path, "open", errno);
+  int failed = 0;
+  do {
+    failed = ::flock(file.get(), LOCK_EX | LOCK_NB);
+  } while (failed != 0 && errno == EINTR);
+  if (failed != 0) {
+    if (errno != EWOULDBLOCK) throw_io_error(path, "lock", errno);
+    throw IoError(directory_.string() + ": " + holder_of(file.get()) +
+                  " is writing to this run directory; wait until it ends, or give another --out");
+  }
+  // The process id is only for the message above; the lock holds without it.
+  const std::string pid = std::to_string(::getpid()) + "\n";
+  if (::ftruncate(file.get(), 0) != 0 ||
+      ::pwrite(file.get(), pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size())) {
+    throw_io_error(path, "write", errno);
+  }
+  fd_ = file.release();
+}
+
+DirectoryLock::~DirectoryLock() {
+  if (fd_ < 0) return;
+  // A process id that outlives its process would be a lie in the next message.
+  [[maybe_unused]] const int ignored = ::ftruncate(fd_, 0);
+  ::close(fd_);
+}
+
+DirectoryLock::DirectoryLock(DirectoryLock&& other) noexcept
+    : directory_(std::move(other.directory_)), fd_(std::exchange(other.fd_, -1)) {}
+
+DirectoryLock& DirectoryLock::operator=(DirectoryLock&& other) noexcept {
+  std::swap(directory_, other.directory_);
+  std::swap(fd_, other.fd_);
+  return *this;
+}
+
+std::vector<std::string> DirectoryLock::remove_stale_temporaries() const {
+  const std::string path = directory_.string();
+  const std::unique_ptr<DIR, int (*)(DIR*)> listing(::opendir(path.c_str()), ::closedir);
+  if (listing == nullptr) throw_io_error(path, "list", errno);
+  std::vector<std::string> names;
+  errno = 0;
+  while (const dirent* entry = ::readdir(listing.get())) {
+    if (is_temporary(entry->d_name)) names.emplace_back(entry->d_name);
+    errno = 0;
+  }
+  if (errno != 0) throw_io_error(path, "list", errno);
+  std::sort(names.begin(), names.end());
+
+  std::vector<std::string> removed;
+  for (const std::string& name : names) {
+    struct stat status {};
+    const int fd = ::dirfd(listing.get());
+    if (::fstatat(fd, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(status.st_mode)) continue;
+    if (::unlinkat(fd, name.c_str(), 0) != 0 && errno != ENOENT) {
+      throw_io_error((directory_ / name).string(), "remove", errno);
+    }
+    removed.push_back(name);
+  }
+  return removed;
+}
+
+}  // namespace reel::nn
