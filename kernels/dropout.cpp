@@ -16,9 +16,10 @@ constexpr std::int64_t task_size = 16384;
 using Lanes [[gnu::vector_size(64)]] = std::uint64_t;
 using Narrow [[gnu::vector_size(32)]] = std::uint32_t;
 
-inline Lanes product(Lanes a, std::uint64_t m) { return (a & 0xFFFFFFFFU) * m; }
+constexpr std::uint64_t low_half = 0xFFFFFFFF;
 
-inline void put(Lanes words, std::uint32_t* to) {
+// Vectors go by reference: by value, their calling convention depends on the processor that is compiled for.
+inline void put(const Lanes& words, std::uint32_t* to) {
   const Narrow low = __builtin_convertvector(words, Narrow);
   std::memcpy(to, &low, sizeof(low));
 }
@@ -59,8 +60,8 @@ void DropoutMask::words(std::int64_t chunk, std::uint32_t* to) const {
   std::uint32_t k1 = random_.key()[1];
   for (int round = 0; round < 10; ++round) {
     for (int h = 0; h < chains; ++h) {
-      const Lanes a = product(c0[h], 0xD2511F53);
-      const Lanes b = product(c2[h], 0xCD9E8D57);
+      const Lanes a = (c0[h] & low_half) * std::uint64_t{0xD2511F53};
+      const Lanes b = (c2[h] & low_half) * std::uint64_t{0xCD9E8D57};
       c0[h] = (b >> 32) ^ c1[h] ^ k0;
       c1[h] = b;
       c2[h] = (a >> 32) ^ c3[h] ^ k1;
