@@ -56,13 +56,7 @@ struct Softmax {
       T* row = scores.row(r);
       sight.hide(first + r, 0, limit, T(-infinity), row);
       tile::fill_tail(row, limit, T(-infinity));
-      Vector best = Vector{} + T(-infinity);
-      for (std::int64_t j = 0; j < limit; j += lanes) {
-        Vector x;
-        std::memcpy(&x, row + j, sizeof(Vector));
-        best = x > best ? x : best;
-      }
-      most[r] = tile::largest_of_lanes<T>(best);
+      most[r] = tile::largest(row, padded<T>(limit));
     }
     for (std::int64_t r = 0; r < rows; ++r) {
       const std::int64_t limit = sight.limit(first + r);

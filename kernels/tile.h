@@ -3,22 +3,20 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <type_traits>
 #include <utility>
 
 #include "kernels/dual.h"
-
-#if defined(__AVX512F__)
-#include <immintrin.h>
-#endif
+#include "kernels/simd.h"
 
 // Products of small matrices in which every element is one chain of fused multiply-adds in ascending order of
 // the inner index: its bits do not depend on what stands beside it.
 
 namespace reel::kernels::tile {
 
-/// A vector of 64 bytes whatever the machine, so that no bit depends on the machine's vectors. Duals go one
-/// by one.
+/// A vector of 64 bytes whatever the machine, for what is summed across lanes: no order depends on the
+/// machine. Duals go one by one.
 template <class T>
 struct Vector;
 template <>
@@ -36,31 +34,6 @@ struct Vector<Dual> {
   using Type = Dual;
   static constexpr std::int64_t lanes = 1;
 };
-
-inline void multiply_add(float a, const Vector<float>::Type& b, Vector<float>::Type& c) {
-#if defined(__AVX512F__)
-  c = _mm512_fmadd_ps(_mm512_set1_ps(a), b, c);
-#else
-  for (int l = 0; l < 16; ++l) c[l] = std::fma(a, b[l], c[l]);
-#endif
-}
-inline void multiply_add(double a, const Vector<double>::Type& b, Vector<double>::Type& c) {
-#if defined(__AVX512F__)
-  c = _mm512_fmadd_pd(_mm512_set1_pd(a), b, c);
-#else
-  for (int l = 0; l < 8; ++l) c[l] = std::fma(a, b[l], c[l]);
-#endif
-}
-inline void multiply_add(Dual a, const Dual& b, Dual& c) { c += a * b; }
-
-/// Keeps a vector in a register: compilers like to load it again for each of its uses, and there is one load
-/// for every product already.
-template <class V>
-inline void hold([[maybe_unused]] V& x) {
-#if defined(__AVX512F__)
-  if constexpr (sizeof(V) == 64) asm("" : "+v"(x));
-#endif
-}
 
 template <class T>
 inline constexpr std::int64_t padded(std::int64_t n) {
@@ -88,7 +61,7 @@ struct Matrix {
   T* row(std::int64_t i) const { return data + i * stride; }
 };
 
-/// The part of the inner index that a group of rows needs, and the vectors of columns.
+/// The part of the inner index that a group of rows needs, and the columns in vectors of 64 bytes.
 struct Extent {
   std::int64_t first = 0;
   std::int64_t last = 0;
@@ -98,55 +71,42 @@ struct Extent {
 /// Rows go in groups of at most this many.
 inline constexpr std::int64_t most_rows = 8;
 
-// How many vectors of a row are held at once: 4 rows of 4 fill half of 32 registers, 4 rows of 1 suit 16
-// smaller ones.
-#if defined(__AVX512F__)
-inline constexpr int most_vectors = 4;
-#else
-inline constexpr int most_vectors = 1;
-#endif
-
 /// How a product treats what stands in c, and what it reads of a.
 struct Mode {
   bool fresh = false;  ///< c counts as 0
   bool careful =
-      false;  ///< elements of a that are unseen() are left out, so that NaN on the other side does not matter
+      false;  ///< elements of a that are unseen() are left out: NaN on the other side does not matter
 };
 
-// c [R, V vectors] += a [R, depth] b [depth, V vectors]; a is read as its transpose [depth, R] if
+// c [R, V registers] += a [R, depth] b [depth, V registers]; a is read as its transpose [depth, R] if
 // `transposed`.
 template <class T, bool transposed, int R, int V>
 inline void block(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, std::int64_t first, std::int64_t last,
                   bool fresh) {
-  using Type = typename Vector<T>::Type;
-  constexpr std::int64_t lanes = Vector<T>::lanes;
-  Type sums[R][V];
+  using S = Simd<T>;
+  typename S::Vector sums[R][V];
   for (int r = 0; r < R; ++r) {
-    for (int v = 0; v < V; ++v) {
-      if (fresh) {
-        sums[r][v] = Type{};
-      } else {
-        std::memcpy(&sums[r][v], c.row(r) + v * lanes, sizeof(Type));
-      }
-    }
+    for (int v = 0; v < V; ++v) sums[r][v] = fresh ? S::zero() : S::load(c.row(r) + v * S::lanes);
   }
   for (std::int64_t k = first; k < last; ++k) {
-    Type right[V];
+    typename S::Vector right[V];
     for (int v = 0; v < V; ++v) {
-      std::memcpy(&right[v], b.row(k) + v * lanes, sizeof(Type));
-      hold(right[v]);
+      right[v] = S::load(b.row(k) + v * S::lanes);
+      keep(right[v]);
     }
     for (int r = 0; r < R; ++r) {
       const T left = transposed ? a.row(k)[r] : a.row(r)[k];
-      for (int v = 0; v < V; ++v) multiply_add(left, right[v], sums[r][v]);
+      const typename S::Vector all =
+          left - S::zero();  // a broadcast, in the one form that compilers see through
+      for (int v = 0; v < V; ++v) sums[r][v] = S::fma(all, right[v], sums[r][v]);
     }
   }
   for (int r = 0; r < R; ++r) {
-    for (int v = 0; v < V; ++v) std::memcpy(c.row(r) + v * lanes, &sums[r][v], sizeof(Type));
+    for (int v = 0; v < V; ++v) S::store(c.row(r) + v * S::lanes, sums[r][v]);
   }
 }
 
-// The same for one row and one vector, leaving out what is marked unseen.
+// The same for one row and one register, leaving out what is marked unseen.
 template <class T, bool transposed>
 inline void careful_block(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, const Extent& e, bool fresh) {
   if (fresh) block<T, transposed, 1, 1>(a, b, c, 0, 0, true);
@@ -158,12 +118,14 @@ inline void careful_block(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, con
 
 template <class T, bool transposed, int R>
 inline void rows_block(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, const Extent& e, bool fresh) {
-  constexpr std::int64_t lanes = Vector<T>::lanes;
+  constexpr int most_sums = vector_registers * 3 / 4;  // the others hold what is multiplied
+  constexpr std::int64_t lanes = Simd<T>::lanes;
+  const std::int64_t registers = e.vectors * (Vector<T>::lanes / lanes);
   std::int64_t v = 0;
   const auto next = [&]<int V>(std::integral_constant<int, V>) {
     const Matrix<const T> right{b.data + v * lanes, b.stride};
     const Matrix<T> to{c.data + v * lanes, c.stride};
-    if constexpr (R * V > 24) {  // more sums than there are registers
+    if constexpr (R * V > most_sums) {
       const Matrix<const T> lower{transposed ? a.data + R / 2 : a.row(R / 2), a.stride};
       block<T, transposed, R / 2, V>(a, right, to, e.first, e.last, fresh);
       block<T, transposed, R / 2, V>(lower, right, {to.row(R / 2), c.stride}, e.first, e.last, fresh);
@@ -172,19 +134,19 @@ inline void rows_block(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, const 
     }
     v += V;
   };
-  if constexpr (most_vectors == 4) {
-    while (e.vectors - v >= 4) next(std::integral_constant<int, 4>{});
-    if (e.vectors - v == 3) next(std::integral_constant<int, 3>{});
-    if (e.vectors - v == 2) next(std::integral_constant<int, 2>{});
+  if constexpr (vector_registers == 32) {
+    while (registers - v >= 4) next(std::integral_constant<int, 4>{});
+    if (registers - v == 3) next(std::integral_constant<int, 3>{});
   }
-  while (v < e.vectors) next(std::integral_constant<int, 1>{});
+  while (registers - v >= 2) next(std::integral_constant<int, 2>{});
+  if (registers - v == 1) next(std::integral_constant<int, 1>{});
 }
 
 /// c [rows, vectors] += a b, where extent(first_row, last_row) says what a group of rows needs.
 template <class T, bool transposed, class ExtentOf>
 inline void product(std::int64_t rows, Matrix<const T> a, Matrix<const T> b, Matrix<T> c, Mode mode,
                     ExtentOf extent) {
-  constexpr std::int64_t lanes = Vector<T>::lanes;
+  constexpr std::int64_t lanes = Simd<T>::lanes;
   const auto at = [&](std::int64_t r) {
     return Matrix<const T>{transposed ? a.data + r : a.row(r), a.stride};
   };
@@ -192,7 +154,7 @@ inline void product(std::int64_t rows, Matrix<const T> a, Matrix<const T> b, Mat
   if (mode.careful) {
     for (; r < rows; ++r) {
       const Extent e = extent(r, r + 1);
-      for (std::int64_t v = 0; v < e.vectors; ++v) {
+      for (std::int64_t v = 0; v < e.vectors * (Vector<T>::lanes / lanes); ++v) {
         careful_block<T, transposed>(at(r), {b.data + v * lanes, b.stride}, {c.row(r) + v * lanes, c.stride},
                                      e, mode.fresh);
       }
@@ -211,48 +173,60 @@ inline void product(std::int64_t rows, Matrix<const T> a, Matrix<const T> b, Mat
 
 // ---- lanes of one vector ----
 
+// Vectors are passed by reference throughout: by value, the calling convention would depend on the machine.
 template <int distance, class V, int... lane>
-inline V from_neighbours(const V& x, std::integer_sequence<int, lane...>) {
-  return __builtin_shufflevector(x, x, (lane ^ distance)...);
+inline void take_from_neighbours(const V& x, V& to, std::integer_sequence<int, lane...>) {
+  to = __builtin_shufflevector(x, x, (lane ^ distance)...);
 }
 
 /// The sum of all lanes, joined two by two: far neighbours first.
 template <class T>
-inline T sum_of_lanes(const typename Vector<T>::Type& x) {
+inline T sum_of_lanes(const typename Vector<T>::Type& vector) {
+  auto x = vector;
   constexpr int lanes = static_cast<int>(Vector<T>::lanes);
   if constexpr (lanes == 1) {
     return x;
   } else {
-    using All = std::make_integer_sequence<int, lanes>;
-    auto sum = x;
-    if constexpr (lanes >= 16) sum += from_neighbours<8>(sum, All{});
-    sum += from_neighbours<4>(sum, All{});
-    sum += from_neighbours<2>(sum, All{});
-    sum += from_neighbours<1>(sum, All{});
-    return sum[0];
+    const auto add = [&]<int distance>(std::integral_constant<int, distance>) {
+      typename Vector<T>::Type other;
+      take_from_neighbours<distance>(x, other, std::make_integer_sequence<int, lanes>{});
+      x += other;
+    };
+    if constexpr (lanes >= 16) add(std::integral_constant<int, 8>{});
+    add(std::integral_constant<int, 4>{});
+    add(std::integral_constant<int, 2>{});
+    add(std::integral_constant<int, 1>{});
+    return x[0];
   }
 }
-/// The largest of all lanes; where a NaN stands, any of them.
+/// The largest of x [n], n a number of whole vectors; -inf if there is none. Where a NaN stands, any of them.
 template <class T>
-inline T largest_of_lanes(const typename Vector<T>::Type& x) {
-  constexpr int lanes = static_cast<int>(Vector<T>::lanes);
-  if constexpr (lanes == 1) {
-    return x;
+inline T largest(const T* x, std::int64_t n) {
+  using S = Simd<T>;
+  auto best = S::all(T(-std::numeric_limits<double>::infinity()));
+  for (std::int64_t j = 0; j < n; j += S::lanes) {
+    const auto other = S::load(x + j);
+    best = other > best ? other : best;
+  }
+  if constexpr (S::lanes == 1) {
+    return best;
   } else {
-    using All = std::make_integer_sequence<int, lanes>;
-    auto best = x;
-    const auto join = [&](const auto& other) { best = other > best ? other : best; };
-    if constexpr (lanes >= 16) join(from_neighbours<8>(best, All{}));
-    join(from_neighbours<4>(best, All{}));
-    join(from_neighbours<2>(best, All{}));
-    join(from_neighbours<1>(best, All{}));
+    const auto join = [&]<int distance>(std::integral_constant<int, distance>) {
+      typename S::Vector other;
+      take_from_neighbours<distance>(best, other, std::make_integer_sequence<int, S::lanes>{});
+      best = other > best ? other : best;
+    };
+    if constexpr (S::lanes >= 16) join(std::integral_constant<int, 8>{});
+    if constexpr (S::lanes >= 8) join(std::integral_constant<int, 4>{});
+    if constexpr (S::lanes >= 4) join(std::integral_constant<int, 2>{});
+    join(std::integral_constant<int, 1>{});
     return best[0];
   }
 }
 
 template <class Index, int... lane>
-inline Index lane_numbers(std::integer_sequence<int, lane...>) {
-  return Index{lane...};
+inline void number_lanes(Index& numbers, std::integer_sequence<int, lane...>) {
+  numbers = Index{lane...};
 }
 
 /// row[j] = value for j from n to the end of n's vector.
@@ -267,9 +241,9 @@ inline void fill_tail(T* row, std::int64_t n, T value) {
     if (first == n) return;
     Type x;
     std::memcpy(&x, row + first, sizeof(Type));
-    x = lane_numbers<Index>(std::make_integer_sequence<int, lanes>{}) < static_cast<Number>(n - first)
-            ? x
-            : Type{} + value;
+    Index numbers;
+    number_lanes(numbers, std::make_integer_sequence<int, lanes>{});
+    x = numbers < static_cast<Number>(n - first) ? x : Type{} + value;
     std::memcpy(row + first, &x, sizeof(Type));
   }
 }
@@ -331,53 +305,46 @@ inline Matrix<const T> packed_rows(Matrix<const T> rows, std::int64_t count, std
   return {room, width};
 }
 
-// Of two vectors, blocks of `distance` lanes: the even ones of both, or the odd ones.
-template <int distance, bool odd, class V, int... lane>
-inline V exchanged(const V& a, const V& b, std::integer_sequence<int, lane...>) {
+// Of two vectors, blocks of `distance` lanes: a becomes the even ones of both, b the odd ones.
+template <int distance, class V, int... lane>
+inline void exchange(V& a, V& b, std::integer_sequence<int, lane...>) {
   constexpr int lanes = static_cast<int>(sizeof...(lane));
-  return __builtin_shufflevector(
-      a, b,
-      ((lane & distance) == 0 ? (odd ? lane + distance : lane) : lanes + (odd ? lane : lane - distance))...);
+  const V even = __builtin_shufflevector(a, b, ((lane & distance) == 0 ? lane : lanes + lane - distance)...);
+  b = __builtin_shufflevector(a, b, ((lane & distance) == 0 ? lane + distance : lanes + lane)...);
+  a = even;
 }
 
 template <int distance, class V, int lanes>
-inline void exchange(V (&rows)[lanes]) {
-  using All = std::make_integer_sequence<int, lanes>;
+inline void exchange_rows(V (&rows)[lanes]) {
   for (int i = 0; i < lanes; ++i) {
-    if ((i & distance) != 0) continue;
-    const V upper = exchanged<distance, false>(rows[i], rows[i + distance], All{});
-    rows[i + distance] = exchanged<distance, true>(rows[i], rows[i + distance], All{});
-    rows[i] = upper;
+    if ((i & distance) == 0)
+      exchange<distance>(rows[i], rows[i + distance], std::make_integer_sequence<int, lanes>{});
   }
 }
 
-// A square of one vector's lanes, turned over by exchanging halves, quarters, ...
+// A square of one register's lanes, turned over by exchanging halves, quarters, ...
 template <class T>
 inline void transpose_square(Matrix<const T> from, T scale, Matrix<T> to) {
-  using Type = typename Vector<T>::Type;
-  constexpr int lanes = static_cast<int>(Vector<T>::lanes);
-  Type rows[lanes];
-  for (int i = 0; i < lanes; ++i) {
-    std::memcpy(&rows[i], from.row(i), sizeof(Type));
-    rows[i] *= scale;
-  }
-  if constexpr (lanes >= 16) exchange<8>(rows);
-  exchange<4>(rows);
-  exchange<2>(rows);
-  exchange<1>(rows);
-  for (int i = 0; i < lanes; ++i) std::memcpy(to.row(i), &rows[i], sizeof(Type));
+  constexpr int lanes = Simd<T>::lanes;
+  typename Simd<T>::Vector rows[lanes];
+  for (int i = 0; i < lanes; ++i) rows[i] = Simd<T>::load(from.row(i)) * scale;
+  if constexpr (lanes >= 16) exchange_rows<8>(rows);
+  if constexpr (lanes >= 8) exchange_rows<4>(rows);
+  if constexpr (lanes >= 4) exchange_rows<2>(rows);
+  exchange_rows<1>(rows);
+  for (int i = 0; i < lanes; ++i) Simd<T>::store(to.row(i), rows[i]);
 }
 
 /// scale times the transpose [columns, count], with count up to a whole vector, the additional ones 0.
 template <class T>
 inline Matrix<const T> transposed(Matrix<const T> rows, std::int64_t count, std::int64_t columns, T scale,
                                   T* room) {
-  constexpr std::int64_t lanes = Vector<T>::lanes;
+  constexpr std::int64_t lanes = Simd<T>::lanes;
   const Matrix<T> to{room, padded<T>(count)};
-  for (std::int64_t i = 0; i < count; i += lanes) {
-    const std::int64_t some = count - i < lanes ? count - i : lanes;
+  for (std::int64_t i = 0; i < to.stride; i += lanes) {
+    const std::int64_t some = i >= count ? 0 : count - i < lanes ? count - i : lanes;
     std::int64_t c = 0;
-    if constexpr (most_vectors == 4 && lanes > 1) {
+    if constexpr (lanes > 1) {
       for (; some == lanes && c + lanes <= columns; c += lanes) {
         transpose_square<T>({rows.row(i) + c, rows.stride}, scale, {to.row(c) + i, to.stride});
       }
