@@ -26,9 +26,9 @@ double clip_factor(double norm, double max_norm);
 /// Limits every gradient to [-limit, limit] (PyTorch's clip_grad_value_). Throws ValueError unless limit > 0.
 void clip_grad_value(ParameterBlock& block, double limit, Place where = Place::here());
 
-/// Calls body(offset, count) for the longest stretches of the flat block in which every parameter has a
-/// gradient and, from one to the next, together(i, i + 1) holds. The gaps between parameters belong to them:
-/// they hold zeros.
+/// Calls body(first, last, offset, count) for the longest stretches [first, last) of parameters that all have
+/// a gradient and, from one to the next, are together(i, i + 1); offset and count say where they lie in the
+/// block. The gaps between parameters belong to them: they hold zeros.
 template <class Together, class Body>
 void for_gradient_runs(const ParameterBlock& block, Together together, Body body) {
   const std::size_t count = block.count();
