@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cstring>
-#include <limits>
 
 #include "kernels/attention.h"
 #include "kernels/attention_tile.h"
@@ -18,7 +17,6 @@ using tile::Sight;
 using tile::tile_keys;
 using tile::tile_queries;
 
-constexpr double infinity = std::numeric_limits<double>::infinity();
 constexpr double cost_of_exp = 16;
 
 // The sums of rows [first, first + rows) times the factor, to where they belong.
@@ -149,7 +147,7 @@ class HeadGradient {
     // Row after row in each step, so that a processor has several rows to work on at once.
     for (std::int64_t r = 0; r < rows; ++r) {
       T* weights = weights_.row(r);
-      const T shift = lse_[i + r] == T(-infinity) ? T(0) : lse_[i + r];
+      const T shift = lse_[i + r];
       for (std::int64_t j0 = 0; j0 < visible(i + r, j, keys); j0 += lanes) {
         for (std::int64_t l = j0; l < j0 + lanes; ++l) weights[l] = exp(weights[l] - shift);
       }

@@ -40,6 +40,27 @@ TEST(Attention, HiddenKeysDoNotMatter) {
   expect_hidden_keys_do_not_matter<Dual>();
 }
 
+// Sums of negative numbers too small to be held end at a negative zero, and adding nothing makes a positive
+// one of it.
+TEST(Attention, NotEvenTheSignOfAZeroTellsOfHiddenKeys) {
+  const auto tiny = -std::numeric_limits<float>::denorm_min();
+  const auto result = [&](double hidden) {
+    Problem<float> p{.queries = 3, .keys = 3, .channels = 1, .value_channels = 1};
+    const auto h = static_cast<float>(hidden);
+    p.q = {1, 1, h};
+    p.k = {0, -4, h};
+    p.v = {0, tiny, h};
+    p.dy = {tiny, 1, h};
+    p.mask = {1, 1, 0, 1, 0, 0, 0, 0, 0};  // query 2 sees nothing, key 2 is seen by nobody
+    p.mask_shape[2] = p.mask_shape[3] = 3;
+    p.run();
+    std::vector<float> all = p.y;
+    for (const auto* x : {&p.dq, &p.dk, &p.dv}) all.insert(all.end(), x->begin(), x->end());
+    return all;
+  };
+  EXPECT_TRUE(same_bits(result(1.0), result(nan)));
+}
+
 // A later key or value, and the gradient of a later query, do not touch what comes before or after in time.
 TEST(Attention, TheFutureDoesNotTouchThePast) {
   Problem<float> p{.batch = 1,

@@ -142,6 +142,31 @@ TEST(Attention, OneQueryAtATimeGivesTheSameBits) {
   }
 }
 
+TEST(Attention, WhatAnEarlierCallLeftInMemoryDoesNotMatter) {
+  const int before = threads();
+  set_threads(1);
+  const auto leave_nan = [] {
+    Problem<float> p{
+        .batch = 1, .heads = 1, .queries = 130, .keys = 130, .channels = 20, .value_channels = 20};
+    p.fill(1);
+    for (auto* x : {&p.q, &p.k, &p.v, &p.dy}) std::fill(x->begin(), x->end(), static_cast<float>(nan));
+    p.run();
+  };
+  for (const std::int64_t keys : {0, 1, 40, 90}) {  // with fewer keys than queries the first rows see nothing
+    Problem<float> p{.batch = 1,
+                     .heads = 1,
+                     .queries = 100,
+                     .keys = keys,
+                     .channels = 3,
+                     .value_channels = 5,
+                     .causal = true};
+    p.fill(2);
+    leave_nan();
+    expect_like_naive(p, 1e-5, std::to_string(keys) + " keys");
+  }
+  set_threads(before);
+}
+
 TEST(Attention, SameBitsForAnyNumberOfThreads) {
   const int before = threads();
   for (const std::int64_t heads : {2, 24}) {
