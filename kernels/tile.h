@@ -282,10 +282,11 @@ class Finite {
 /// Rows [count, columns] side by side, each up to a whole vector, the additional columns 0.
 template <class T>
 inline Matrix<const T> packed_rows(Matrix<const T> rows, std::int64_t count, std::int64_t columns, T* room,
-                                   Finite<T>& finite) {
+                                   Finite<T>& all) {
   using Type = typename Vector<T>::Type;
   constexpr std::int64_t lanes = Vector<T>::lanes;
   const std::int64_t width = padded<T>(columns);
+  Finite<T> finite = all;  // of its own, so that it can stay in a register
   for (std::int64_t i = 0; i < count; ++i) {
     const T* from = rows.row(i);
     T* to = room + i * width;
@@ -302,6 +303,7 @@ inline Matrix<const T> packed_rows(Matrix<const T> rows, std::int64_t count, std
     std::memcpy(&x, to + width - lanes, sizeof(Type));
     finite.see(x);
   }
+  all = finite;
   return {room, width};
 }
 
