@@ -22,7 +22,8 @@ class Temporary {
     for (int attempt = 0; attempt < 1000; ++attempt) {
       name_ = attempt == 0 ? base : base + "." + std::to_string(attempt);
       do {
-        file_ = FileDescriptor(::openat(directory_, name_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+        file_ = FileDescriptor(
+            ::openat(directory_, name_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
       } while (!file_.is_open() && errno == EINTR);
       if (file_.is_open()) return;
       if (errno != EEXIST) throw_io_error(path_, "create a temporary file beside it", errno);
@@ -75,8 +76,10 @@ class Temporary {
 void write_file_atomically(const std::filesystem::path& path, std::span<const std::string_view> pieces) {
   const std::string text = path.string();
   const std::string name = path.filename().string();
-  if (name.empty() || name == "." || name == "..") throw IoError(text + ": cannot write: the path names no file");
-  if (text.find('\0') != std::string::npos) throw IoError(text.c_str() + std::string(": the path holds a NUL"));
+  if (name.empty() || name == "." || name == "..")
+    throw IoError(text + ": cannot write: the path names no file");
+  if (text.find('\0') != std::string::npos)
+    throw IoError(text.c_str() + std::string(": the path holds a NUL"));
   const std::filesystem::path parent = path.has_parent_path() ? path.parent_path() : ".";
   const FileDescriptor directory(::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!directory.is_open()) throw_io_error(text, "open its directory", errno);

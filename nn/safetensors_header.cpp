@@ -155,7 +155,8 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
       case State::start:
         throw FileError(name_ + ": the header is " + what + ", not an object");
       case State::metadata:
-        throw FileError(name_ + ": __metadata__ has " + what + " under " + in_quotes(key_) + ", not a string");
+        throw FileError(name_ + ": __metadata__ has " + what + " under " + in_quotes(key_) +
+                        ", not a string");
       case State::top:
         if (key_ == "__metadata__") throw FileError(name_ + ": __metadata__ is " + what + ", not an object");
         throw FileError(name_ + ": tensor " + in_quotes(key_) + ": it is " + what + ", not an object");

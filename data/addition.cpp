@@ -1,0 +1,137 @@
+#include "data/addition.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "data/error.h"
+#include "kernels/philox.h"
+
+namespace reel::data {
+namespace {
+
+constexpr std::uint64_t held_out_stream = 0x68656C64;    // "held"
+constexpr std::uint64_t training_stream = 0x747261696E;  // "train"
+constexpr std::uint64_t list_stream = 0x6C697374;        // "list"
+constexpr std::uint64_t tries = 64;                      // numbers set aside for each pair
+
+// Numbers of 1, 2 and 3 digits are equally frequent; a number from a stream may be turned down.
+template <class Wanted>
+Addition::Pair draw(const kernels::Philox& numbers, std::uint64_t index, Wanted wanted) {
+  constexpr std::uint64_t below[] = {10, 100, 1000};
+  for (std::uint64_t attempt = 0;; ++attempt) {
+    const std::uint64_t at =
+        (index * tries + attempt % tries) * 4 + attempt / tries * (std::uint64_t{1} << 40);
+    const Addition::Pair pair{
+        static_cast<std::int64_t>(numbers.below(at, below[numbers.below(at + 1, 3)])),
+        static_cast<std::int64_t>(numbers.below(at + 2, below[numbers.below(at + 3, 3)]))};
+    if (wanted(pair)) return pair;
+  }
+}
+
+void write_prompt(Addition::Pair pair, std::int32_t* to) {
+  const auto digits = [&](std::int64_t n) {
+    *to++ = static_cast<std::int32_t>(n / 100);
+    *to++ = static_cast<std::int32_t>(n / 10 % 10);
+    *to++ = static_cast<std::int32_t>(n % 10);
+  };
+  digits(pair.a);
+  *to++ = 10;  // +
+  digits(pair.b);
+  *to++ = 11;  // =
+}
+
+void write(Addition::Pair pair, std::int32_t* tokens, std::int32_t* targets) {
+  std::int32_t all[Addition::prompt_length + Addition::answer_length];
+  write_prompt(pair, all);
+  std::int64_t sum = pair.a + pair.b;
+  for (std::int64_t i = 0; i < Addition::answer_length; ++i) {
+    all[Addition::prompt_length + i] = static_cast<std::int32_t>(sum % 10);
+    sum /= 10;
+  }
+  for (std::int64_t t = 0; t < Addition::context; ++t) {
+    tokens[t] = all[t];
+    targets[t] = t + 1 >= Addition::prompt_length ? all[t + 1] : Addition::ignored;
+  }
+}
+
+void prepare(std::int64_t batch, TokenBatch& out) {
+  out.batch = batch;
+  out.time = Addition::context;
+  out.tokens.resize(static_cast<std::size_t>(batch * Addition::context));
+  out.targets.resize(out.tokens.size());
+}
+
+}  // namespace
+
+const Vocabulary& Addition::vocabulary() {
+  static const Vocabulary digits_and_signs("0123456789+=");
+  return digits_and_signs;
+}
+
+bool Addition::held_out(std::int64_t a, std::int64_t b) {
+  const auto low = static_cast<std::uint64_t>(std::min(a, b));
+  const auto high = static_cast<std::uint64_t>(std::max(a, b));
+  return kernels::Philox(0, held_out_stream).below(high * 1000 + low, 100) == 0;
+}
+
+void Addition::training_batch(std::uint64_t seed, std::int64_t index, std::int64_t batch, TokenBatch& out) {
+  prepare(batch, out);
+  const kernels::Philox numbers(seed, training_stream);
+  for (std::int64_t b = 0; b < batch; ++b) {
+    const Pair pair = draw(numbers, static_cast<std::uint64_t>(index * batch + b),
+                           [](Pair p) { return !held_out(p.a, p.b); });
+    write(pair, out.tokens.data() + b * context, out.targets.data() + b * context);
+  }
+}
+
+void Addition::held_out_batch(std::int64_t first, std::int64_t count, TokenBatch& out) {
+  prepare(count, out);
+  const kernels::Philox numbers(0, list_stream);
+  for (std::int64_t b = 0; b < count; ++b) {
+    const Pair pair =
+        draw(numbers, static_cast<std::uint64_t>(first + b), [](Pair p) { return held_out(p.a, p.b); });
+    write(pair, out.tokens.data() + b * context, out.targets.data() + b * context);
+  }
+}
+
+Addition::Pair Addition::parse(std::string_view prompt) {
+  std::string text;
+  for (const char c : prompt) {
+    if (c != ' ') text += c;
+  }
+  if (!text.empty() && text.back() == '=') text.pop_back();
+  const auto fail = [&](const std::string& why) {
+    throw DataError("prompt \"" + std::string(prompt) + "\": " + why + "; write a sum like 47+385=");
+  };
+  const std::size_t unknown = text.find_first_not_of("0123456789+");
+  if (unknown != std::string::npos)
+    fail(std::string("the model does not know the character '") + text[unknown] + "'");
+  const std::size_t plus = text.find('+');
+  if (plus == std::string::npos || text.find('+', plus + 1) != std::string::npos) fail("there must be one +");
+  Pair pair{};
+  const auto number_in = [&](const char* first, const char* last, std::int64_t& value) {
+    const auto [end, error] = std::from_chars(first, last, value);
+    if (first == last || error != std::errc{} || end != last || value > largest)
+      fail("both numbers must lie between 0 and 999");
+  };
+  number_in(text.data(), text.data() + plus, pair.a);
+  number_in(text.data() + plus + 1, text.data() + text.size(), pair.b);
+  return pair;
+}
+
+std::vector<std::int32_t> Addition::prompt_tokens(Pair pair) {
+  std::vector<std::int32_t> tokens(prompt_length);
+  write_prompt(pair, tokens.data());
+  return tokens;
+}
+
+std::optional<std::int64_t> Addition::number(std::span<const std::int32_t> answer) {
+  std::int64_t value = 0;
+  for (std::size_t i = answer.size(); i-- > 0;) {
+    if (answer[i] > 9) return std::nullopt;
+    value = value * 10 + answer[i];
+  }
+  return value;
+}
+
+}  // namespace reel::data

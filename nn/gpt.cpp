@@ -1,0 +1,111 @@
+#include "nn/gpt.h"
+
+#include <cmath>
+#include <numeric>
+#include <string>
+
+#include "autograd/error.h"
+
+namespace reel::nn {
+namespace {
+
+const GptConfig& checked(const GptConfig& c) {
+  const auto require = [](std::int64_t value, const char* name) {
+    if (value < 1)
+      throw ValueError(
+          Place{}, std::string("error: gpt: ") + name + " is " + std::to_string(value) + ", not positive");
+  };
+  require(c.vocabulary, "vocabulary");
+  require(c.context, "context");
+  require(c.layers, "layers");
+  require(c.heads, "heads");
+  require(c.width, "width");
+  return c;
+}
+
+}  // namespace
+
+KeyValueCache::KeyValueCache(const GptConfig& config) {
+  const auto size = static_cast<std::size_t>(config.context * config.width);
+  keys.assign(static_cast<std::size_t>(config.layers), std::vector<float>(size));
+  values = keys;
+}
+
+Gpt::Transformer::Transformer(Module* parent, const GptConfig& config)
+    : Module(parent, "transformer"),
+      wte(this, "wte", config.vocabulary, config.width),
+      drop(this, "drop", config.dropout),
+      list(this, "h"),
+      ln_f(this, "ln_f", config.width) {
+  if (!config.rotary) wpe.emplace(this, "wpe", config.context, config.width);
+  for (std::int64_t i = 0; i < config.layers; ++i) h.emplace_back(&list, std::to_string(i), config);
+}
+
+Gpt::Gpt(Seed seed, const GptConfig& config)
+    : Module(seed), config_(checked(config)), transformer_(this, config_) {
+  if (!config.tie_head)
+    lm_head_.emplace(this, "lm_head", config.width, config.vocabulary, LinearOptions{.bias = false});
+  positions_.resize(static_cast<std::size_t>(config.context));
+  std::iota(positions_.begin(), positions_.end(), 0);
+  for (std::size_t i = 0; i < parameters().count(); ++i) {
+    const Parameter p(parameters(), i);
+    const std::string& name = p.name();
+    if (name.ends_with(".bias")) {
+      init::zeros(p);
+    } else if (name.ends_with("c_proj.weight")) {
+      init::normal(p, seed, 0, 0.02 / std::sqrt(2.0 * static_cast<double>(config.layers)));
+    } else if (p.shape().rank() == 2) {
+      init::normal(p, seed, 0, 0.02);
+    }
+  }
+}
+
+Tensor Gpt::embed(std::span<const std::int32_t> tokens, std::int64_t batch, std::int64_t time,
+                  std::int64_t first, Place place) const {
+  if (time < 1 || first + time > config_.context) {
+    throw ValueError(place, at(place, "gpt: " + std::to_string(first + time) + " tokens, the context is " +
+                                          std::to_string(config_.context)) +
+                                help_line("give at least one token and at most as many as the context"));
+  }
+  const Tensor x = transformer_.wte(tokens, {batch, time}, place);
+  if (!transformer_.wpe) return transformer_.drop(Here(x, place.file, place.line));
+  const std::span<const std::int32_t> where =
+      std::span(positions_).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(time));
+  const Tensor p = (*transformer_.wpe)(where, {time}, place);
+  return transformer_.drop(Here(add(Here(x, place.file, place.line), p), place.file, place.line));
+}
+
+Tensor Gpt::head(Here x) const {
+  const Tensor y = transformer_.ln_f(x);
+  return lm_head_ ? (*lm_head_)(x.with(y)) : linear(x.with(y), transformer_.wte.weight);
+}
+
+Tensor Gpt::operator()(Tape&, std::span<const std::int32_t> tokens, std::int64_t batch, std::int64_t time,
+                       Place place) const {
+  Tensor x = embed(tokens, batch, time, 0, place);
+  const Here here(x, place.file, place.line);
+  for (const Block& block : transformer_.h) x = block(here.with(x));
+  return head(here.with(x));
+}
+
+Tensor Gpt::next(Tape&, std::int32_t token, KeyValueCache& cache, Place place) const {
+  Tensor x = embed({&token, 1}, 1, 1, cache.length, place);
+  const Here here(x, place.file, place.line);
+  for (std::size_t i = 0; i < transformer_.h.size(); ++i) x = transformer_.h[i].next(here.with(x), cache, i);
+  ++cache.length;
+  return head(here.with(x));
+}
+
+std::vector<Tensor> Gpt::attention_maps(Tape&, std::span<const std::int32_t> tokens, std::int64_t batch,
+                                        std::int64_t time, Place place) const {
+  Tensor x = embed(tokens, batch, time, 0, place);
+  const Here here(x, place.file, place.line);
+  std::vector<Tensor> maps;
+  for (const Block& block : transformer_.h) {
+    maps.push_back(block.attn.weights(here.with(block.ln_1(here.with(x)))));
+    x = block(here.with(x));
+  }
+  return maps;
+}
+
+}  // namespace reel::nn

@@ -1,0 +1,82 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "nn/dropout.h"
+#include "nn/embedding.h"
+#include "nn/linear.h"
+#include "nn/norm.h"
+#include "nn/transformer.h"
+
+namespace reel::nn {
+
+struct GptConfig {
+  std::int64_t vocabulary = 0;
+  std::int64_t context = 0;  ///< tokens that are seen at once
+  std::int64_t layers = 2;
+  std::int64_t heads = 4;
+  std::int64_t width = 128;
+  double dropout = 0;
+  bool bias = true;      ///< of linear layers; norms always have one
+  bool tie_head = true;  ///< the head's weight is the token embedding's (Press, Wolf 2017)
+  bool rotary = false;   ///< rotary positions instead of learned ones (Su et al. 2021)
+  bool swiglu = false;   ///< SwiGLU instead of GELU in the feed-forward layer (Shazeer 2020)
+};
+
+/// The keys and values of the tokens seen so far, for generating one token after the other.
+struct KeyValueCache {
+  explicit KeyValueCache(const GptConfig& config);
+  std::int64_t length = 0;                 // tokens seen
+  std::vector<std::vector<float>> keys;    // per layer [heads, context, channels]
+  std::vector<std::vector<float>> values;  // per layer [heads, context, channels]
+};
+
+/// A decoder-only Transformer (Radford et al. 2019). Parameters have the names and shapes that PyTorch
+/// implementations of GPT-2 use: transformer.wte.weight, transformer.wpe.weight, transformer.h.0.ln_1.weight,
+/// transformer.h.0.attn.c_attn.weight, ... Weights start normal with deviation 0.02, those of projections
+/// into the residual stream with 0.02 / sqrt(2 layers).
+class Gpt final : public Module {
+ public:
+  /// Throws ValueError for a size that is not positive and for heads that do not divide the width.
+  Gpt(Seed seed, const GptConfig& config);
+
+  const GptConfig& config() const { return config_; }
+
+  /// Logits [batch, time, vocabulary] for tokens [batch, time]. Throws ValueError if time exceeds the
+  /// context.
+  Tensor operator()(Tape& tape, std::span<const std::int32_t> tokens, std::int64_t batch, std::int64_t time,
+                    Place place = Place::here()) const;
+
+  /// Logits [1, 1, vocabulary] of the next token after `token`, which is appended to the cache. Bit for bit
+  /// what the call above gives in its last row. Throws ValueError if the cache is full.
+  Tensor next(Tape& tape, std::int32_t token, KeyValueCache& cache, Place place = Place::here()) const;
+
+  /// The attention weights of every layer, [batch, heads, time, time] each, for looking at.
+  std::vector<Tensor> attention_maps(Tape& tape, std::span<const std::int32_t> tokens, std::int64_t batch,
+                                     std::int64_t time, Place place = Place::here()) const;
+
+ private:
+  struct Transformer final : Module {
+    Transformer(Module* parent, const GptConfig& config);
+    Embedding wte;
+    std::optional<Embedding> wpe;
+    Dropout drop;
+    Module list;  // "h", whose children are the blocks "0", "1", ...
+    std::deque<Block> h;
+    LayerNorm ln_f;
+  };
+  Tensor head(Here x) const;
+  Tensor embed(std::span<const std::int32_t> tokens, std::int64_t batch, std::int64_t time,
+               std::int64_t first, Place place) const;
+
+  GptConfig config_;
+  Transformer transformer_;
+  std::optional<Linear> lm_head_;
+  std::vector<std::int32_t> positions_;  // 0, 1, 2, ...
+};
+
+}  // namespace reel::nn

@@ -1,0 +1,81 @@
+#include "nn/sampler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <string>
+
+#include "autograd/error.h"
+#include "kernels/philox.h"
+
+namespace reel::nn {
+namespace {
+
+constexpr std::uint64_t sampling_stream = 0x73616D706C65;  // "sample"
+
+[[noreturn]] void refuse(const std::string& what) { throw ValueError(Place{}, "error: sampler: " + what); }
+
+}  // namespace
+
+Sampler::Sampler(const SamplerOptions& options) : options_(options) {
+  if (!(options.temperature >= 0) || !std::isfinite(options.temperature)) {
+    refuse("the temperature is " + std::to_string(options.temperature) + ", not 0 or a positive number");
+  }
+  if (options.top_k < 0) refuse("top_k is " + std::to_string(options.top_k) + ", not 0 or a positive number");
+  if (!(options.top_p > 0 && options.top_p <= 1))
+    refuse("top_p is " + std::to_string(options.top_p) + ", not in (0, 1]");
+}
+
+std::int32_t Sampler::operator()(std::span<const float> logits, std::uint64_t position) {
+  if (std::any_of(logits.begin(), logits.end(), [](float z) { return std::isnan(z); }))
+    refuse("a logit is NaN");
+  const auto largest = std::max_element(logits.begin(), logits.end());
+  if (largest == logits.end() || *largest == -std::numeric_limits<float>::infinity())
+    refuse("no logit is larger than -inf");
+  const auto argmax = static_cast<std::int32_t>(largest - logits.begin());
+  probabilities_.assign(logits.size(), 0.0);
+  if (options_.temperature == 0 || std::isinf(*largest)) {
+    probabilities_[static_cast<std::size_t>(argmax)] = 1;
+    return argmax;
+  }
+
+  // The candidates, likeliest first; the stable sort decides ties by the token's number.
+  order_.resize(logits.size());
+  std::iota(order_.begin(), order_.end(), 0);
+  std::stable_sort(order_.begin(), order_.end(), [&](std::int32_t a, std::int32_t b) {
+    return logits[static_cast<std::size_t>(a)] > logits[static_cast<std::size_t>(b)];
+  });
+  std::size_t count = order_.size();
+  if (options_.top_k > 0) count = std::min(count, static_cast<std::size_t>(options_.top_k));
+  const auto weight = [&](std::size_t rank) {
+    const double difference =
+        static_cast<double>(logits[static_cast<std::size_t>(order_[rank])]) - static_cast<double>(*largest);
+    return difference == 0 ? 1.0 : std::exp(difference / options_.temperature);
+  };
+  double total = 0;
+  for (std::size_t i = 0; i < count; ++i) total += weight(i);
+  if (options_.top_p < 1) {
+    double sum = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      sum += weight(i);
+      if (sum >= options_.top_p * total) {
+        count = i + 1;
+        total = sum;
+        break;
+      }
+    }
+  }
+  for (std::size_t i = 0; i < count; ++i)
+    probabilities_[static_cast<std::size_t>(order_[i])] = weight(i) / total;
+
+  const double u = kernels::Philox(options_.seed, sampling_stream).uniform(position) * total;
+  double sum = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    sum += weight(i);
+    if (u < sum) return order_[i];
+  }
+  return order_[count - 1];
+}
+
+}  // namespace reel::nn

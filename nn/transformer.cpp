@@ -1,0 +1,142 @@
+#include "nn/transformer.h"
+
+#include <algorithm>
+#include <string>
+
+#include "autograd/error.h"
+#include "nn/gpt.h"
+
+namespace reel::nn {
+namespace {
+
+std::int64_t checked_width(std::int64_t width, std::int64_t heads, bool rotary_positions) {
+  if (heads < 1 || width < 1 || width % heads != 0) {
+    throw ValueError(Place{}, "error: attention: " + std::to_string(heads) +
+                                  " heads do not divide the width " + std::to_string(width) +
+                                  help_line("the width must be a multiple of the number of heads"));
+  }
+  if (rotary_positions && width / heads % 2 != 0) {
+    throw ValueError(Place{}, "error: attention: rotary positions turn pairs of channels, a head has " +
+                                  std::to_string(width / heads) +
+                                  help_line("choose a width that is an even multiple of heads"));
+  }
+  return width;
+}
+
+}  // namespace
+
+MultiHeadSelfAttention::MultiHeadSelfAttention(Module* parent, std::string_view name, std::int64_t width,
+                                               std::int64_t heads, AttentionLayerOptions options)
+    : Module(parent, name),
+      c_attn(this, "c_attn", checked_width(width, heads, options.rotary), 3 * width, {.bias = options.bias}),
+      c_proj(this, "c_proj", width, width, {.bias = options.bias}),
+      width_(width),
+      heads_(heads),
+      options_(options),
+      resid_dropout_(this, "resid_dropout", options.dropout),
+      stream_(stream_of(path() + ".attn_dropout")) {}
+
+Tensor MultiHeadSelfAttention::operator()(Here x) const {
+  const double p = training() ? options_.dropout : 0;
+  if (!options_.rotary) {
+    // Queries, keys and values stay where the projection put them.
+    const Tensor y = self_attention(x.with(c_attn(x)), {.heads = heads_,
+                                                        .causal = options_.causal,
+                                                        .dropout = p,
+                                                        .seed = seed().value,
+                                                        .stream = stream_,
+                                                        .step = step()});
+    return resid_dropout_(x.with(c_proj(x.with(y))));
+  }
+  const Heads h = split(x, 0);
+  const Tensor y = scaled_dot_product_attention(
+      x.with(h.q), x.with(h.k), x.with(h.v),
+      {.causal = options_.causal, .dropout = p, .seed = seed().value, .stream = stream_, .step = step()});
+  const Tensor joined = reshape(x.with(permute(x.with(y), {0, 2, 1, 3})), x.shape());
+  return resid_dropout_(x.with(c_proj(x.with(joined))));
+}
+
+MultiHeadSelfAttention::Heads MultiHeadSelfAttention::split(Here x, std::int64_t first_position) const {
+  const Shape shape = x.shape();
+  const std::int64_t batch = shape[0];
+  const std::int64_t time = shape[1];
+  const std::int64_t channels = width_ / heads_;
+  const Tensor packed = reshape(x.with(c_attn(x)), {batch, time, 3, heads_, channels});
+  const Tensor ordered = permute(x.with(packed), {2, 0, 3, 1, 4});  // [3, batch, heads, time, channels]
+  const auto part = [&](std::int64_t i) {
+    return reshape(x.with(slice(x.with(ordered), 0, i, i + 1)), {batch, heads_, time, channels});
+  };
+  Heads h{part(0), part(1), part(2)};
+  if (options_.rotary) {
+    h.q = rotary(x.with(h.q), {.first_position = first_position});
+    h.k = rotary(x.with(h.k), {.first_position = first_position});
+  }
+  return h;
+}
+
+Tensor MultiHeadSelfAttention::next(Here x, KeyValueCache& cache, std::size_t layer) const {
+  const Heads h = split(x, cache.length);
+  const std::int64_t channels = width_ / heads_;
+  std::vector<float>& keys = cache.keys[layer];
+  std::vector<float>& values = cache.values[layer];
+  const std::int64_t context = static_cast<std::int64_t>(keys.size()) / width_;
+  const std::int64_t now = cache.length + 1;
+  // The cache has room for the whole context, [heads, context, channels]; what is filled is given to the
+  // kernel side by side.
+  Tape& tape = h.q.tape();
+  std::vector<float> k(static_cast<std::size_t>(heads_ * now * channels));
+  std::vector<float> v(k.size());
+  for (std::int64_t head = 0; head < heads_; ++head) {
+    const auto slot = keys.begin() + (head * context + cache.length) * channels;
+    std::copy_n(h.k.data().begin() + head * channels, channels, slot);
+    std::copy_n(h.v.data().begin() + head * channels, channels,
+                values.begin() + (head * context + cache.length) * channels);
+    std::copy_n(keys.begin() + head * context * channels, now * channels, k.begin() + head * now * channels);
+    std::copy_n(values.begin() + head * context * channels, now * channels,
+                v.begin() + head * now * channels);
+  }
+  const Shape filled{1, heads_, now, channels};
+  const Tensor y =
+      scaled_dot_product_attention(x.with(h.q), tape.constant(k, filled, x.place),
+                                   tape.constant(v, filled, x.place), {.causal = options_.causal});
+  return c_proj(x.with(reshape(x.with(permute(x.with(y), {0, 2, 1, 3})), {1, 1, width_})));
+}
+
+Tensor MultiHeadSelfAttention::weights(Here x) const {
+  const Heads h = split(x, 0);
+  return attention_weights(x.with(h.q), x.with(h.k), {.causal = options_.causal});
+}
+
+FeedForward::FeedForward(Module* parent, std::string_view name, std::int64_t width, const GptConfig& config)
+    : Module(parent, name),
+      c_fc(this, "c_fc", width, 4 * width, {.bias = config.bias}),
+      c_proj(this, "c_proj", 4 * width, width, {.bias = config.bias}),
+      dropout_(this, "dropout", config.dropout) {
+  if (config.swiglu) c_gate.emplace(this, "c_gate", width, 4 * width, LinearOptions{.bias = config.bias});
+}
+
+Tensor FeedForward::operator()(Here x) const {
+  const Tensor up = c_fc(x);
+  const Tensor h = c_gate ? mul(x.with(silu(x.with((*c_gate)(x)))), x.with(up)) : gelu(x.with(up));
+  return dropout_(x.with(c_proj(x.with(h))));
+}
+
+Block::Block(Module* parent, std::string_view name, const GptConfig& config)
+    : Module(parent, name),
+      ln_1(this, "ln_1", config.width),
+      attn(this, "attn", config.width, config.heads,
+           {.causal = true, .dropout = config.dropout, .bias = config.bias, .rotary = config.rotary}),
+      ln_2(this, "ln_2", config.width),
+      mlp(this, "mlp", config.width, config) {}
+
+Tensor Block::operator()(Here x) const {
+  const Tensor y = add(x, x.with(attn(x.with(ln_1(x)))));
+  return add(x.with(y), x.with(mlp(x.with(ln_2(x.with(y))))));
+}
+
+Tensor Block::next(Here x, KeyValueCache& cache, std::size_t layer) const {
+  const Tensor y = add(x, x.with(attn.next(x.with(ln_1(x)), cache, layer)));
+  return add(x.with(y), x.with(mlp(x.with(ln_2(x.with(y))))));
+}
+
+}  // namespace reel::nn
