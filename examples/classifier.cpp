@@ -1,0 +1,115 @@
+#include "examples/classifier.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <iomanip>
+#include <sstream>
+
+#include "data/batches.h"
+#include "data/csv.h"
+#include "data/digits.h"
+#include "data/error.h"
+#include "data/fashion_mnist.h"
+#include "data/file.h"
+#include "data/idx.h"
+#include "data/synthetic.h"
+#include "examples/usage_error.h"
+
+namespace reel::examples {
+namespace {
+
+bool looks_like_idx(const std::string& bytes) {
+  return bytes.starts_with("\x1F\x8B") || bytes.starts_with(std::string(2, '\0'));
+}
+
+data::Dataset from_file(const std::string& path, const std::string& labels, const std::string& label_column) {
+  const std::string bytes = data::read_file(path);
+  const std::string name = data::printable(path);
+  if (looks_like_idx(bytes)) {
+    if (labels.empty()) throw UsageError(name + " is an IDX file; name the file of its labels with --labels");
+    return data::idx_pair(data::parse_idx(bytes, name), data::read_idx(labels));
+  }
+  if (!labels.empty()) throw UsageError(name + " is not an IDX file; --labels goes with IDX files only");
+  return data::parse_csv(bytes, name, {.label_column = label_column});
+}
+
+}  // namespace
+
+data::Split classifier_data(const std::string& name, const std::string& labels,
+                            const std::string& label_column, double test_fraction, std::uint64_t seed) {
+  if (name == "fashion-mnist") return data::fashion_mnist();
+  data::Dataset all;
+  if (name == "digits") {
+    all = data::digits();
+  } else if (name == "iris") {
+    all = data::iris();
+  } else if (name == "spirals") {
+    all = data::spirals({.seed = seed});
+  } else if (name == "moons") {
+    all = data::moons({.classes = 2, .seed = seed});
+  } else if (name == "blobs") {
+    all = data::blobs({.noise = 0.2, .seed = seed});
+  } else if (name.find_first_of("./") == std::string::npos && !std::filesystem::exists(name)) {
+    throw UsageError("--data " + name +
+                     ": neither a file nor one of digits, iris, spirals, moons, blobs, fashion-mnist");
+  } else {
+    all = from_file(name, labels, label_column);
+  }
+  return data::split(all, test_fraction, seed);
+}
+
+Score score(Tape& tape, const nn::Mlp& model, const data::Dataset& data) {
+  constexpr std::int64_t rows = 512;
+  const data::Batches batches(data, std::min(rows, data.count), 0);
+  const auto classes = static_cast<std::size_t>(data.classes());
+  Score result;
+  result.confusion.assign(classes, std::vector<std::int64_t>(classes));
+  std::int64_t right = 0;
+  for (std::int64_t b = 0; b < batches.per_epoch(); ++b) {
+    const data::Batch batch = batches.in_order(b);
+    const auto step = tape.inference();
+    const Tensor logits = model(tape.constant(batch.inputs, {batch.count, data.features}));
+    // Weighted by its rows: the last batch is smaller.
+    result.loss += cross_entropy(logits, batch.labels, {.reduction = Reduction::sum}).item();
+    const std::span<const float> z = logits.data();
+    for (std::size_t i = 0; i < batch.labels.size(); ++i) {
+      const auto row = z.subspan(i * classes, classes);
+      const auto predicted = static_cast<std::size_t>(std::max_element(row.begin(), row.end()) - row.begin());
+      const auto truth = static_cast<std::size_t>(batch.labels[i]);
+      ++result.confusion[truth][predicted];
+      right += truth == predicted ? 1 : 0;
+    }
+  }
+  result.loss /= static_cast<double>(data.count);
+  result.accuracy = static_cast<double>(right) / static_cast<double>(data.count);
+  return result;
+}
+
+std::string confusion_text(const Score& score, const std::vector<std::string>& classes) {
+  constexpr std::size_t most = 20;
+  if (classes.size() > most) return "";
+  std::size_t width = 5;
+  std::size_t name = 4;
+  for (const std::string& c : classes) {
+    width = std::max(width, c.size());
+    name = std::max(name, c.size());
+  }
+  const auto cell = [](std::size_t w) { return std::setw(static_cast<int>(w)); };
+  std::ostringstream text;
+  text << std::left << cell(name) << "true"
+       << "  predicted\n"
+       << cell(name) << "" << std::right;
+  for (const std::string& c : classes) text << "  " << cell(width) << c;
+  text << "\n";
+  for (std::size_t i = 0; i < classes.size(); ++i) {
+    text << std::left << cell(name) << classes[i] << std::right;
+    for (const std::int64_t n : score.confusion[i]) {
+      text << "  " << cell(width) << (n == 0 ? "." : std::to_string(n));
+    }
+    text << "\n";
+  }
+  return text.str();
+}
+
+}  // namespace reel::examples

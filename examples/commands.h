@@ -1,0 +1,24 @@
+#pragma once
+
+#include <string>
+
+#include "examples/flags.h"
+
+namespace reel::examples {
+
+// The verbs of the program. Each returns an exit code; errors are thrown.
+
+/// `reel train classifier`
+int train_classifier(const ClassifierFlags& flags);
+/// `reel train transformer`
+int train_transformer(const TransformerFlags& flags);
+/// `reel generate`
+int run_generate(const GenerateFlags& flags);
+/// `reel evaluate`
+int run_evaluate(const EvaluateFlags& flags);
+/// `reel inspect FILE`: recognises a file by its content, checks it whole, and says what is in it.
+int run_inspect(const std::string& path, bool json);
+/// `reel ops`: the catalogue of ops, from their cards.
+int run_ops(bool json);
+
+}  // namespace reel::examples

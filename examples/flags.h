@@ -1,0 +1,82 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "examples/progress.h"
+
+namespace reel::examples {
+
+/// What both kinds of training understand.
+struct RunFlags {
+  std::uint64_t seed = 1;
+  int threads = 0;  // 0: one per processor
+  std::string out;  // run directory; empty: the next free one below runs/
+  bool resume = false;
+  std::int64_t checkpoint_every = 0;  // steps; 0: at evaluations and at the end
+  std::int64_t eval_every = 0;        // steps; 0: chosen by the length of the run
+  std::int64_t log_every = 0;         // steps; 0: about a thousand lines a run
+  bool json = false;
+  ProgressStyle progress = ProgressStyle::automatic;
+  bool detect_anomaly = false;
+  bool allow_non_finite = false;
+};
+
+struct ClassifierFlags {
+  RunFlags run;
+  std::string data = "digits";
+  std::string labels;        // of an IDX pair, if --data names the images
+  std::string label_column;  // of a CSV file
+  std::vector<std::int64_t> hidden = {128, 64};
+  std::int64_t epochs = 0;  // 0: chosen by the data
+  std::int64_t batch = 64;
+  double lr = 1e-3;
+  double dropout = 0;
+  double weight_decay = 0.01;
+  double test_fraction = 0.2;
+};
+
+struct TransformerFlags {
+  RunFlags run;
+  std::string data = "addition";
+  std::int64_t layers = 0;  // 0 below: chosen by the data
+  std::int64_t heads = 0;
+  std::int64_t width = 0;
+  std::int64_t context = 0;
+  std::int64_t batch = 0;
+  std::int64_t steps = 0;
+  double lr = 0;
+  double min_lr = -1;        // -1: a tenth of lr
+  std::int64_t warmup = -1;  // -1: a twentieth of the steps, at most 100
+  double dropout = 0;
+  double weight_decay = 0.1;
+  double beta1 = 0.9;
+  double beta2 = 0.99;
+  double clip = 1.0;
+  std::int64_t accumulate = 1;
+};
+
+struct GenerateFlags {
+  std::string model;
+  std::string prompt;
+  std::int64_t tokens = 200;
+  double temperature = 0.8;
+  std::int64_t top_k = 0;
+  double top_p = 1;
+  std::uint64_t seed = 1;
+  int threads = 0;
+  bool stop_at_newline = false;
+  bool json = false;
+};
+
+struct EvaluateFlags {
+  std::string model;
+  std::string data;
+  std::string labels;
+  std::string label_column;
+  int threads = 0;
+  bool json = false;
+};
+
+}  // namespace reel::examples

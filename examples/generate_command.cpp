@@ -1,0 +1,79 @@
+#include <cstdio>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "data/error.h"
+#include "examples/commands.h"
+#include "examples/exit_code.h"
+#include "examples/transformer.h"
+#include "examples/usage_error.h"
+#include "nn/sampler.h"
+
+namespace reel::examples {
+namespace {
+
+// Writes on from the prompt. While the context lasts, the cache remembers what was seen; when it is full, the
+// later half of the text is read again into an empty one.
+std::string write_on(const LoadedGpt& loaded, const std::string& prompt, const GenerateFlags& flags) {
+  Tape tape;
+  nn::Sampler sampler(
+      {.temperature = flags.temperature, .top_k = flags.top_k, .top_p = flags.top_p, .seed = flags.seed});
+  const nn::GptConfig& config = loaded.model->config();
+  std::vector<std::int32_t> tokens = loaded.vocabulary.encode(prompt, "prompt");
+  nn::KeyValueCache cache(config);
+  std::size_t seen = 0;
+  if (static_cast<std::int64_t>(tokens.size()) > config.context)
+    seen = tokens.size() - static_cast<std::size_t>(config.context);
+  std::string written;
+  for (std::int64_t n = 0; n < flags.tokens; ++n) {
+    if (cache.length == config.context) {
+      cache.length = 0;
+      seen = tokens.size() - static_cast<std::size_t>(std::max<std::int64_t>(1, config.context / 2));
+    }
+    std::int32_t next = 0;
+    for (; seen < tokens.size(); ++seen) {
+      const auto step = tape.inference();
+      const Tensor logits = loaded.model->next(tape, tokens[seen], cache);
+      if (seen + 1 == tokens.size()) next = sampler(logits.data(), tokens.size());
+    }
+    tokens.push_back(next);
+    const char byte = loaded.vocabulary.decode(next);
+    written += byte;
+    if (!flags.json) {
+      std::putchar(byte);
+      std::fflush(stdout);
+    }
+    if (flags.stop_at_newline && byte == '\n') break;
+  }
+  return written;
+}
+
+}  // namespace
+
+int run_generate(const GenerateFlags& flags) {
+  const LoadedGpt loaded = load_gpt(read_model(flags.model, "transformer"));
+  std::string text;
+  try {
+    if (loaded.addition) {
+      Tape tape;
+      text = answer(tape, *loaded.model, flags.prompt);
+      if (!flags.json) std::cout << text << "\n";
+    } else {
+      // Something to start from: a line break if the model knows one, else its first byte.
+      const std::string start = loaded.vocabulary.knows('\n') ? "\n" : loaded.vocabulary.bytes().substr(0, 1);
+      if (!flags.json) std::cout << flags.prompt << std::flush;
+      text = write_on(loaded, flags.prompt.empty() ? start : flags.prompt, flags);
+      if (!flags.json && !text.ends_with('\n')) std::cout << "\n";
+    }
+  } catch (const data::DataError& e) {
+    throw UsageError(e.what());  // the prompt is no file
+  }
+  if (flags.json) {
+    std::cout << nlohmann::ordered_json{{"prompt", flags.prompt}, {"text", text}}.dump(
+                     -1, ' ', false, nlohmann::ordered_json::error_handler_t::replace)
+              << "\n";
+  }
+  return ok;
+}
+
+}  // namespace reel::examples

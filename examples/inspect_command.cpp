@@ -1,0 +1,172 @@
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "data/csv.h"
+#include "data/error.h"
+#include "data/file.h"
+#include "data/idx.h"
+#include "data/text.h"
+#include "examples/commands.h"
+#include "examples/exit_code.h"
+#include "nn/checkpoint.h"
+#include "nn/error.h"
+#include "nn/safetensors.h"
+
+namespace reel::examples {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// A safetensors file starts with the length of its header, and the header with a brace, perhaps after white
+// space.
+bool looks_like_safetensors(const std::string& path, const std::string& bytes) {
+  if (path.ends_with(".safetensors")) return true;
+  if (bytes.size() < 9 || bytes[7] != 0) return false;
+  const std::size_t brace = bytes.find_first_not_of(" \t\r\n", 8);
+  return brace != std::string::npos && bytes[brace] == '{';
+}
+
+bool looks_like_idx(const std::string& bytes) {
+  return bytes.starts_with("\x1F\x8B") || (bytes.size() >= 4 && bytes[0] == 0 && bytes[1] == 0);
+}
+
+// The first line has commas, and more of them than words.
+bool looks_like_csv(const std::string& path, const std::string& bytes) {
+  if (path.ends_with(".csv")) return true;
+  const std::string first = bytes.substr(0, std::min(bytes.find('\n'), std::size_t{4096}));
+  const auto commas = std::count(first.begin(), first.end(), ',');
+  return commas > 0 && commas >= std::count(first.begin(), first.end(), ' ');
+}
+
+struct Range {
+  double low = 0, high = 0;
+  std::int64_t not_finite = 0;
+};
+
+Range range_of(const std::vector<double>& values) {
+  Range r;
+  bool any = false;
+  for (const double v : values) {
+    if (!std::isfinite(v)) {
+      ++r.not_finite;
+      continue;
+    }
+    r.low = any ? std::min(r.low, v) : v;
+    r.high = any ? std::max(r.high, v) : v;
+    any = true;
+  }
+  return r;
+}
+
+Json inspect_safetensors(const std::string& path) {
+  nn::Safetensors file = nn::Safetensors::read(path);
+  const bool checkpoint = nn::is_checkpoint(file);
+  if (checkpoint) file = nn::read_checkpoint(path);  // verifies the checksum, too
+  const bool model = file.metadata().count("config") != 0;
+  Json result = {{"file", path},
+                 {"kind", checkpoint ? "checkpoint"
+                          : model    ? "model"
+                                     : "safetensors"},
+                 {"bytes", file.file().size()}};
+  if (checkpoint) result["step"] = nn::step_of(file);
+  Json metadata = Json::object();
+  for (const auto& [key, value] : file.metadata()) metadata[key] = value;
+  result["metadata"] = metadata;
+  Json tensors = Json::array();
+  std::int64_t numbers = 0;
+  for (const nn::SafetensorsEntry& e : file.entries()) {
+    Json tensor = {{"name", e.name}, {"dtype", nn::name_of(e.dtype)}, {"shape", e.shape}};
+    const bool real = e.dtype == nn::Dtype::f32 || e.dtype == nn::Dtype::f64 || e.dtype == nn::Dtype::f16 ||
+                      e.dtype == nn::Dtype::bf16;
+    if (real && e.count() > 0) {
+      const Range r = range_of(file.to_doubles(e));
+      tensor["min"] = r.low;
+      tensor["max"] = r.high;
+      if (r.not_finite > 0) tensor["not_finite"] = r.not_finite;
+    }
+    numbers += static_cast<std::int64_t>(e.count());
+    tensors.push_back(tensor);
+  }
+  result["numbers"] = numbers;
+  result["tensors"] = tensors;
+  return result;
+}
+
+Json inspect_idx(const std::string& path, const std::string& bytes) {
+  const data::IdxArray array = data::parse_idx(bytes, data::printable(path));
+  const std::vector<float> values = array.to_floats();
+  const auto [low, high] = std::minmax_element(values.begin(), values.end());
+  return {{"file", path},          {"kind", "idx"},
+          {"bytes", bytes.size()}, {"compressed", bytes.starts_with("\x1F\x8B")},
+          {"shape", array.shape},  {"min", *low},
+          {"max", *high}};
+}
+
+Json inspect_csv(const std::string& path, const std::string& bytes) {
+  const data::Dataset data = data::parse_csv(bytes, data::printable(path));
+  std::vector<std::int64_t> counts(static_cast<std::size_t>(data.classes()));
+  for (const std::int32_t label : data.labels) ++counts[static_cast<std::size_t>(label)];
+  return {{"file", path},
+          {"kind", "csv"},
+          {"bytes", bytes.size()},
+          {"samples", data.count},
+          {"features", data.features},
+          {"classes", data.class_names},
+          {"samples_per_class", counts}};
+}
+
+Json inspect_text(const std::string& path, const std::string& bytes) {
+  if (bytes.empty()) throw data::DataError(data::printable(path) + ": the file is empty");
+  const data::Vocabulary vocabulary = data::Vocabulary::of(bytes);
+  return {{"file", path},
+          {"kind", "text"},
+          {"bytes", bytes.size()},
+          {"lines", std::count(bytes.begin(), bytes.end(), '\n')},
+          {"vocabulary", vocabulary.size()}};
+}
+
+void print(const Json& result) {
+  for (const auto& [key, value] : result.items()) {
+    if (key == "tensors") continue;
+    if (key == "metadata") {
+      for (const auto& [name, text] : value.items()) {
+        const auto shown = text.get<std::string>();
+        std::cout << "  " << name << "  " << shown.substr(0, 200) << (shown.size() > 200 ? " ..." : "")
+                  << "\n";
+      }
+      continue;
+    }
+    std::cout << key << "  " << (value.is_string() ? value.get<std::string>() : value.dump()) << "\n";
+  }
+  if (!result.contains("tensors")) return;
+  for (const Json& t : result["tensors"]) {
+    std::printf("  %-48s %-5s %-16s", t["name"].get<std::string>().c_str(),
+                t["dtype"].get<std::string>().c_str(), t["shape"].dump().c_str());
+    if (t.contains("min")) std::printf("  %.4g .. %.4g", t["min"].get<double>(), t["max"].get<double>());
+    if (t.contains("not_finite"))
+      std::printf("  %ld not finite", static_cast<long>(t["not_finite"].get<std::int64_t>()));
+    std::printf("\n");
+  }
+}
+
+}  // namespace
+
+int run_inspect(const std::string& path, bool json) {
+  const std::string bytes = data::read_file(path);
+  const Json result = looks_like_safetensors(path, bytes) ? inspect_safetensors(path)
+                      : looks_like_idx(bytes)             ? inspect_idx(path, bytes)
+                      : looks_like_csv(path, bytes)       ? inspect_csv(path, bytes)
+                                                          : inspect_text(path, bytes);
+  if (json) {
+    std::cout << result.dump(-1, ' ', false, Json::error_handler_t::replace) << "\n";
+  } else {
+    print(result);
+  }
+  std::cout.flush();
+  return ok;
+}
+
+}  // namespace reel::examples

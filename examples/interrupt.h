@@ -1,0 +1,17 @@
+#pragma once
+
+namespace reel::examples {
+
+/// While it lives, the first Ctrl-C (or SIGTERM) only sets a flag, so that a training step can finish and be
+/// saved; the second one ends the program at once.
+class InterruptGuard {
+ public:
+  InterruptGuard();
+  ~InterruptGuard();
+  InterruptGuard(const InterruptGuard&) = delete;
+  InterruptGuard& operator=(const InterruptGuard&) = delete;
+
+  bool interrupted() const;
+};
+
+}  // namespace reel::examples

@@ -1,0 +1,47 @@
+#include "examples/model_file.h"
+
+#include <nlohmann/json.hpp>
+
+#include "nn/checkpoint.h"
+#include "nn/error.h"
+#include "nn/weights.h"
+
+namespace reel::examples {
+
+using Json = nlohmann::ordered_json;
+
+void save_model(const std::filesystem::path& path, const ParameterBlock& parameters, const Json& config) {
+  nn::SafetensorsWriter writer;
+  nn::add_weights(writer, parameters);
+  writer.metadata("format", "reel-model");
+  writer.metadata("config", config.dump());
+  writer.write(path);
+}
+
+ModelFile read_model(const std::filesystem::path& path) {
+  nn::Safetensors file = nn::Safetensors::read(path);
+  std::string text;
+  if (nn::is_checkpoint(file)) {
+    file = nn::read_checkpoint(path);
+    text = nn::notes_of(file)["config"];
+  } else if (file.metadata().count("config") != 0) {
+    text = file.metadata().at("config");
+  }
+  Json config = Json::parse(text, nullptr, false);
+  if (!config.is_object() || !config.contains("task") || !config["task"].is_string()) {
+    throw nn::FileError(
+        path.string() +
+        ": it holds weights, but does not say of which model; use a file that `reel train` wrote");
+  }
+  return {std::move(file), std::move(config)};
+}
+
+ModelFile read_model(const std::filesystem::path& path, const std::string& task) {
+  ModelFile model = read_model(path);
+  if (model.config["task"] != task) {
+    throw nn::FileError(path.string() + ": it holds a " + model.config["task"].get<std::string>() + ", not a " + task);
+  }
+  return model;
+}
+
+}  // namespace reel::examples

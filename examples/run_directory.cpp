@@ -1,0 +1,107 @@
+#include "examples/run_directory.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <system_error>
+
+#include "data/file.h"
+#include "examples/usage_error.h"
+#include "nn/atomic_file.h"
+#include "nn/error.h"
+
+namespace reel::examples {
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void fail(const fs::path& path, const std::string& what) {
+  throw nn::IoError(data::printable(path) + ": " + what + ": " + std::strerror(errno));
+}
+
+bool holds_a_run(const fs::path& path) {
+  return fs::exists(path / "checkpoint.safetensors") || fs::exists(path / "log.jsonl");
+}
+
+fs::path next_free(const std::string& name) {
+  for (int i = 1;; ++i) {
+    const fs::path path = fs::path("runs") / (name + "-" + std::to_string(i));
+    std::error_code error;
+    fs::create_directories("runs", error);
+    // Making it claims it: two runs that start at once get two directories.
+    if (fs::create_directory(path, error)) return path;
+    if (error)
+      throw nn::IoError("runs: cannot make a run directory: " + error.message() + "; choose one with --out");
+  }
+}
+
+}  // namespace
+
+RunDirectory::RunDirectory(const RunFlags& flags, const std::string& name) {
+  if (flags.out.empty()) {
+    if (flags.resume) throw UsageError("--resume needs --out, the directory of the run to go on with");
+    path_ = next_free(name);
+  } else {
+    path_ = flags.out;
+    std::error_code error;
+    fs::create_directories(path_, error);
+    if (error || !fs::is_directory(path_)) {
+      throw nn::IoError(data::printable(path_) + ": cannot be made the run directory: " +
+                        (error ? error.message() : "it is not a directory"));
+    }
+    if (flags.resume && !fs::exists(checkpoint()) && !holds_a_run(path_)) {
+      throw UsageError(data::printable(path_) +
+                       ": there is no run to resume; leave --resume out to start one");
+    }
+    if (!flags.resume && holds_a_run(path_)) {
+      throw UsageError(data::printable(path_) +
+                       ": it holds a run already; add --resume to go on with it, or choose another --out");
+    }
+  }
+  lock_ = std::make_unique<nn::DirectoryLock>(path_);
+  lock_->remove_stale_temporaries();
+  log_ = ::open(log().c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  if (log_ < 0) fail(log(), "cannot be opened");
+}
+
+RunDirectory::~RunDirectory() {
+  if (log_ >= 0) ::close(log_);
+}
+
+void RunDirectory::write_config(const nlohmann::ordered_json& config) const {
+  nn::write_file_atomically(path_ / "config.json", config.dump(2) + "\n");
+}
+
+void RunDirectory::write_all(const std::string& text) {
+  std::size_t done = 0;
+  while (done < text.size()) {
+    const ssize_t wrote = ::write(log_, text.data() + done, text.size() - done);
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote < 0) fail(log(), "cannot be written");
+    done += static_cast<std::size_t>(wrote);
+  }
+}
+
+void RunDirectory::append_log(const nlohmann::ordered_json& line) { write_all(line.dump() + "\n"); }
+
+std::int64_t RunDirectory::sync_log() {
+  if (::fsync(log_) != 0) fail(log(), "cannot be synced to the disk");
+  const off_t length = ::lseek(log_, 0, SEEK_END);
+  if (length < 0) fail(log(), "cannot be measured");
+  return length;
+}
+
+void RunDirectory::cut_log(std::int64_t bytes) {
+  const off_t length = ::lseek(log_, 0, SEEK_END);
+  if (length < bytes) {
+    throw nn::FileError(data::printable(log()) + ": it has " + std::to_string(length) +
+                        " bytes, the checkpoint was made at " + std::to_string(bytes) +
+                        "; the two do not belong together");
+  }
+  if (::ftruncate(log_, bytes) != 0) fail(log(), "cannot be cut to the length of the checkpoint");
+}
+
+}  // namespace reel::examples

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "examples/flags.h"
+#include "nn/directory_lock.h"
+
+namespace reel::examples {
+
+/// The directory of one run: config.json, log.jsonl, checkpoints, report.html. Locked while the run lives.
+class RunDirectory {
+ public:
+  /// Makes the directory, before anything else costs time. Without --out it is the next free one of
+  /// runs/NAME-1, runs/NAME-2, ... Throws UsageError if it holds a run and --resume is missing, or the other
+  /// way round; IoError if it cannot be made.
+  RunDirectory(const RunFlags& flags, const std::string& name);
+
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path checkpoint() const { return path_ / "checkpoint.safetensors"; }
+  std::filesystem::path best() const { return path_ / "best.safetensors"; }
+  std::filesystem::path report() const { return path_ / "report.html"; }
+  std::filesystem::path log() const { return path_ / "log.jsonl"; }
+
+  /// Writes config.json.
+  void write_config(const nlohmann::ordered_json& config) const;
+  /// Appends a line to log.jsonl. Throws IoError.
+  void append_log(const nlohmann::ordered_json& line);
+  /// Flushes the log to the disk and returns its length, for a checkpoint.
+  std::int64_t sync_log();
+  /// Cuts the log back to this length: what came after a checkpoint is written again.
+  void cut_log(std::int64_t bytes);
+  ~RunDirectory();
+  RunDirectory(const RunDirectory&) = delete;
+  RunDirectory& operator=(const RunDirectory&) = delete;
+
+ private:
+  void write_all(const std::string& text);
+
+  std::filesystem::path path_;
+  std::unique_ptr<nn::DirectoryLock> lock_;
+  int log_ = -1;
+};
+
+}  // namespace reel::examples

@@ -1,0 +1,237 @@
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <iostream>
+#include <optional>
+
+#include "data/addition.h"
+#include "data/text.h"
+#include "examples/commands.h"
+#include "examples/exit_code.h"
+#include "examples/report.h"
+#include "examples/run_directory.h"
+#include "examples/training.h"
+#include "examples/transformer.h"
+#include "examples/usage_error.h"
+#include "kernels/parallel.h"
+#include "nn/atomic_file.h"
+#include "nn/gpt.h"
+#include "nn/optimizer.h"
+#include "nn/schedule.h"
+
+namespace reel::examples {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// What the flags leave open, by the data.
+TransformerFlags completed(TransformerFlags f) {
+  const bool addition = f.data == "addition";
+  const auto fill = [](std::int64_t& value, std::int64_t otherwise) {
+    if (value == 0) value = otherwise;
+  };
+  fill(f.layers, addition ? 2 : 4);
+  fill(f.heads, 4);
+  fill(f.width, 128);
+  fill(f.context, addition ? data::Addition::context : 64);
+  fill(f.batch, addition ? 128 : 12);
+  fill(f.steps, addition ? 1000 : 2000);
+  if (f.lr == 0) f.lr = addition ? 2e-3 : 1e-3;
+  if (f.min_lr < 0) f.min_lr = f.lr / 10;
+  if (f.warmup < 0) f.warmup = std::min<std::int64_t>(100, f.steps / 20);
+  if (f.min_lr > f.lr)
+    throw UsageError("--min-lr " + std::to_string(f.min_lr) + " is larger than --lr " + std::to_string(f.lr));
+  if (f.warmup >= f.steps)
+    throw UsageError("--warmup " + std::to_string(f.warmup) + " leaves none of the --steps " +
+                     std::to_string(f.steps));
+  if (addition && f.context < data::Addition::context) {
+    throw UsageError("--context " + std::to_string(f.context) + " is too small: a sum and its answer take " +
+                     std::to_string(data::Addition::context) + " tokens");
+  }
+  if (f.width % f.heads != 0) {
+    throw UsageError("--heads " + std::to_string(f.heads) + " does not divide --width " +
+                     std::to_string(f.width) + "; the width must be a multiple of the number of heads");
+  }
+  return f;
+}
+
+Json bytes_of(const data::Vocabulary& vocabulary) {
+  Json list = Json::array();
+  for (const char c : vocabulary.bytes())
+    list.push_back(static_cast<unsigned>(static_cast<unsigned char>(c)));
+  return list;
+}
+
+std::string fixed(double x, int digits) {
+  char text[40];
+  std::snprintf(text, sizeof text, "%.*f", digits, x);
+  return text;
+}
+
+// A few held-out sums and what the model says.
+std::vector<std::pair<std::string, std::string>> some_answers(const nn::Gpt& model) {
+  Tape tape;
+  std::vector<std::pair<std::string, std::string>> answers;
+  data::TokenBatch batch;
+  data::Addition::held_out_batch(0, 8, batch);
+  for (std::int64_t b = 0; b < batch.batch; ++b) {
+    const auto digits = [&](std::int64_t first) {
+      std::int64_t n = 0;
+      for (std::int64_t i = 0; i < 3; ++i)
+        n = 10 * n + batch.tokens[static_cast<std::size_t>(b * batch.time + first + i)];
+      return n;
+    };
+    const std::int64_t sum = digits(0) + digits(4);
+    const std::string prompt = std::to_string(digits(0)) + "+" + std::to_string(digits(4)) + "=";
+    const std::string given = answer(tape, model, prompt);
+    answers.emplace_back(
+        prompt, given + (given == std::to_string(sum) ? "" : "   (wrong: " + std::to_string(sum) + ")"));
+  }
+  return answers;
+}
+
+}  // namespace
+
+int train_transformer(const TransformerFlags& given) {
+  const TransformerFlags flags = completed(given);
+  const bool addition = flags.data == "addition";
+  if (!addition && flags.data.find_first_of("./") == std::string::npos &&
+      !std::filesystem::exists(flags.data)) {
+    throw UsageError("--data " + flags.data + ": neither a file nor addition");
+  }
+  std::optional<data::Text> text;
+  if (!addition) text.emplace(data::Text::read(flags.data, flags.context));
+  const data::Vocabulary& vocabulary = addition ? data::Addition::vocabulary() : text->vocabulary();
+
+  nn::Gpt model(nn::Seed{flags.run.seed}, {.vocabulary = vocabulary.size(),
+                                           .context = flags.context,
+                                           .layers = flags.layers,
+                                           .heads = flags.heads,
+                                           .width = flags.width,
+                                           .dropout = flags.dropout});
+  nn::AdamW adam(model, {.learning_rate = flags.lr,
+                         .beta1 = flags.beta1,
+                         .beta2 = flags.beta2,
+                         .weight_decay = flags.weight_decay,
+                         .clip_norm = flags.clip});
+  Training training{
+      .model = model,
+      .optimizer = adam,
+      .schedule = nn::Schedule::cosine({.learning_rate = flags.lr,
+                                        .steps = flags.steps,
+                                        .warmup_steps = flags.warmup,
+                                        .start_factor = 1.0 / static_cast<double>(flags.warmup + 1),
+                                        .minimum = flags.min_lr}),
+      .steps = flags.steps,
+      .parts = flags.accumulate,
+      .unit = "tokens"};
+  data::TokenBatch batch;
+  training.loss = [&](Tape& tape, std::int64_t step, std::int64_t part, std::int64_t& units) {
+    const std::int64_t index = step * flags.accumulate + part;
+    if (addition) {
+      data::Addition::training_batch(flags.run.seed, index, flags.batch, batch);
+    } else {
+      text->random_batch(flags.run.seed, index, flags.batch, batch);
+    }
+    units = batch.batch * batch.time;
+    return cross_entropy(model(tape, batch.tokens, batch.batch, batch.time), batch.targets);
+  };
+  LanguageScore latest;
+  training.evaluate = [&](Tape& tape) {
+    latest = addition ? score_addition(tape, model, held_out_sums) : score_text(tape, model, *text, 16);
+    Evaluation e{{{"validation_loss", latest.loss}}, "validation " + fixed(latest.loss, 4), latest.loss};
+    if (addition) {
+      e.values["exact_match"] = latest.exact_match;
+      e.note = "right " + fixed(100 * latest.exact_match, 1) + " %";
+    }
+    return e;
+  };
+  training.config = {{"task", "transformer"},
+                     {"data", flags.data},
+                     {"layers", flags.layers},
+                     {"heads", flags.heads},
+                     {"width", flags.width},
+                     {"context", flags.context},
+                     {"batch", flags.batch},
+                     {"steps", flags.steps},
+                     {"lr", flags.lr},
+                     {"min_lr", flags.min_lr},
+                     {"warmup", flags.warmup},
+                     {"dropout", flags.dropout},
+                     {"weight_decay", flags.weight_decay},
+                     {"beta1", flags.beta1},
+                     {"beta2", flags.beta2},
+                     {"clip", flags.clip},
+                     {"accumulate", flags.accumulate},
+                     {"seed", flags.run.seed},
+                     {"bytes", bytes_of(vocabulary)},
+                     {"model", json_of(model.config())}};
+
+  RunDirectory directory(flags.run, "transformer-" + std::filesystem::path(flags.data).stem().string());
+  if (!flags.run.json && flags.run.progress != ProgressStyle::none) {
+    std::cerr << "Training a Transformer of " << flags.layers << " layers, " << flags.heads
+              << " heads, width " << flags.width << " (" << model.parameters().parameters()
+              << " parameters) on " << flags.data << "; run directory " << directory.path().string() << "\n";
+  }
+  const Outcome outcome = train(training, flags.run, directory);
+  if (outcome.interrupted) {
+    std::cerr << "Interrupted after step " << outcome.step << ". Go on with --resume --out "
+              << directory.path().string() << "\n";
+    return interrupted;
+  }
+
+  const double rate = outcome.seconds > 0 ? static_cast<double>(outcome.units) / outcome.seconds : 0;
+  const Json result = {{"task", "transformer"},
+                       {"data", flags.data},
+                       {"steps", flags.steps},
+                       {"parameters", model.parameters().parameters()},
+                       {"threads", kernels::threads()},
+                       {"train_loss", outcome.train_loss},
+                       {"validation_loss", latest.loss},
+                       {"exact_match", addition ? Json(latest.exact_match) : Json(nullptr)},
+                       {"seconds", outcome.seconds},
+                       {"tokens_per_second", rate},
+                       {"fingerprint", outcome.fingerprint},
+                       {"checkpoint", directory.checkpoint().string()},
+                       {"report", directory.report().string()}};
+  model.eval();
+  Report report;
+  report.title = "Transformer on " + flags.data;
+  report.results = {{"validation loss", fixed(latest.loss, 4)},
+                    {"training loss", fixed(outcome.train_loss, 4)},
+                    {"parameters", std::to_string(model.parameters().parameters())},
+                    {"fingerprint", outcome.fingerprint}};
+  if (addition) {
+    report.results.insert(report.results.begin(),
+                          {"held-out sums answered right", fixed(100 * latest.exact_match, 2) + " %"});
+    report.samples = some_answers(model);
+  }
+  for (const auto& [key, value] : training.config.items()) {
+    if (key != "bytes" && key != "model")
+      report.settings.emplace_back(key, value.is_string() ? value.get<std::string>() : value.dump());
+  }
+  report.curves = {{"training", outcome.losses}, {"held out", outcome.held_out}};
+  nn::write_file_atomically(directory.report(), html_of(report));
+
+  if (flags.run.json) {
+    std::cout << result.dump() << "\n";
+    return ok;
+  }
+  for (const auto& [prompt, given_answer] : report.samples)
+    std::cout << "  " << prompt << given_answer << "\n";
+  if (addition) {
+    std::printf("\nheld-out sums    %.2f %% of %ld answered right\n", 100 * latest.exact_match,
+                static_cast<long>(held_out_sums));
+  }
+  std::printf("validation loss  %.4f (training %.4f)\n", latest.loss, outcome.train_loss);
+  std::printf("time             %.1f s of training, %.0f tokens/s, %d thread%s\n", outcome.seconds, rate,
+              kernels::threads(), kernels::threads() == 1 ? "" : "s");
+  std::cout << "fingerprint      " << outcome.fingerprint << "\n";
+  std::cout << "checkpoint       " << directory.checkpoint().string() << "\n";
+  std::cout << "report           " << directory.report().string() << "\n";
+  std::cout << "\nTry: ./reel generate --model " << directory.checkpoint().string()
+            << (addition ? " --prompt \"47+385=\"\n" : " --prompt \"The \"\n");
+  return ok;
+}
+
+}  // namespace reel::examples

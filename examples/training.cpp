@@ -1,0 +1,273 @@
+#include "examples/training.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+
+#include "autograd/error.h"
+#include "examples/interrupt.h"
+#include "examples/model_file.h"
+#include "examples/usage_error.h"
+#include "nn/atomic_file.h"
+#include "nn/checkpoint.h"
+#include "nn/error.h"
+#include "nn/weights.h"
+
+namespace reel::examples {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Json = nlohmann::ordered_json;
+
+constexpr std::int64_t most_skipped_in_a_row = 5;
+constexpr double memory_of_average = 0.98;
+
+// The mean of the latest losses, each older one weighing 2 % less.
+struct MovingAverage {
+  double sum = 0;
+  double weight = 0;
+  void add(double x) {
+    sum = memory_of_average * sum + (1 - memory_of_average) * x;
+    weight = memory_of_average * weight + (1 - memory_of_average);
+  }
+  double value() const { return weight > 0 ? sum / weight : 0; }
+};
+
+// Every flag that a resumed run must share with the first one, compared one by one.
+void require_same(const Json& saved, const Json& now, const std::string& directory) {
+  for (const auto& [key, value] : now.items()) {
+    if (!saved.contains(key))
+      throw UsageError(directory + ": the run was started by another version: it has no " + key);
+    if (saved[key] == value) continue;
+    if (key == "steps" || key == "epochs") {
+      if (value.is_number() && saved[key].is_number() && value > saved[key])
+        continue;  // more of them is fine
+      throw UsageError("--resume: the run has --" + key + " " + saved[key].dump() + ", now it is " +
+                       value.dump() + "; it can only grow");
+    }
+    std::string flag = key;
+    std::replace(flag.begin(), flag.end(), '_', '-');
+    throw UsageError("--resume: the run was started with --" + flag + " " + saved[key].dump() +
+                     ", now it is " + value.dump() + "; resume with the flags of the run in " + directory);
+  }
+}
+
+// What happens in one run of the loop.
+class Loop {
+ public:
+  Loop(Training& training, const RunFlags& flags, RunDirectory& directory)
+      : training_(training),
+        flags_(flags),
+        directory_(directory),
+        checkpoint_(directory.path(), training.model.parameters(), training.optimizer) {
+    const std::int64_t eval_default = std::max<std::int64_t>(1, training.steps / 10);
+    eval_every_ = flags.eval_every > 0 ? flags.eval_every : eval_default;
+    log_every_ = flags.log_every > 0 ? flags.log_every : std::max<std::int64_t>(1, training.steps / 1000);
+    tape_.detect_anomaly(flags.detect_anomaly);
+  }
+
+  Outcome run() {
+    if (flags_.resume) {
+      resume();
+    } else {
+      directory_.write_config(training_.config);
+    }
+    Progress progress(flags_.progress, training_.steps, first_, training_.unit);
+    InterruptGuard interrupt;
+    std::int64_t step = first_;
+    for (; step < training_.steps && !interrupt.interrupted(); ++step) {
+      const double loss = one_step(step, progress);
+      const std::int64_t done = step + 1;
+      if (done % log_every_ == 0 || done == training_.steps) {
+        directory_.append_log({{"step", done},
+                               {"loss", loss},
+                               {"learning_rate", training_.optimizer.learning_rate()},
+                               {"gradient_norm", norm_}});
+        outcome_.losses.emplace_back(static_cast<double>(done), average_.value());
+      }
+      const bool evaluates = done % eval_every_ == 0 || done == training_.steps;
+      if (evaluates) evaluate(done);
+      const bool saves = flags_.checkpoint_every > 0 ? done % flags_.checkpoint_every == 0 : evaluates;
+      if (saves || done == training_.steps || interrupt.interrupted()) save(done);
+      progress.update(done, average_.value(), outcome_.evaluation.note, outcome_.units);
+    }
+    progress.clear();
+    outcome_.interrupted = step < training_.steps;
+    outcome_.step = step;
+    if (!outcome_.interrupted && outcome_.held_out.empty())
+      outcome_.evaluation = evaluation();  // a run that was complete
+    outcome_.train_loss = average_.value();
+    outcome_.fingerprint = nn::fingerprint(training_.model.parameters(), &training_.optimizer);
+    return outcome_;
+  }
+
+ private:
+  void resume() {
+    checkpoint_.check_notes([&](const std::map<std::string, std::string>& notes) {
+      const auto config = notes.find("config");
+      if (config == notes.end())
+        throw nn::FileError(checkpoint_.path().string() + ": it was not written by this program");
+      require_same(Json::parse(config->second), training_.config, directory_.path().string());
+    });
+    first_ = checkpoint_.load();
+    for (const std::string& reason : checkpoint_.skipped())
+      std::cerr << "reel: skipped a checkpoint: " << reason << "\n";
+    if (first_ == 0) {
+      directory_.cut_log(0);
+      directory_.write_config(training_.config);
+      return;
+    }
+    if (first_ > training_.steps) {
+      throw UsageError("--resume: the run is at step " + std::to_string(first_) +
+                       " already, which is more than " + std::to_string(training_.steps));
+    }
+    const std::string bad = nn::non_finite_weight(training_.model.parameters());
+    if (!bad.empty() && !flags_.allow_non_finite) {
+      throw nn::FileError(checkpoint_.path().string() + ": " + bad +
+                          "; add --allow-non-finite to train on from it all the same");
+    }
+    auto& notes = checkpoint_.notes();
+    directory_.cut_log(std::stoll(notes["log_bytes"]));
+    average_.sum = Json::parse(notes["average_sum"]).get<double>();
+    average_.weight = Json::parse(notes["average_weight"]).get<double>();
+    const Json best = Json::parse(notes["best"]);
+    if (best.is_number()) best_ = best.get<double>();
+    read_curves();
+  }
+
+  // The report shows the whole run, also what an earlier process did.
+  void read_curves() {
+    std::ifstream log(directory_.log());
+    for (std::string line; std::getline(log, line);) {
+      const Json entry = Json::parse(line, nullptr, false);
+      if (!entry.is_object() || !entry.contains("step")) continue;
+      const double step = entry["step"].get<double>();
+      if (entry.contains("loss") && entry["loss"].is_number())
+        outcome_.losses.emplace_back(step, entry["loss"].get<double>());
+      for (const char* key : {"test_loss", "validation_loss"}) {
+        if (entry.contains(key) && entry[key].is_number())
+          outcome_.held_out.emplace_back(step, entry[key].get<double>());
+      }
+    }
+    if (first_ == training_.steps) outcome_.held_out.clear();
+  }
+
+  double one_step(std::int64_t step, Progress& progress) {
+    const auto start = Clock::now();
+    training_.optimizer.set_learning_rate(training_.schedule(step));
+    training_.model.set_step(static_cast<std::uint64_t>(step));
+    double loss = 0;
+    std::int64_t units = 0;
+    for (std::int64_t part = 0; part < training_.parts; ++part) {
+      const auto recording = tape_.record();
+      std::int64_t own = 0;
+      Tensor l = training_.loss(tape_, step, part, own);
+      if (training_.parts > 1) l = l * (1.0 / static_cast<double>(training_.parts));
+      loss += l.item();
+      units += own;
+      tape_.backward(l);
+    }
+    nn::StepReport report;
+    if (std::isfinite(loss)) {
+      report = training_.optimizer.step();
+      norm_ = report.gradient_norm;
+    } else {
+      training_.optimizer.zero_grad();
+      report.skipped = true;
+    }
+    outcome_.seconds += std::chrono::duration<double>(Clock::now() - start).count();
+    outcome_.units += units;
+    if (report.skipped) {
+      skip(step, progress);
+    } else {
+      average_.add(loss);
+      skipped_in_a_row_ = 0;
+    }
+    return loss;
+  }
+
+  // A step without finite numbers is left out; the op that made the first one is found by doing the step
+  // again, watched.
+  void skip(std::int64_t step, Progress& progress) {
+    ++skipped_in_a_row_;
+    std::string culprit = "the gradient's norm is not finite";
+    Tape watched;
+    watched.detect_anomaly(true);
+    try {
+      for (std::int64_t part = 0; part < training_.parts; ++part) {
+        const auto recording = watched.record();
+        std::int64_t units = 0;
+        watched.backward(training_.loss(watched, step, part, units));
+      }
+    } catch (const NonFiniteError& e) {
+      culprit = e.what();
+      std::ostringstream table;
+      table << "step " << step << "\n" << culprit << "\n\n";
+      nn::write_file_atomically(directory_.path() / "autopsy.txt", table.str());
+    }
+    training_.optimizer.zero_grad();
+    progress.say("step " + std::to_string(step) + " skipped: " + culprit);
+    directory_.append_log({{"step", step + 1}, {"skipped", culprit}});
+    if (skipped_in_a_row_ >= most_skipped_in_a_row) {
+      throw NonFiniteError(Place{},
+                           "training stopped: " + std::to_string(skipped_in_a_row_) +
+                               " steps in a row had numbers that are not finite; the last one: " + culprit +
+                               help_line("a smaller --lr usually helps; the last good checkpoint is in " +
+                                         directory_.path().string()));
+    }
+  }
+
+  Evaluation evaluation() {
+    training_.model.eval();
+    Evaluation result = training_.evaluate(tape_);
+    training_.model.train();
+    return result;
+  }
+
+  void evaluate(std::int64_t done) {
+    outcome_.evaluation = evaluation();
+    outcome_.held_out.emplace_back(static_cast<double>(done), outcome_.evaluation.loss);
+    Json line = {{"step", done}};
+    line.update(outcome_.evaluation.values);
+    directory_.append_log(line);
+    if (outcome_.evaluation.loss < best_) {
+      best_ = outcome_.evaluation.loss;
+      save_model(directory_.best(), training_.model.parameters(), training_.config);
+    }
+  }
+
+  void save(std::int64_t done) {
+    auto& notes = checkpoint_.notes();
+    notes["config"] = training_.config.dump();
+    notes["log_bytes"] = std::to_string(directory_.sync_log());
+    notes["average_sum"] = Json(average_.sum).dump();
+    notes["average_weight"] = Json(average_.weight).dump();
+    notes["best"] = Json(best_).dump();
+    checkpoint_.save(done);
+  }
+
+  Training& training_;
+  const RunFlags& flags_;
+  RunDirectory& directory_;
+  nn::Checkpoint checkpoint_;
+  Tape tape_;
+  Outcome outcome_;
+  MovingAverage average_;
+  std::int64_t first_ = 0;
+  std::int64_t eval_every_ = 1;
+  std::int64_t log_every_ = 1;
+  std::int64_t skipped_in_a_row_ = 0;
+  double norm_ = 0;
+  double best_ = std::numeric_limits<double>::infinity();
+};
+
+}  // namespace
+
+Outcome train(Training& training, const RunFlags& flags, RunDirectory& directory) {
+  return Loop(training, flags, directory).run();
+}
+
+}  // namespace reel::examples

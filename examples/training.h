@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "autograd/tape.h"
+#include "examples/flags.h"
+#include "examples/run_directory.h"
+#include "nn/module.h"
+#include "nn/optimizer.h"
+#include "nn/schedule.h"
+
+namespace reel::examples {
+
+/// What an evaluation found.
+struct Evaluation {
+  nlohmann::ordered_json values;  // goes to the log: {"test_loss": .., "test_accuracy": ..}
+  std::string note;               // for the progress line: "accuracy 0.971"
+  double loss = 0;                // decides which checkpoint is the best
+};
+
+/// What differs between the tasks; the loop below is the same for all.
+struct Training {
+  nn::Module& model;
+  nn::Optimizer& optimizer;
+  nn::Schedule schedule;
+  std::int64_t steps = 0;
+  std::int64_t parts = 1;  // batches whose gradients make one step
+  std::string unit;        // "samples"
+  /// Records the loss of a part of a step. `rows` receives how many units it holds.
+  std::function<Tensor(Tape& tape, std::int64_t step, std::int64_t part, std::int64_t& units)> loss = {};
+  std::function<Evaluation(Tape& tape)> evaluate = {};
+  /// What a model file must say so that others can use it, and what a resumed run must share with the first
+  /// one.
+  nlohmann::ordered_json config = {};
+};
+
+struct Outcome {
+  bool interrupted = false;
+  std::int64_t step = 0;
+  double train_loss = 0;  // moving average over about the last 50 steps
+  double seconds = 0;     // of training steps only
+  std::int64_t units = 0;
+  Evaluation evaluation;
+  std::string fingerprint;
+  std::vector<std::pair<double, double>> losses;    // (step, moving average), for the report
+  std::vector<std::pair<double, double>> held_out;  // (step, loss)
+};
+
+/// Trains: schedule, steps, log, progress, evaluations, checkpoints; goes on from a checkpoint if the flags
+/// say so. Throws UsageError if a resumed run has other flags, NonFiniteError after five steps in a row
+/// without finite numbers.
+Outcome train(Training& training, const RunFlags& flags, RunDirectory& directory);
+
+}  // namespace reel::examples

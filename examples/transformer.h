@@ -1,0 +1,49 @@
+#pragma once
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "autograd/tape.h"
+#include "data/addition.h"
+#include "data/text.h"
+#include "examples/flags.h"
+#include "examples/model_file.h"
+#include "nn/gpt.h"
+
+namespace reel::examples {
+
+/// How a Transformer did on held-out data.
+struct LanguageScore {
+  double loss = 0;         // per token that counts
+  double exact_match = 0;  // addition: share of sums with every digit right
+};
+
+/// The first `count` held-out sums.
+LanguageScore score_addition(Tape& tape, const nn::Gpt& model, std::int64_t count);
+
+/// The whole validation part of a text.
+LanguageScore score_text(Tape& tape, const nn::Gpt& model, const data::Text& text, std::int64_t batch);
+
+/// How many held-out sums an evaluation takes.
+inline constexpr std::int64_t held_out_sums = 2000;
+
+/// The model of a file, with its weights.
+struct LoadedGpt {
+  std::unique_ptr<nn::Gpt> model;
+  data::Vocabulary vocabulary;
+  bool addition = false;
+};
+LoadedGpt load_gpt(const ModelFile& file);
+
+/// The configuration of a model file, and back.
+nlohmann::ordered_json json_of(const nn::GptConfig& config);
+nn::GptConfig gpt_config(const nlohmann::ordered_json& json);
+
+/// The answer to a prompt like "47+385=", or "?" if the model writes something that is no number.
+std::string answer(Tape& tape, const nn::Gpt& model, const std::string& prompt);
+
+int evaluate_transformer(const EvaluateFlags& flags, const ModelFile& file);
+
+}  // namespace reel::examples
