@@ -41,6 +41,18 @@ class Angles {
   std::vector<T> table_;
 };
 
+// One row of channels: (low, high) becomes (low cos - high sin, high cos + low sin) pair by pair.
+template <bool add, class T>
+void turn(const T* __restrict x, const T* __restrict cosines, T sign, std::int64_t half, T* __restrict y) {
+  const T* sines = cosines + half;
+  for (std::int64_t i = 0; i < half; ++i) {
+    const T low = x[i] * cosines[i] - x[half + i] * (sign * sines[i]);
+    const T high = x[half + i] * cosines[i] + x[i] * (sign * sines[i]);
+    y[i] = add ? y[i] + low : low;
+    y[half + i] = add ? y[half + i] + high : high;
+  }
+}
+
 }  // namespace
 
 template <class T>
@@ -48,27 +60,16 @@ void rotary(const T* x, std::int64_t rows, std::int64_t time, std::int64_t chann
             std::int64_t first_position, bool backwards, Into<T> y) {
   thread_local Angles<T> angles;
   const T* table = angles.get(time, channels, base, first_position);
-  const std::int64_t half = channels / 2;
   const T sign = T(backwards ? -1 : 1);
-  const double cost = 6.0 * static_cast<double>(rows) * static_cast<double>(time) * static_cast<double>(half);
+  const double cost =
+      3.0 * static_cast<double>(rows) * static_cast<double>(time) * static_cast<double>(channels);
   parallel_for(rows, cost, [&](std::int64_t row) {
     for (std::int64_t t = 0; t < time; ++t) {
-      const T* cosines = table + t * channels;
-      const T* sines = cosines + half;
-      const T* from = x + (row * time + t) * channels;
-      T* to = y.data + (row * time + t) * channels;
+      const std::int64_t at = (row * time + t) * channels;
       if (y.add) {
-        for (std::int64_t i = 0; i < half; ++i) {
-          const T s = sign * sines[i];
-          to[i] += from[i] * cosines[i] - from[half + i] * s;
-          to[half + i] += from[half + i] * cosines[i] + from[i] * s;
-        }
+        turn<true>(x + at, table + t * channels, sign, channels / 2, y.data + at);
       } else {
-        for (std::int64_t i = 0; i < half; ++i) {
-          const T s = sign * sines[i];
-          to[i] = from[i] * cosines[i] - from[half + i] * s;
-          to[half + i] = from[half + i] * cosines[i] + from[i] * s;
-        }
+        turn<false>(x + at, table + t * channels, sign, channels / 2, y.data + at);
       }
     }
   });

@@ -39,7 +39,7 @@ const Op& rotary_op = define({
               }},
     .forward =
         [](auto& c) {
-          turn(c, c.x(), false, kernels::Into{c.y(), false});
+          turn(c, c.x(), false, {c.y(), false});
         },
     .backward = [](auto& c) { turn(c, c.dy(), true, c.dx()); },
     .samples = {on({3, 4}).call([](Tensors x) { return rotary(x[0]); }),
