@@ -216,5 +216,12 @@ struct RotaryOptions {
 };
 /// Rotary position embedding of x [..., time, channels]: turns each pair (i, i + channels / 2) by position * base^(-2i / channels).
 Tensor rotary(Here x, RotaryOptions options = {});
+struct PackedRotaryOptions {
+  std::int64_t heads = 1;
+  double base = 10000;
+  std::int64_t first_position = 0;
+};
+/// The same for the queries and keys of a packed projection [batch, time, 3 width], as self_attention takes it.
+Tensor packed_rotary(Here qkv, PackedRotaryOptions options = {});
 
 }  // namespace reel

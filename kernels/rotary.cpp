@@ -1,5 +1,6 @@
 #include "kernels/rotary.h"
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -56,28 +57,34 @@ void turn(const T* __restrict x, const T* __restrict cosines, T sign, std::int64
 }  // namespace
 
 template <class T>
-void rotary(const T* x, std::int64_t rows, std::int64_t time, std::int64_t channels, double base,
-            std::int64_t first_position, bool backwards, Into<T> y) {
+void rotary(const Rotary& p, const T* x, Into<T> y) {
   thread_local Angles<T> angles;
-  const T* table = angles.get(time, channels, base, first_position);
-  const T sign = T(backwards ? -1 : 1);
+  const T* table = angles.get(p.time, p.channels, p.base, p.first_position);
+  const T sign = T(p.backwards ? -1 : 1);
+  const std::int64_t width = p.turned * p.channels + p.kept;
+  constexpr std::int64_t piece = 64;  // times of a task
+  const std::int64_t pieces = (p.time + piece - 1) / piece;
   const double cost =
-      3.0 * static_cast<double>(rows) * static_cast<double>(time) * static_cast<double>(channels);
-  parallel_for(rows, cost, [&](std::int64_t row) {
-    for (std::int64_t t = 0; t < time; ++t) {
-      const std::int64_t at = (row * time + t) * channels;
-      if (y.add) {
-        turn<true>(x + at, table + t * channels, sign, channels / 2, y.data + at);
-      } else {
-        turn<false>(x + at, table + t * channels, sign, channels / 2, y.data + at);
+      3.0 * static_cast<double>(p.rows) * static_cast<double>(p.time) * static_cast<double>(width);
+  parallel_for(p.rows * pieces, cost, [&](std::int64_t task) {
+    const std::int64_t row = task / pieces;
+    const std::int64_t first = task % pieces * piece;
+    for (std::int64_t t = first; t < std::min(p.time, first + piece); ++t) {
+      const T* from = x + (row * p.time + t) * width;
+      T* to = y.data + (row * p.time + t) * width;
+      for (std::int64_t h = 0; h < p.turned; ++h, from += p.channels, to += p.channels) {
+        if (y.add) {
+          turn<true>(from, table + t * p.channels, sign, p.channels / 2, to);
+        } else {
+          turn<false>(from, table + t * p.channels, sign, p.channels / 2, to);
+        }
       }
+      for (std::int64_t i = 0; i < p.kept; ++i) to[i] = y.add ? to[i] + from[i] : from[i];
     }
   });
 }
 
-#define REEL_INSTANTIATE(T)                                                                            \
-  template void rotary(const T*, std::int64_t, std::int64_t, std::int64_t, double, std::int64_t, bool, \
-                       Into<T>)
+#define REEL_INSTANTIATE(T) template void rotary(const Rotary&, const T*, Into<T>)
 REEL_INSTANTIATE(float);
 REEL_INSTANTIATE(double);
 REEL_INSTANTIATE(Dual);

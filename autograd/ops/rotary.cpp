@@ -7,12 +7,24 @@
 namespace reel {
 namespace {
 
-template <class C, class T>
-void turn(C& c, const T* from, bool backwards, kernels::Into<T> to) {
+void check_options(const Call& c, const RotaryOptions& options) {
+  if (!(options.base > 0) || !std::isfinite(options.base)) {
+    c.refuse("base " + std::to_string(options.base) + " is not a positive number");
+  }
+  if (options.first_position < 0)
+    c.refuse("first position " + std::to_string(options.first_position) + " is negative");
+}
+
+template <class C>
+kernels::Rotary rotary_on(const C& c, bool backwards) {
   const auto& options = c.template options<RotaryOptions>();
   const Shape& x = c.shape();
-  kernels::rotary(from, x.product(0, x.rank() - 2), x[x.rank() - 2], x.back(), options.base,
-                  options.first_position, backwards, to);
+  return {.rows = x.product(0, x.rank() - 2),
+          .time = x[x.rank() - 2],
+          .channels = x.back(),
+          .base = options.base,
+          .first_position = options.first_position,
+          .backwards = backwards};
 }
 
 // Su, Lu, Pan, Murtadha, Wen, Liu (2021), section 3.2; channels are paired over the halves, as in GPT-NeoX
@@ -29,27 +41,68 @@ const Op& rotary_op = define({
                   c.fail(std::to_string(c[0].back()) + " channels are no pairs",
                          "the last dimension must be even");
                 }
-                if (!(options.base > 0) || !std::isfinite(options.base)) {
-                  c.refuse("base " + std::to_string(options.base) + " is not a positive number");
-                }
-                if (options.first_position < 0) {
-                  c.refuse("first position " + std::to_string(options.first_position) + " is negative");
-                }
+                check_options(c, options);
                 return c[0];
               }},
     .forward =
         [](auto& c) {
-          turn(c, c.x(), false, {c.y(), false});
+          kernels::rotary(rotary_on(c, false), c.x(), {c.y(), false});
         },
-    .backward = [](auto& c) { turn(c, c.dy(), true, c.dx()); },
+    .backward = [](auto& c) { kernels::rotary(rotary_on(c, true), c.dy(), c.dx()); },
     .samples = {on({3, 4}).call([](Tensors x) { return rotary(x[0]); }),
                 on({2, 3, 6}).call([](Tensors x) { return rotary(x[0], {.base = 10, .first_position = 5}); }),
                 on({1, 2}).call([](Tensors x) { return rotary(x[0]); }),
                 on({0, 4}).call([](Tensors x) { return rotary(x[0]); })},
 });
 
+template <class C>
+kernels::Rotary packed_rotary_on(const C& c, bool backwards) {
+  const auto& options = c.template options<PackedRotaryOptions>();
+  const Shape& x = c.shape();
+  const std::int64_t width = x.back() / 3;
+  return {.rows = x.product(0, x.rank() - 2),
+          .time = x[x.rank() - 2],
+          .channels = width / options.heads,
+          .turned = 2 * options.heads,
+          .kept = width,
+          .base = options.base,
+          .first_position = options.first_position,
+          .backwards = backwards};
+}
+
+const Op& packed_rotary_op = define({
+    .name = "packed_rotary",
+    .formula = "y = [rotary(q), rotary(k), v] for x = [q, k, v], side by side in each row, head by head",
+    .inputs = {"qkv"},
+    .shape = {"packed_rotary",
+              [](const Call& c) {
+                const auto& options = c.options<PackedRotaryOptions>();
+                if (c[0].rank() < 2) c.fail("takes [..., time, 3 width]");
+                if (options.heads < 1) c.refuse(std::to_string(options.heads) + " heads");
+                if (c[0].back() % (6 * options.heads) != 0) {
+                  c.fail(std::to_string(c[0].back()) + " channels are not 3 times " +
+                             std::to_string(options.heads) + " heads of an even size",
+                         "queries, keys and values stand side by side, each with all heads");
+                }
+                check_options(c, {.base = options.base, .first_position = options.first_position});
+                return c[0];
+              }},
+    .forward =
+        [](auto& c) {
+          kernels::rotary(packed_rotary_on(c, false), c.x(), {c.y(), false});
+        },
+    .backward = [](auto& c) { kernels::rotary(packed_rotary_on(c, true), c.dy(), c.dx()); },
+    .samples = {on({2, 3, 12}).call([](Tensors x) { return packed_rotary(x[0], {.heads = 1}); }),
+                on({3, 24}).call([](Tensors x) {
+                  return packed_rotary(x[0], {.heads = 2, .base = 20, .first_position = 3});
+                })},
+});
+
 }  // namespace
 
 Tensor rotary(Here x, RotaryOptions options) { return record(rotary_op, {x}, options); }
+Tensor packed_rotary(Here qkv, PackedRotaryOptions options) {
+  return record(packed_rotary_op, {qkv}, options);
+}
 
 }  // namespace reel

@@ -185,6 +185,27 @@ TEST(AttentionOps, SelfAttentionIsAttentionOfItsParts) {
   }
 }
 
+TEST(AttentionOps, PackedRotaryIsRotaryOfTheParts) {
+  constexpr std::int64_t batch = 2, time = 70, heads = 3, channels = 4, width = heads * channels;
+  Tape tape(Precision::f64);
+  const auto step = tape.record();
+  const Tensor x = tape.variable(numbers(batch * time * 3 * width, 1), {batch, time, 3 * width});
+  const Tensor x2 = tape.variable(numbers(batch * time * 3 * width, 1), {batch, time, 3 * width});
+  const Tensor y = packed_rotary(x, {.heads = heads, .base = 50, .first_position = 2});
+  const auto part = [&](std::int64_t i) {
+    return permute(reshape(slice(x2, 2, i * width, (i + 1) * width), {batch, time, heads, channels}),
+                   {0, 2, 1, 3});
+  };
+  const auto row = [&](Tensor t) { return reshape(permute(t, {0, 2, 1, 3}), {batch, time, width}); };
+  const RotaryOptions options{.base = 50, .first_position = 2};
+  const Tensor apart =
+      concat({row(rotary(part(0), options)), row(rotary(part(1), options)), row(part(2))}, 2);
+  EXPECT_EQ(y.values(), apart.values());
+  const Tensor dy = tape.constant(numbers(y.size(), 5), y.shape());
+  tape.backward(sum(y * dy) + sum(apart * dy));
+  EXPECT_EQ(x.gradient(), x2.gradient());
+}
+
 // Generation with kept keys and values: the newest query alone gives the bits of the whole pass.
 TEST(AttentionOps, OneNewQueryGivesTheBitsOfTheWholePass) {
   Tape tape;

@@ -24,7 +24,13 @@ TEST(Rotary, TurnsPairsByTheirAngle) {
   const std::vector<double> x = numbers<double>(rows * time * channels, 1);
   for (const std::int64_t first : {0, 7}) {
     std::vector<double> y(x.size());
-    rotary(x.data(), rows, time, channels, 100.0, first, false, Into<double>{y.data(), false});
+    rotary({.rows = rows,
+            .time = time,
+            .channels = channels,
+            .base = 100.0,
+            .first_position = first,
+            .backwards = false},
+           x.data(), Into<double>{y.data(), false});
     for (std::int64_t r = 0; r < rows; ++r) {
       for (std::int64_t t = 0; t < time; ++t) {
         for (std::int64_t i = 0; i < 3; ++i) {
@@ -43,8 +49,10 @@ TEST(Rotary, ProductsDependOnTheDistanceOnly) {
   const std::vector<double> q = numbers<double>(8, 1), k = numbers<double>(8, 2);
   const auto product = [&](std::int64_t i, std::int64_t j) {
     std::vector<double> a(8), b(8);
-    rotary(q.data(), 1, 1, 8, 10000.0, i, false, Into<double>{a.data(), false});
-    rotary(k.data(), 1, 1, 8, 10000.0, j, false, Into<double>{b.data(), false});
+    rotary({.rows = 1, .time = 1, .channels = 8, .base = 10000.0, .first_position = i, .backwards = false},
+           q.data(), Into<double>{a.data(), false});
+    rotary({.rows = 1, .time = 1, .channels = 8, .base = 10000.0, .first_position = j, .backwards = false},
+           k.data(), Into<double>{b.data(), false});
     double sum = 0;
     for (std::size_t c = 0; c < 8; ++c) sum += a[c] * b[c];
     return sum;
@@ -56,8 +64,10 @@ TEST(Rotary, ProductsDependOnTheDistanceOnly) {
 TEST(Rotary, TheWayBackIsTheInverseAndAdds) {
   const std::vector<float> x = numbers<float>(2 * 9 * 10, 3);
   std::vector<float> y(x.size()), back(x.size(), 1.0F);
-  rotary(x.data(), 2, 9, 10, 10000.0, 3, false, Into<float>{y.data(), false});
-  rotary(y.data(), 2, 9, 10, 10000.0, 3, true, Into<float>{back.data(), true});
+  rotary({.rows = 2, .time = 9, .channels = 10, .base = 10000.0, .first_position = 3, .backwards = false},
+         x.data(), Into<float>{y.data(), false});
+  rotary({.rows = 2, .time = 9, .channels = 10, .base = 10000.0, .first_position = 3, .backwards = true},
+         y.data(), Into<float>{back.data(), true});
   for (std::size_t i = 0; i < x.size(); ++i) EXPECT_NEAR(back[i], x[i] + 1, 1e-6);
 }
 
@@ -65,16 +75,22 @@ TEST(Rotary, TheTableFollowsEveryArgument) {
   // One table is kept from call to call; a row of a long sequence and the same row alone must agree.
   const std::vector<float> x = numbers<float>(20 * 4, 3);
   std::vector<float> all(x.size()), one(4), other(4);
-  rotary(x.data(), 1, 20, 4, 10000.0, 0, false, Into<float>{all.data(), false});
+  rotary({.rows = 1, .time = 20, .channels = 4, .base = 10000.0, .first_position = 0, .backwards = false},
+         x.data(), Into<float>{all.data(), false});
   for (std::int64_t t = 0; t < 20; ++t) {
-    rotary(x.data() + t * 4, 1, 1, 4, 10000.0, t, false, Into<float>{one.data(), false});
+    rotary({.rows = 1, .time = 1, .channels = 4, .base = 10000.0, .first_position = t, .backwards = false},
+           x.data() + t * 4, Into<float>{one.data(), false});
     for (std::size_t c = 0; c < 4; ++c) EXPECT_EQ(one[c], all[static_cast<std::size_t>(t) * 4 + c]);
   }
-  rotary(x.data(), 1, 1, 4, 50.0, 19, false, Into<float>{other.data(), false});
-  rotary(x.data(), 1, 1, 4, 10000.0, 19, false, Into<float>{one.data(), false});
+  rotary({.rows = 1, .time = 1, .channels = 4, .base = 50.0, .first_position = 19, .backwards = false},
+         x.data(), Into<float>{other.data(), false});
+  rotary({.rows = 1, .time = 1, .channels = 4, .base = 10000.0, .first_position = 19, .backwards = false},
+         x.data(), Into<float>{one.data(), false});
   EXPECT_NE(one, other);
-  rotary(x.data(), 1, 2, 2, 50.0, 19, false, Into<float>{other.data(), false});
-  rotary(x.data(), 1, 1, 4, 50.0, 19, false, Into<float>{one.data(), false});
+  rotary({.rows = 1, .time = 2, .channels = 2, .base = 50.0, .first_position = 19, .backwards = false},
+         x.data(), Into<float>{other.data(), false});
+  rotary({.rows = 1, .time = 1, .channels = 4, .base = 50.0, .first_position = 19, .backwards = false},
+         x.data(), Into<float>{one.data(), false});
   EXPECT_NE(one, other);
 }
 
@@ -83,10 +99,12 @@ TEST(Rotary, SameBitsForAnyNumberOfThreads) {
   const std::vector<float> x = numbers<float>(40 * 70 * 16, 3);
   std::vector<float> y(x.size()), z(x.size());
   set_threads(1);
-  rotary(x.data(), 40, 70, 16, 10000.0, 0, false, Into<float>{y.data(), false});
+  rotary({.rows = 40, .time = 70, .channels = 16, .base = 10000.0, .first_position = 0, .backwards = false},
+         x.data(), Into<float>{y.data(), false});
   for (const int n : {2, 3, 5}) {
     set_threads(n);
-    rotary(x.data(), 40, 70, 16, 10000.0, 0, false, Into<float>{z.data(), false});
+    rotary({.rows = 40, .time = 70, .channels = 16, .base = 10000.0, .first_position = 0, .backwards = false},
+           x.data(), Into<float>{z.data(), false});
     EXPECT_EQ(y, z) << n;
   }
   set_threads(before);
