@@ -11,11 +11,16 @@ const Op& sigmoid_op = define({
     .formula = "y = 1 / (1 + e^-x);  dx = dy y (1 - y)",
     .shape = same,
     .reads = Reads::output,
-    .forward = [](auto& c) { map(c.result(), [](auto x) { return kernels::sigmoid(x); }, c.in()); },
+    .forward =
+        [](auto& c) {
+          map(
+              c.result(), [](auto x) { return kernels::sigmoid(x); }, c.in());
+        },
     .backward =
         [](auto& c) {
           const auto one = c.scalar(1);
-          map(c.gradient(), [one](auto y, auto dy) { return dy * (y * (one - y)); }, c.out(), c.upstream());
+          map(
+              c.gradient(), [one](auto y, auto dy) { return dy * (y * (one - y)); }, c.out(), c.upstream());
         },
     .samples = {on({2, 3}), on({4}).between(-20, 20)},
 });
@@ -28,12 +33,14 @@ const Op& relu_op = define({
     .forward =
         [](auto& c) {
           const auto zero = c.scalar(0);
-          map(c.result(), [zero](auto x) { return x < zero ? zero : x; }, c.in());
+          map(
+              c.result(), [zero](auto x) { return x < zero ? zero : x; }, c.in());
         },
     .backward =
         [](auto& c) {
           const auto zero = c.scalar(0);
-          map(c.gradient(), [zero](auto y, auto dy) { return y > zero ? dy : zero; }, c.out(), c.upstream());
+          map(
+              c.gradient(), [zero](auto y, auto dy) { return y > zero ? dy : zero; }, c.out(), c.upstream());
         },
     .samples = {on({2, 3}).between(0.2, 2), on({4}).between(-2, -0.2), on({7, 5})},
 });
@@ -51,13 +58,16 @@ const Op& leaky_relu_op = define({
         [](auto& c) {
           const auto zero = c.scalar(0);
           const auto a = c.scalar(c.template options<Slope>().value);
-          map(c.result(), [zero, a](auto x) { return x > zero ? x : a * x; }, c.in());
+          map(
+              c.result(), [zero, a](auto x) { return x > zero ? x : a * x; }, c.in());
         },
     .backward =
         [](auto& c) {
           const auto zero = c.scalar(0);
           const auto a = c.scalar(c.template options<Slope>().value);
-          map(c.gradient(), [zero, a](auto x, auto dy) { return x > zero ? dy : a * dy; }, c.in(), c.upstream());
+          map(
+              c.gradient(), [zero, a](auto x, auto dy) { return x > zero ? dy : a * dy; }, c.in(),
+              c.upstream());
         },
     .samples = {on({2, 3}).call([](Tensors x) { return leaky_relu(x[0], 0.1); })},
 });
@@ -72,53 +82,50 @@ const Op& elu_op = define({
           const auto zero = c.scalar(0);
           const auto a = c.scalar(c.template options<Slope>().value);
           map(
-              c.result(), [zero, a](auto x) { return x > zero ? x : a * kernels::expm1(x < zero ? x : zero); }, c.in());
+              c.result(),
+              [zero, a](auto x) { return x > zero ? x : a * kernels::expm1(x < zero ? x : zero); }, c.in());
         },
     .backward =
         [](auto& c) {
           const auto zero = c.scalar(0);
           const auto a = c.scalar(c.template options<Slope>().value);
           map(
-              c.gradient(), [zero, a](auto x, auto y, auto dy) { return x > zero ? dy : dy * (y + a); }, c.in(), c.out(),
-              c.upstream());
+              c.gradient(), [zero, a](auto x, auto y, auto dy) { return x > zero ? dy : dy * (y + a); },
+              c.in(), c.out(), c.upstream());
         },
     .samples = {on({2, 3}).call([](Tensors x) { return elu(x[0]); }),
                 on({4}).call([](Tensors x) { return elu(x[0], 0.5); })},
 });
 
 // The tanh form of Hendrycks and Gimpel (2016), section 2, which GPT-2 uses.
+// (1 + tanh u) / 2 is sigmoid(2u), which needs one exponential and loses no digits where tanh u is near -1.
 const Op& gelu_op = define({
     .name = "gelu",
-    .formula = "y = x/2 (1 + tanh u),  u = sqrt(2/pi) (x + 0.044715 x^3)",
+    .formula = "y = x/2 (1 + tanh u),  u = sqrt(2/pi) (x + 0.044715 x^3);  dx = dy (s + 2 x s (1 - s) u'),  "
+               "s = (1 + tanh u) / 2",
     .shape = same,
     .reads = Reads::inputs,
     .forward =
         [](auto& c) {
-          const auto k = c.scalar(0.79788456080286535588);
+          const auto k2 = c.scalar(2 * 0.79788456080286535588);  // 2 sqrt(2/pi)
           const auto a = c.scalar(0.044715);
-          const auto half = c.scalar(0.5);
           map(
-              c.result(),
-              [=](auto x) {
-                const auto h = half * x;
-                return h + h * kernels::tanh(k * (x + a * (x * x * x)));
-              },
-              c.in());
+              c.result(), [=](auto x) { return x * kernels::sigmoid(k2 * (x + a * (x * x * x))); }, c.in());
         },
     .backward =
         [](auto& c) {
-          const auto k = c.scalar(0.79788456080286535588);
+          const auto k2 = c.scalar(2 * 0.79788456080286535588);
           const auto a = c.scalar(0.044715);
           const auto a3 = c.scalar(3 * 0.044715);
-          const auto half = c.scalar(0.5);
           const auto one = c.scalar(1);
           map(
               c.gradient(),
-              [=](auto x, auto dy) {
+              [=, zero = c.scalar(0)](auto x, auto dy) {
                 const auto x2 = x * x;
-                const auto t = kernels::tanh(k * (x + a * (x * x2)));
-                const auto du = k * (one + a3 * x2);
-                return dy * (half * (one + t) + half * x * ((one - t * t) * du));
+                const auto s = kernels::sigmoid(k2 * (x + a * (x * x2)));
+                // Far out u' overflows while 1 - s is 0; their product counts as 0.
+                const auto slope = s * (one - s);
+                return dy * (s + (slope == zero ? slope : x * (slope * (k2 * (one + a3 * x2)))));
               },
               c.in(), c.upstream());
         },
@@ -135,7 +142,8 @@ const Op& gelu_erf_op = define({
           const auto half = c.scalar(0.5);
           const auto one = c.scalar(1);
           const auto r = c.scalar(0.70710678118654752440);
-          map(c.result(), [=](auto x) { return half * x * (one + kernels::erf(r * x)); }, c.in());
+          map(
+              c.result(), [=](auto x) { return half * x * (one + kernels::erf(r * x)); }, c.in());
         },
     .backward =
         [](auto& c) {
@@ -146,7 +154,8 @@ const Op& gelu_erf_op = define({
           map(
               c.gradient(),
               [=](auto x, auto dy) {
-                return dy * (half * (one + kernels::erf(r * x)) + x * (density * kernels::exp(-(half * x * x))));
+                return dy *
+                       (half * (one + kernels::erf(r * x)) + x * (density * kernels::exp(-(half * x * x))));
               },
               c.in(), c.upstream());
         },
@@ -158,7 +167,11 @@ const Op& silu_op = define({
     .formula = "y = x s,  s = sigmoid x;  dx = dy s (1 + x (1 - s))",
     .shape = same,
     .reads = Reads::inputs,
-    .forward = [](auto& c) { map(c.result(), [](auto x) { return x * kernels::sigmoid(x); }, c.in()); },
+    .forward =
+        [](auto& c) {
+          map(
+              c.result(), [](auto x) { return x * kernels::sigmoid(x); }, c.in());
+        },
     .backward =
         [](auto& c) {
           const auto one = c.scalar(1);
@@ -178,9 +191,16 @@ const Op& softplus_op = define({
     .formula = "y = log(1 + e^x);  dx = dy sigmoid x",
     .shape = same,
     .reads = Reads::inputs,
-    .forward = [](auto& c) { map(c.result(), [](auto x) { return kernels::softplus(x); }, c.in()); },
+    .forward =
+        [](auto& c) {
+          map(
+              c.result(), [](auto x) { return kernels::softplus(x); }, c.in());
+        },
     .backward =
-        [](auto& c) { map(c.gradient(), [](auto x, auto dy) { return dy * kernels::sigmoid(x); }, c.in(), c.upstream()); },
+        [](auto& c) {
+          map(
+              c.gradient(), [](auto x, auto dy) { return dy * kernels::sigmoid(x); }, c.in(), c.upstream());
+        },
     .samples = {on({2, 3}), on({5}).between(-20, 20)},
 });
 
