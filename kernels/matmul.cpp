@@ -13,59 +13,84 @@ namespace {
 
 std::int64_t divide_up(std::int64_t x, std::int64_t y) { return (x + y - 1) / y; }
 
-// C is split into tasks of some rows and one panel of columns, and k into blocks that keep a panel of B near
-// the core. A block ends the chain of sums of an element and adds it to C, so its length may depend on k
-// alone.
+// How a product is cut up. All of it follows from the shapes; the length of a block of k, where the chain of
+// sums of an element ends and is added to C, even from k alone.
 template <class T>
 struct Plan {
-  static constexpr std::int64_t most_depth = 32768 / (tile_columns<T> * static_cast<int>(sizeof(T))) * 2;
+  static constexpr std::int64_t most_depth = 512;
+  static constexpr std::int64_t room = 2 * most_depth * tile_columns<T>;  // numbers of B packed at a time
 
-  std::int64_t depth = 0, row_parts = 0, panels = 0;
-  bool pack = false;
+  std::int64_t depth = 0;               // of a block of k
+  std::int64_t parts = 1;               // of the rows
+  std::int64_t groups = 1, panels = 1;  // a group is the panels of one task
+  bool pack_b = false;
 
   explicit Plan(const Matmul<T>& p) {
     constexpr std::int64_t lanes = Simd<T>::lanes;
     const std::int64_t blocks = std::max<std::int64_t>(1, divide_up(p.k, most_depth));
-    depth = std::min(p.k, divide_up(divide_up(p.k, blocks), lanes) * lanes);
+    depth = std::max<std::int64_t>(1, std::min(p.k, divide_up(divide_up(p.k, blocks), lanes) * lanes));
     panels = divide_up(p.n, tile_columns<T>);
-    // Few panels: split the rows as well, so that two threads find work.
-    const std::int64_t tiles = divide_up(p.m, tile_rows);
-    row_parts = std::clamp<std::int64_t>(8 / std::max<std::int64_t>(1, panels * p.batch), 1,
-                                         std::max<std::int64_t>(1, tiles / 4));
-    pack = p.transpose_b || p.m > 4 * tile_rows;
+
+    // A part of the rows should stay in the last cache, because every group reads all of it. Few panels:
+    // smaller parts, so that threads find work. But each part packs B again, so it should not have too few
+    // rows.
+    constexpr std::int64_t cache = (2 << 20) / static_cast<std::int64_t>(sizeof(T));
+    constexpr std::int64_t least_rows = 16 * tile_rows;
+    const std::int64_t wanted = std::max(divide_up(p.m * p.k, cache), divide_up(8, panels * p.batch));
+    parts = std::clamp<std::int64_t>(wanted, 1, std::max<std::int64_t>(1, p.m / least_rows));
+
+    const std::int64_t most = std::max<std::int64_t>(1, room / (depth * tile_columns<T>));
+    const std::int64_t group =
+        std::clamp<std::int64_t>(panels * parts * p.batch / 12, 1, std::min<std::int64_t>(most, 4));
+    groups = divide_up(panels, group);
+
+    pack_b = p.transpose_b || p.m > 4 * tile_rows;
   }
 };
 
-// Rows [first, last) and columns [column, column + columns) of one product of the batch.
+// Rows [first, last) and panels [panel, last_panel) of one product of the batch.
 template <class T>
 void compute_part(const Matmul<T>& p, const Plan<T>& plan, std::int64_t batch, std::int64_t first,
-                  std::int64_t last, std::int64_t column) {
-  alignas(64)
-      T panel[static_cast<std::size_t>(Plan<T>::most_depth * tile_columns<T>)];  // [depth, tile_columns]
+                  std::int64_t last, std::int64_t panel, std::int64_t last_panel) {
+  constexpr std::int64_t width = tile_columns<T>;
+  alignas(64) T packed[static_cast<std::size_t>(Plan<T>::room)];  // [panels, depth, width]
   const T* a = p.a + batch * p.stride_a;
   const T* b = p.b + batch * p.stride_b;
+  T* c = p.c.data + batch * p.stride_c;
+  const std::int64_t tiles = divide_up(last - first, tile_rows);
+  const auto columns = [&](std::int64_t j) { return static_cast<int>(std::min(width, p.n - j * width)); };
   Tile<T> t;
   t.a_stride = p.lda;
   t.c_stride = p.ldc;
-  t.columns = static_cast<int>(std::min<std::int64_t>(tile_columns<T>, p.n - column));
-  const std::int64_t tiles = divide_up(last - first, tile_rows);
-  for (std::int64_t k = 0; k < std::max<std::int64_t>(1, p.k); k += std::max<std::int64_t>(1, plan.depth)) {
+  for (std::int64_t k = 0; k < std::max<std::int64_t>(1, p.k); k += plan.depth) {
     t.depth = std::min(plan.depth, p.k - k);
-    t.b = b + (p.transpose_b ? column * p.ldb + k : k * p.ldb + column);
-    t.b_stride = p.ldb;
-    if (plan.pack) {
-      pack_panel(t.b, p.ldb, p.transpose_b, t.depth, t.columns, panel);
-      t.b = panel;
-      t.b_stride = tile_columns<T>;
-    }
     t.add = p.c.add || k > 0;
-    t.bias = t.add || p.bias == nullptr ? nullptr : p.bias + column;
+    const auto panel_of_b = [&](std::int64_t j) {
+      return b + (p.transpose_b ? j * width * p.ldb + k : k * p.ldb + j * width);
+    };
+    if (plan.pack_b) {
+      const std::int64_t step = plan.depth * width;
+      if (p.transpose_b) {
+        for (std::int64_t j = panel; j < last_panel; ++j) {
+          pack_transposed(panel_of_b(j), p.ldb, t.depth, columns(j), packed + (j - panel) * step);
+        }
+      } else {
+        pack_rows(panel_of_b(panel), p.ldb, t.depth, std::min(last_panel * width, p.n) - panel * width,
+                  packed, step);
+      }
+    }
+    t.b_stride = plan.pack_b ? width : p.ldb;
     for (std::int64_t tile = 0; tile < tiles; ++tile) {
       const std::int64_t row = first + (last - first) * tile / tiles;
       const std::int64_t end = first + (last - first) * (tile + 1) / tiles;
       t.a = a + (p.transpose_a ? k * p.lda + row : row * p.lda + k);
-      t.c = p.c.data + batch * p.stride_c + row * p.ldc + column;
-      compute_tile(t, static_cast<int>(end - row), p.transpose_a);
+      for (std::int64_t j = panel; j < last_panel; ++j) {
+        t.b = plan.pack_b ? packed + (j - panel) * plan.depth * width : panel_of_b(j);
+        t.c = c + row * p.ldc + j * width;
+        t.columns = columns(j);
+        t.bias = t.add || p.bias == nullptr ? nullptr : p.bias + j * width;
+        compute_tile(t, static_cast<int>(end - row), p.transpose_a);
+      }
     }
   }
 }
@@ -78,10 +103,12 @@ void matmul(const Matmul<T>& p) {
   const Plan<T> plan(p);
   const double cost = 2.0 * static_cast<double>(p.m) * static_cast<double>(p.n) * static_cast<double>(p.k) *
                       static_cast<double>(p.batch) / (2 * Simd<T>::lanes);
-  parallel_for(p.batch * plan.row_parts * plan.panels, cost, [&](std::int64_t task) {
-    const std::int64_t part = task / plan.panels % plan.row_parts;
-    compute_part(p, plan, task / plan.panels / plan.row_parts, p.m * part / plan.row_parts,
-                 p.m * (part + 1) / plan.row_parts, task % plan.panels * tile_columns<T>);
+  parallel_for(p.batch * plan.parts * plan.groups, cost, [&](std::int64_t task) {
+    const std::int64_t group = task % plan.groups;
+    const std::int64_t part = task / plan.groups % plan.parts;
+    compute_part(p, plan, task / plan.groups / plan.parts, p.m * part / plan.parts,
+                 p.m * (part + 1) / plan.parts, plan.panels * group / plan.groups,
+                 plan.panels * (group + 1) / plan.groups);
   });
 }
 

@@ -87,25 +87,37 @@ inline void transpose_square(const double* from, std::int64_t stride, int count,
 
 }  // namespace detail
 
-/// panel [depth, tile_columns] = B [depth, columns], which is stored [columns, depth] if `transposed`.
+/// panels [columns / width up][depth, width], `step` numbers apart, = B [depth, columns], row by row.
 template <class T>
-void pack_panel(const T* b, std::int64_t stride, bool transposed, std::int64_t depth, int columns, T* panel) {
+void pack_rows(const T* b, std::int64_t stride, std::int64_t depth, std::int64_t columns, T* panels,
+               std::int64_t step) {
   using S = Simd<T>;
   constexpr int lanes = S::lanes;
   constexpr int width = tile_columns<T>;
-  if (!transposed) {
-    for (std::int64_t k = 0; k < depth; ++k) {
-      const T* from = b + k * stride;
-      T* to = panel + k * width;
-      for (int v = 0; v < tile_vectors; ++v) {
-        const int left = columns - v * lanes;
-        S::store(to + v * lanes, left >= lanes ? S::load(from + v * lanes)
-                                 : left > 0    ? S::load(from + v * lanes, left)
-                                               : S::zero());
-      }
+  const std::int64_t whole = columns / width;
+  const int rest = static_cast<int>(columns % width);
+  for (std::int64_t k = 0; k < depth; ++k) {
+    const T* from = b + k * stride;
+    T* to = panels + k * width;
+    for (std::int64_t j = 0; j < whole; ++j) {
+      for (int v = 0; v < tile_vectors; ++v) S::store(to + v * lanes, S::load(from + v * lanes));
+      from += width;
+      to += step;
     }
-    return;
+    for (int v = 0; v < tile_vectors && rest > 0; ++v) {
+      const int left = rest - v * lanes;
+      S::store(to + v * lanes, left >= lanes ? S::load(from + v * lanes)
+                               : left > 0    ? S::load(from + v * lanes, left)
+                                             : S::zero());
+    }
   }
+}
+
+/// panel [depth, width] = B [depth, columns], which is stored [columns, depth].
+template <class T>
+void pack_transposed(const T* b, std::int64_t stride, std::int64_t depth, int columns, T* panel) {
+  constexpr int lanes = Simd<T>::lanes;
+  constexpr int width = tile_columns<T>;
   for (int v = 0; v * lanes < columns; ++v) {
     const T* from = b + v * lanes * stride;
     T* to = panel + v * lanes;
