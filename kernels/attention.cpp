@@ -151,12 +151,11 @@ void forward_rows(const Attention<T>& p, std::int64_t b, std::int64_t h, std::in
             return Extent{0, n, value_width / lanes};
           });
     }
-    for (std::int64_t r = 0; r < rows; ++r) {
-      T* to = head_of(y, b, h).row(first + r);
-      // Adding 0 makes one zero of two: which of them a sum ends at could depend on keys that are not seen.
-      const T factor = softmax.factor(r);
-      for (std::int64_t c = 0; c < p.value_channels; ++c) to[c] = sums.row(r)[c] * factor + T(0);
-    }
+    const Matrix<T> to = head_of(y, b, h);
+    T factors[tile_queries];
+    for (std::int64_t r = 0; r < rows; ++r) factors[r] = softmax.factor(r);
+    tile::store_rows(sums, rows, p.value_channels, [&](std::int64_t r) { return factors[r]; }, false,
+                     {to.row(first), to.stride});
   }
 }
 

@@ -19,22 +19,6 @@ using tile::tile_queries;
 
 constexpr double cost_of_exp = 16;
 
-// The sums of rows [first, first + rows) times the factor, to where they belong.
-template <class T>
-void store(Matrix<T> sums, std::int64_t rows, std::int64_t columns, T factor, const HeadsInto<T>& into,
-           std::int64_t b, std::int64_t h, std::int64_t first) {
-  const std::int64_t start = b * into.batch + h * into.head;
-  for (std::int64_t r = 0; r < rows; ++r) {
-    T* to = into.into.data + start + (first + r) * into.time;
-    // Adding 0 makes one zero of two: which of them a sum ends at could depend on what is not seen.
-    if (into.into.add) {
-      for (std::int64_t c = 0; c < columns; ++c) to[c] += sums.row(r)[c] * factor + T(0);
-    } else {
-      for (std::int64_t c = 0; c < columns; ++c) to[c] = sums.row(r)[c] * factor + T(0);
-    }
-  }
-}
-
 // The way back of one head. One task owns it, so that every sum has one order.
 template <class T>
 class HeadGradient {
@@ -92,14 +76,21 @@ class HeadGradient {
         weigh(i, rows, j, keys, needs_scores);
         spread(i, rows, j, keys, fresh, static_cast<bool>(dq), static_cast<bool>(dk), static_cast<bool>(dv));
       }
-      if (dq) store(dq_, rows, p_.channels, p_.scale, dq, b_, h_, i);
+      if (dq) store(dq_, rows, p_.channels, p_.scale, dq, i);
     }
     clear(begun, p_.keys);
-    if (dk) store(dk_, p_.keys, p_.channels, p_.scale, dk, b_, h_, 0);
-    if (dv) store(dv_, p_.keys, p_.value_channels, T(1), dv, b_, h_, 0);
+    if (dk) store(dk_, p_.keys, p_.channels, p_.scale, dk, 0);
+    if (dv) store(dv_, p_.keys, p_.value_channels, T(1), dv, 0);
   }
 
  private:
+  void store(Matrix<T> sums, std::int64_t rows, std::int64_t columns, T factor, const HeadsInto<T>& into,
+             std::int64_t first) const {
+    T* data = into.into.data + b_ * into.batch + h_ * into.head + first * into.time;
+    tile::store_rows(sums, rows, columns, [&](std::int64_t) { return factor; }, into.into.add,
+                     {data, into.time});
+  }
+
   static constexpr std::int64_t lanes = tile::Vector<T>::lanes;
 
   std::int64_t room_needed() const {

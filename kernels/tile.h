@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -266,45 +267,84 @@ inline void fill_after(T* row, std::int64_t n, std::int64_t width, T value) {
 template <class T>
 class Finite {
  public:
-  void see(const typename Vector<T>::Type& x) { sum_ += x - x; }
+  void see(const typename Simd<T>::Vector& x) { sum_ += x - x; }
   explicit operator bool() const {
-    const T sum = sum_of_lanes<T>(sum_);
-    if constexpr (Vector<T>::lanes == 1)
-      return sum.value == 0 && sum.tangent == 0;
-    else
-      return sum == T(0);
+    if constexpr (std::is_same_v<T, Dual>) {
+      return sum_.value == 0 && sum_.tangent == 0;
+    } else {
+      bool finite = true;
+      for (int l = 0; l < Simd<T>::lanes; ++l) finite = finite && sum_[l] == 0;
+      return finite;
+    }
   }
 
  private:
-  typename Vector<T>::Type sum_ = {};
+  typename Simd<T>::Vector sum_ = Simd<T>::zero();
 };
+
+/// Runs body(row, first column, columns) for every register of every row: all rows of the first columns, then
+/// of the next. The last register may be in part beyond the columns, which the number says; it is a constant
+/// otherwise.
+template <class T, class Body>
+inline void for_registers(std::int64_t rows, std::int64_t columns, Body body) {
+  constexpr int lanes = Simd<T>::lanes;
+  std::int64_t c = 0;
+  for (; c + lanes <= columns; c += lanes) {
+    for (std::int64_t r = 0; r < rows; ++r) body(r, c, std::integral_constant<int, lanes>{});
+  }
+  for (std::int64_t r = 0; r < rows && c < columns; ++r) body(r, c, static_cast<int>(columns - c));
+}
+
+template <class T>
+inline typename Simd<T>::Vector load(const T* x, std::integral_constant<int, Simd<T>::lanes>) {
+  return Simd<T>::load(x);
+}
+template <class T>
+inline typename Simd<T>::Vector load(const T* x, int count) {
+  return Simd<T>::load(x, count);
+}
+template <class T>
+inline void store(T* y, const typename Simd<T>::Vector& x, std::integral_constant<int, Simd<T>::lanes>) {
+  Simd<T>::store(y, x);
+}
+template <class T>
+inline void store(T* y, const typename Simd<T>::Vector& x, int count) {
+  Simd<T>::store(y, x, count);
+}
 
 /// Rows [count, columns] side by side, each up to a whole vector, the additional columns 0.
 template <class T>
 inline Matrix<const T> packed_rows(Matrix<const T> rows, std::int64_t count, std::int64_t columns, T* room,
                                    Finite<T>& all) {
-  using Type = typename Vector<T>::Type;
-  constexpr std::int64_t lanes = Vector<T>::lanes;
-  const std::int64_t width = padded<T>(columns);
+  const Matrix<T> to{room, padded<T>(columns)};
   Finite<T> finite = all;  // of its own, so that it can stay in a register
-  for (std::int64_t i = 0; i < count; ++i) {
-    const T* from = rows.row(i);
-    T* to = room + i * width;
-    std::int64_t c = 0;
-    Type x;
-    for (; c + lanes <= columns; c += lanes) {
-      std::memcpy(&x, from + c, sizeof(Type));
-      std::memcpy(to + c, &x, sizeof(Type));
-      finite.see(x);
-    }
-    if (c == columns) continue;
-    for (; c < columns; ++c) to[c] = from[c];
-    for (; c < width; ++c) to[c] = T(0);
-    std::memcpy(&x, to + width - lanes, sizeof(Type));
+  for (std::int64_t i = 0; i < count && to.stride > columns; ++i)
+    std::fill(to.row(i) + columns, to.row(i) + to.stride, T(0));
+  for_registers<T>(count, columns, [&](std::int64_t i, std::int64_t c, auto n) {
+    const auto x = load(rows.row(i) + c, n);
+    store(to.row(i) + c, x, n);
     finite.see(x);
-  }
+  });
   all = finite;
-  return {room, width};
+  return {to.data, to.stride};
+}
+
+/// to [rows, columns] (+)= factor(row) sums, where sums go on to a whole vector.
+///
+/// Adding 0 makes one zero of two: which of them a sum ends at could depend on what was left out of it.
+template <class T, class FactorOf>
+inline void store_rows(Matrix<T> sums, std::int64_t rows, std::int64_t columns, FactorOf factor, bool add,
+                       Matrix<T> to) {
+  using S = Simd<T>;
+  if (add) {
+    for_registers<T>(rows, columns, [&](std::int64_t r, std::int64_t c, auto n) {
+      store(to.row(r) + c, load(to.row(r) + c, n) + (S::load(sums.row(r) + c) * factor(r) + S::zero()), n);
+    });
+  } else {
+    for_registers<T>(rows, columns, [&](std::int64_t r, std::int64_t c, auto n) {
+      store(to.row(r) + c, S::load(sums.row(r) + c) * factor(r) + S::zero(), n);
+    });
+  }
 }
 
 // Of two vectors, blocks of `distance` lanes: a becomes the even ones of both, b the odd ones.
