@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <memory>
 
 #include "data/error.h"
 
@@ -74,6 +75,14 @@ std::string read_file(const std::filesystem::path& path) {
   if (::read(file.get(), &more, 1) > 0)
     fail(path, "became longer while it was read; try again when it is complete");
   return bytes;
+}
+
+void write_file(const std::filesystem::path& path, const std::string& bytes) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "we"), std::fclose);
+  if (file == nullptr) fail(path, std::string("cannot be opened: ") + std::strerror(errno));
+  // The flush shows an error that fclose, called by a destructor, would hide.
+  if (std::fwrite(bytes.data(), 1, bytes.size(), file.get()) != bytes.size() || std::fflush(file.get()) != 0)
+    fail(path, std::string("cannot be written: ") + std::strerror(errno));
 }
 
 }  // namespace reel::data

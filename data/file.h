@@ -10,6 +10,9 @@ namespace reel::data {
 /// regular file (a directory, a pipe, a device), or that changes its size while it is read.
 std::string read_file(const std::filesystem::path& path);
 
+/// Writes a file, over what was there. Throws IoError.
+void write_file(const std::filesystem::path& path, const std::string& bytes);
+
 /// A path for messages: bytes that are not printable become \xNN.
 std::string printable(const std::filesystem::path& path);
 
