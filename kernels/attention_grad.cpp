@@ -135,39 +135,38 @@ class HeadGradient {
     };
     multiply(q_, kt_, p_.channels, weights_);
     if (needs_scores) multiply(dy_, vt_, p_.value_channels, slopes_);
-    // Row after row in each step, so that a processor has several rows to work on at once.
+    const T nothing = careful_ ? tile::unseen<T>() : T(0);
+    T factors[2 * tile_keys];
     for (std::int64_t r = 0; r < rows; ++r) {
       T* weights = weights_.row(r);
-      const T shift = lse_[i + r];
-      for (std::int64_t j0 = 0; j0 < visible(i + r, j, keys); j0 += lanes) {
-        for (std::int64_t l = j0; l < j0 + lanes; ++l) weights[l] = exp(weights[l] - shift);
-      }
-    }
-    if (p_.dropout > 0) {  // what y was made of were the weights times these factors
-      T factors[2 * tile_keys];
-      for (std::int64_t r = 0; r < rows; ++r) {
+      T* slopes = slopes_.row(r);
+      const std::int64_t seen = visible(i + r, j, keys);
+      const std::int64_t n = padded<T>(seen);
+      if (p_.dropout > 0) {  // what y was made of were the weights times these factors
         if (r % 2 == 0) dropout_.factors(i + r, j, factors);
         const T* factor = factors + r % 2 * tile_keys;
-        const std::int64_t n = padded<T>(visible(i + r, j, keys));
-        for (std::int64_t l = 0; l < n && needs_scores; ++l) slopes_.row(r)[l] *= factor[l];
-        if (needs_scores) slope(weights_.row(r), delta_[r], n, slopes_.row(r));
-        for (std::int64_t l = 0; l < n; ++l) weights_.row(r)[l] *= factor[l];
+        if (needs_scores) scale(slopes, factor, n);
+        weigh_row(lse_[i + r], delta_[r], n, needs_scores, weights, slopes);
+        scale(weights, factor, n);
+      } else {
+        weigh_row(lse_[i + r], delta_[r], n, needs_scores, weights, slopes);
       }
-    } else if (needs_scores) {
-      for (std::int64_t r = 0; r < rows; ++r)
-        slope(weights_.row(r), delta_[r], padded<T>(visible(i + r, j, keys)), slopes_.row(r));
-    }
-    const T nothing = careful_ ? tile::unseen<T>() : T(0);
-    for (std::int64_t r = 0; r < rows; ++r) {
-      const std::int64_t seen = visible(i + r, j, keys);
-      hide(i + r, j, seen, nothing, weights_.row(r));
-      if (needs_scores) hide(i + r, j, seen, nothing, slopes_.row(r));
+      hide(i + r, j, seen, nothing, weights);
+      if (needs_scores) hide(i + r, j, seen, nothing, slopes);
     }
   }
 
-  // dP to dS. Adding 0 leaves the negative zero to what is not seen.
-  static void slope(const T* weights, T delta, std::int64_t n, T* slopes) {
+  static void scale(T* __restrict row, const T* __restrict factor, std::int64_t n) {
+    for (std::int64_t l = 0; l < n; ++l) row[l] *= factor[l];
+  }
+
+  // Scores to weights, and dP to dS. Adding 0 leaves the negative zero to what is not seen.
+  static void weigh_row(T lse, T delta, std::int64_t n, bool needs_scores, T* __restrict weights,
+                        T* __restrict slopes) {
     for (std::int64_t j = 0; j < n; j += lanes) {
+      for (std::int64_t l = j; l < j + lanes; ++l) weights[l] = exp(weights[l] - lse);
+    }
+    for (std::int64_t j = 0; j < n && needs_scores; j += lanes) {
       for (std::int64_t l = j; l < j + lanes; ++l) slopes[l] = weights[l] * (slopes[l] - delta) + T(0);
     }
   }
