@@ -175,7 +175,10 @@ void for_rows(const Attention<T>& p, Body body) {
   parallel_for(p.batch * p.heads * pieces, work * static_cast<double>(p.batch * p.heads),
                [&](std::int64_t task) {
                  const std::int64_t head = task / pieces;
-                 const std::int64_t first = task % pieces * rows;
+                 // From both ends inwards: later pieces of a causal head are longer, and neighbours among the
+                 // tasks share a thread.
+                 const std::int64_t turn = task % pieces;
+                 const std::int64_t first = (turn % 2 == 0 ? turn / 2 : pieces - 1 - turn / 2) * rows;
                  body(head / p.heads, head % p.heads, first, std::min(p.queries, first + rows));
                });
 }
