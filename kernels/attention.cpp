@@ -134,8 +134,9 @@ void forward_rows(const Attention<T>& p, std::int64_t b, std::int64_t h, std::in
     scores_of(p, sight, q, kt, first, rows, scores);
     Softmax<T> softmax;
     softmax.run(sight, first, rows, padded<T>(limit), scores);
-    T* sums_of_rows = lse == nullptr ? nullptr : lse + (b * p.heads + h) * p.queries + first;
-    for (std::int64_t r = 0; r < rows && lse != nullptr; ++r) sums_of_rows[r] = softmax.log_sum(r);
+    for (std::int64_t r = 0; r < rows && lse != nullptr; ++r) {
+      lse[(b * p.heads + h) * p.queries + first + r] = softmax.log_sum(r);
+    }
     for (std::int64_t r = 0; r < rows && careful; ++r) {
       sight.hide(first + r, 0, sight.limit(first + r), tile::unseen<T>(), scores.row(r));
     }

@@ -74,9 +74,8 @@ inline constexpr std::int64_t most_rows = 8;
 
 /// How a product treats what stands in c, and what it reads of a.
 struct Mode {
-  bool fresh = false;  ///< c counts as 0
-  bool careful =
-      false;  ///< elements of a that are unseen() are left out: NaN on the other side does not matter
+  bool fresh = false;    ///< c counts as 0
+  bool careful = false;  ///< what is unseen() in a is left out: NaN on the other side does not matter
 };
 
 // c [R, V registers] += a [R, depth] b [depth, V registers]; a is read as its transpose [depth, R] if
@@ -97,8 +96,8 @@ inline void block(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, std::int64_
     }
     for (int r = 0; r < R; ++r) {
       const T left = transposed ? a.row(k)[r] : a.row(r)[k];
-      const typename S::Vector all =
-          left - S::zero();  // a broadcast, in the one form that compilers see through
+      // A broadcast, in the one form that compilers see through.
+      const typename S::Vector all = left - S::zero();
       for (int v = 0; v < V; ++v) sums[r][v] = S::fma(all, right[v], sums[r][v]);
     }
   }
