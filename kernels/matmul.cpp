@@ -101,9 +101,11 @@ template <class T>
 void matmul(const Matmul<T>& p) {
   if (p.m == 0 || p.n == 0 || p.batch == 0 || (p.k == 0 && p.c.add)) return;
   const Plan<T> plan(p);
-  const double cost = 2.0 * static_cast<double>(p.m) * static_cast<double>(p.n) * static_cast<double>(p.k) *
-                      static_cast<double>(p.batch) / (2 * Simd<T>::lanes);
-  parallel_for(p.batch * plan.parts * plan.groups, cost, [&](std::int64_t task) {
+  // Cycles: a vector of products in each, and half a one for every number of B that is turned over. Four
+  // simple operations of other kernels, which the cost of a loop is counted in, take about as long.
+  const double columns = static_cast<double>(p.k) * static_cast<double>(p.n) * static_cast<double>(p.batch);
+  const double cycles = columns * (static_cast<double>(p.m) / Simd<T>::lanes + (p.transpose_b ? 0.5 : 0));
+  parallel_for(p.batch * plan.parts * plan.groups, 4 * cycles, [&](std::int64_t task) {
     const std::int64_t group = task % plan.groups;
     const std::int64_t part = task / plan.groups % plan.parts;
     compute_part(p, plan, task / plan.groups / plan.parts, p.m * part / plan.parts,
