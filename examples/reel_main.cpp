@@ -39,6 +39,14 @@ const CLI::Validator fraction(
     },
     "0 <= x < 1");
 
+// CLI11 would take "-1" for a large number.
+const CLI::Validator unsigned_number(
+    [](std::string& text) -> std::string {
+      const bool digits = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+      return digits ? "" : "must be a whole number from 0 to 2^64 - 1, not " + text;
+    },
+    "N");
+
 CLI::Option* add_positive(CLI::App& app, const std::string& name, std::int64_t& value,
                           const std::string& help) {
   return app.add_option(name, value, help)
@@ -54,6 +62,7 @@ void add_threads(CLI::App& app, int& threads) {
 
 void add_run_flags(CLI::App& app, RunFlags& run) {
   app.add_option("--seed", run.seed, "Everything random follows from it")
+      ->check(unsigned_number)
       ->capture_default_str()
       ->type_name("N");
   add_threads(app, run.threads);
@@ -164,7 +173,9 @@ void add_generate(CLI::App& reel, GenerateFlags& flags) {
                  "Choose among the likeliest tokens that have this probability together")
       ->check(CLI::Range(1e-9, 1.0))
       ->type_name("P");
-  app.add_option("--seed", flags.seed, "Everything random follows from it")->capture_default_str();
+  app.add_option("--seed", flags.seed, "Everything random follows from it")
+      ->check(unsigned_number)
+      ->capture_default_str();
   add_threads(app, flags.threads);
   app.add_flag("--stop-at-newline", flags.stop_at_newline, "Stop at the end of the line");
   app.add_flag("--json", flags.json, "Print one JSON object");
@@ -230,7 +241,20 @@ int run(int argc, char** argv) {
   try {
     app.parse(with_default_task(argc, argv));
   } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? ok : usage;
+    if (e.get_exit_code() == 0) return app.exit(e) == 0 ? ok : usage;  // --help
+    // CLI11 only says that a verb is missing, not that the word is none.
+    for (const CLI::App* level = &app; !level->get_subcommands({}).empty();) {
+      const auto chosen = level->get_subcommands();
+      if (!chosen.empty()) {
+        level = chosen.front();
+        continue;
+      }
+      if (level->remaining_size() > 0)
+        std::cerr << "reel: unknown verb \"" << level->remaining().front() << "\"\n";
+      break;
+    }
+    app.exit(e);
+    return usage;
   }
 
   if (train.got_subcommand("classifier")) {

@@ -1,0 +1,138 @@
+#include "data/csv.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "data/digits.h"
+#include "data/error.h"
+
+namespace reel::data {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+TEST(Csv, ReadsNumbersAndTheClassInTheLastColumn) {
+  const Dataset d = parse_csv("1,2.5,0\n-3e-2,+4,1\n", "t.csv");
+  EXPECT_EQ(d.count, 2);
+  EXPECT_EQ(d.features, 2);
+  EXPECT_THAT(d.inputs, ElementsAre(1, 2.5f, -3e-2f, 4));
+  EXPECT_THAT(d.labels, ElementsAre(0, 1));
+  EXPECT_THAT(d.class_names, ElementsAre("0", "1"));
+}
+
+TEST(Csv, AHeaderIsDetectedOrDeclared) {
+  EXPECT_EQ(parse_csv("a,b,class\n1,2,0\n3,4,1\n", "t").count, 2);
+  EXPECT_EQ(parse_csv("1,2,yes\n3,4,no\n", "t").count, 2);  // a text class alone is no header
+  EXPECT_EQ(parse_csv("1,2,0\n3,4,1\n5,6,0\n", "t", {.header = CsvOptions::Header::yes}).count, 2);
+  EXPECT_THROW(parse_csv("a,b,class\n1,2,0\n", "t", {.header = CsvOptions::Header::no}), DataError);
+}
+
+TEST(Csv, TextClassesAreNumberedInSortedOrder) {
+  const Dataset d = parse_csv("1,pear\n2,apple\n3,pear\n", "t");
+  EXPECT_THAT(d.class_names, ElementsAre("apple", "pear"));
+  EXPECT_THAT(d.labels, ElementsAre(1, 0, 1));
+}
+
+TEST(Csv, TheLabelColumnHasANameOrANumber) {
+  EXPECT_THAT(parse_csv("k,x,y\n1,5,6\n0,7,8\n", "t", {.label_column = "k"}).labels, ElementsAre(1, 0));
+  EXPECT_THAT(parse_csv("1,5,6\n0,7,8\n", "t", {.label_column = "0"}).inputs, ElementsAre(5, 6, 7, 8));
+}
+
+TEST(Csv, AcceptsWhatFilesLookLike) {
+  EXPECT_EQ(parse_csv("1,0\r\n2,1\r\n", "crlf").count, 2);
+  EXPECT_EQ(parse_csv("\xEF\xBB\xBF"
+                      "1,0\n2,1\n",
+                      "bom")
+                .count,
+            2);
+  EXPECT_EQ(parse_csv("1,0\n2,1", "no final newline").count, 2);
+  EXPECT_EQ(parse_csv("1,0\n2,1\n\n\n", "blank lines at the end").count, 2);
+  EXPECT_EQ(parse_csv(" 1 , 0 \n\"2\",\"1\"\n", "spaces and quotes").count, 2);
+  EXPECT_EQ(parse_csv("1e-45,0\n1e-60,1\n", "subnormal and underflow").inputs[1], 0);
+  const Dataset quoted = parse_csv("1,\"a \"\"b\"\", c\"\n2,d\n", "doubled quotes");
+  EXPECT_EQ(quoted.class_names[0], "a \"b\", c");
+}
+
+struct Bad {
+  const char* reason;
+  std::string text;
+  const char* message;
+  CsvOptions options = {};
+};
+void PrintTo(const Bad& b, std::ostream* out) { *out << b.reason; }
+
+class BadCsv : public testing::TestWithParam<Bad> {};
+
+TEST_P(BadCsv, IsRefusedWithPlaceAndReason) {
+  try {
+    parse_csv(GetParam().text, "t.csv", GetParam().options);
+    FAIL() << "accepted";
+  } catch (const DataError& e) {
+    EXPECT_THAT(e.what(), HasSubstr(GetParam().message));
+    EXPECT_THAT(e.what(), HasSubstr("t.csv"));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Every, BadCsv,
+    testing::Values(
+        Bad{"empty", "", "the file is empty"}, Bad{"blank", "\n \n\n", "the file is empty"},
+        Bad{"header only", "a,b,c\n", "a header and nothing else"},
+        Bad{"short row", "1,2,0\n1,0\n", ":2:3: 2 fields, the first line has 3"},
+        Bad{"long row", "1,2,0\n1,2,3,0\n", ":2:7: 4 fields"}, Bad{"cut last line", "1,2,0\n1,2", "2 fields"},
+        Bad{"not a number", "1,2,0\n1,x,0\n", ":2:3: \"x\" is not a number"},
+        Bad{"empty cell", "1,2,0\n1,,0\n", ":2:3: a value is missing"},
+        Bad{"trailing comma", "1,2,0\n1,2,0,\n", "4 fields"}, Bad{"nan", "1,2,0\nnan,2,1\n", "is not finite"},
+        Bad{"infinity", "1,2,0\n1,inf,1\n", "is not finite"},
+        Bad{"too large for a double", "1,2,0\n1e400,2,1\n", "too large for a 32-bit float"},
+        Bad{"too large for a float", "1,2,0\n1e39,2,1\n", "too large for a 32-bit float"},
+        Bad{"hexadecimal", "1,2,0\n0x10,2,1\n", "\"0x10\" is not a number"},
+        Bad{"underscores", "1,2,0\n1_000,2,1\n", "is not a number"},
+        Bad{"number and letters", "1,2,0\n2abc,2,1\n", "\"2abc\" is not a number"},
+        Bad{"two numbers", "1,2,0\n2 3,2,1\n", "is not a number"},
+        Bad{"two signs", "1,2,0\n+-3,2,1\n", "is not a number"},
+        Bad{"decimal comma", "1,2,0\n\"1,5\",2,1\n", "decimals are written with a point"},
+        Bad{"semicolons", "1;2;0\n1;2;1\n", "separated by semicolons"},
+        Bad{"tabs", "1\t2\t0\n", "separated by tabs"},
+        Bad{"one column", "1\n2\n", "at least one feature and the class"},
+        Bad{"open quote", "1,\"2,0\n3,4,1\n", ":1:3: a quote is opened here and never closed"},
+        Bad{"text after a quote", "1,\"2\"x,0\n", "text follows the closing quote"},
+        Bad{"negative class", "1,2,0\n1,2,-1\n", ":2:5: class \"-1\" is not a whole number"},
+        Bad{"fractional class", "1,2,0\n1,2,0.5\n", "not a whole number"},
+        Bad{"huge class", "1,2,0\n1,2,1e20\n", "not a whole number"},
+        Bad{"missing class", "1,2,a\n1,2,\n", "the class is missing"},
+        Bad{"one class", "1,2,0\n3,4,0\n", "the same class"},
+        Bad{"blank line in the middle", "1,2,0\n\n3,4,1\n", ":2:1: a blank line in the middle"},
+        Bad{"duplicate header", "a,a,c\n1,2,0\n", ":1:3: column name \"a\" is there twice"},
+        Bad{"unknown label column",
+            "a,b,c\n1,2,0\n",
+            "there is no label column \"z\"; the header has \"a\", \"b\", \"c\"",
+            {.label_column = "z"}},
+        Bad{"label column out of range", "1,2,0\n", "no label column \"3\"", {.label_column = "3"}},
+        Bad{"carriage returns only", "1,2,0\r3,4,1\r", "a carriage return without a line feed"},
+        Bad{"NUL", std::string("1,2,0\n1,\0,1\n", 12), "byte 8 is NUL"},
+        Bad{"UTF-16",
+            "\xFF\xFE"
+            "1,2",
+            "UTF-16"},
+        Bad{"long token", "1,2,0\n" + std::string(1 << 20, 'x') + ",2,1\n", "is not a number"},
+        Bad{"many columns", std::string(200'000, ','), "more than 100000 columns"}));
+
+TEST(Embedded, DigitsAndIrisAreWhatTheySay) {
+  const Dataset d = digits();
+  EXPECT_EQ(d.count, 1797);
+  EXPECT_EQ(d.features, 64);
+  EXPECT_EQ(d.classes(), 10);
+  EXPECT_EQ(*std::max_element(d.inputs.begin(), d.inputs.end()), 1.0f);
+  const Dataset f = iris();
+  EXPECT_EQ(f.count, 150);
+  EXPECT_EQ(f.features, 4);
+  EXPECT_THAT(f.class_names, ElementsAre("setosa", "versicolor", "virginica"));
+  EXPECT_EQ(f.inputs[0], 5.1f);
+}
+
+}  // namespace
+}  // namespace reel::data

@@ -1,0 +1,271 @@
+#include "data/dataset.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <set>
+
+#include "data/addition.h"
+#include "data/batches.h"
+#include "data/digits.h"
+#include "data/error.h"
+#include "data/file.h"
+#include "data/synthetic.h"
+#include "data/text.h"
+
+namespace reel::data {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::ThrowsMessage;
+
+TEST(Split, KeepsTheShareOfEveryClassAndLosesNothing) {
+  const Dataset all = iris();
+  const Split s = split(all, 0.2, 3);
+  EXPECT_EQ(s.train.count, 120);
+  EXPECT_EQ(s.test.count, 30);
+  for (int c = 0; c < 3; ++c) EXPECT_EQ(std::count(s.test.labels.begin(), s.test.labels.end(), c), 10);
+  std::multiset<std::vector<float>> rows;
+  for (const Dataset* part : {&s.train, &s.test}) {
+    for (std::int64_t i = 0; i < part->count; ++i) {
+      rows.emplace(part->inputs.begin() + 4 * i, part->inputs.begin() + 4 * i + 4);
+    }
+  }
+  std::multiset<std::vector<float>> expected;
+  for (std::int64_t i = 0; i < all.count; ++i)
+    expected.emplace(all.inputs.begin() + 4 * i, all.inputs.begin() + 4 * i + 4);
+  EXPECT_EQ(rows, expected);
+  EXPECT_EQ(split(all, 0.2, 3).test.inputs, s.test.inputs);
+  EXPECT_NE(split(all, 0.2, 4).test.inputs, s.test.inputs);
+}
+
+TEST(Split, RefusesAnEmptyPart) {
+  EXPECT_THROW(split(iris(), 0, 1), DataError);
+  EXPECT_THROW(split(iris(), 1, 1), DataError);
+}
+
+TEST(Standardizer, GivesMeanZeroAndDeviationOne) {
+  Dataset d = iris();
+  const Standardizer s = Standardizer::fit(d);
+  s.apply(d);
+  for (std::size_t f = 0; f < 4; ++f) {
+    double sum = 0, squares = 0;
+    for (std::size_t i = f; i < d.inputs.size(); i += 4) {
+      sum += static_cast<double>(d.inputs[i]);
+      squares += static_cast<double>(d.inputs[i]) * static_cast<double>(d.inputs[i]);
+    }
+    EXPECT_NEAR(sum / 150, 0, 1e-5);
+    EXPECT_NEAR(squares / 150, 1, 1e-5);
+  }
+  Dataset other = moons();
+  EXPECT_THAT([&] { s.apply(other); },
+              ThrowsMessage<DataError>(HasSubstr("has 2 features, the model was trained on 4")));
+}
+
+TEST(Standardizer, LeavesAFeatureThatDoesNotVary) {
+  Dataset d;
+  d.count = 2;
+  d.features = 2;
+  d.inputs = {5, 1, 5, 3};
+  const Standardizer s = Standardizer::fit(d);
+  s.apply(d);
+  EXPECT_THAT(d.inputs, ElementsAre(0, -1, 0, 1));
+}
+
+TEST(Batches, DealOutEverySampleOnceAnEpoch) {
+  const Dataset d = iris();
+  Batches batches(d, 32, 1);
+  ASSERT_EQ(batches.per_epoch(), 5);
+  std::map<float, int> seen;
+  std::int64_t total = 0;
+  for (std::int64_t i = 0; i < 5; ++i) {
+    const Batch& b = batches.shuffled(i);
+    EXPECT_EQ(b.count, i < 4 ? 32 : 22);
+    total += b.count;
+    for (std::size_t r = 0; r < static_cast<std::size_t>(b.count); ++r) seen[b.inputs[4 * r]]++;
+  }
+  EXPECT_EQ(total, 150);
+  std::map<float, int> expected;
+  for (std::size_t r = 0; r < 150; ++r) expected[d.inputs[4 * r]]++;
+  EXPECT_EQ(seen, expected);
+}
+
+TEST(Batches, CanBeEnteredAnywhere) {
+  const Dataset d = iris();
+  Batches walk(d, 32, 1);
+  std::vector<std::vector<float>> all;
+  for (std::int64_t i = 0; i < 12; ++i) {
+    const Batch& b = walk.shuffled(i);
+    all.emplace_back(b.inputs.begin(), b.inputs.end());
+  }
+  EXPECT_NE(all[0], all[5]);  // another epoch, another order
+  for (const std::int64_t i : {11, 3, 7, 0}) {
+    Batches jump(d, 32, 1);
+    const Batch& b = jump.shuffled(i);
+    EXPECT_TRUE(std::ranges::equal(b.inputs, all[static_cast<std::size_t>(i)])) << i;
+  }
+}
+
+TEST(Batches, RefuseASizeThatDoesNotFit) {
+  const Dataset d = iris();
+  EXPECT_THAT([&] { Batches(d, 151, 1); },
+              ThrowsMessage<DataError>(HasSubstr("a batch of 151 samples does not fit iris, which has 150")));
+  EXPECT_THROW(Batches(d, 0, 1), DataError);
+}
+
+TEST(Synthetic, SetsAreSeededAndInterleaveTheirClasses) {
+  EXPECT_EQ(spirals({.seed = 4}).inputs, spirals({.seed = 4}).inputs);
+  EXPECT_NE(spirals({.seed = 4}).inputs, spirals({.seed = 5}).inputs);
+  const Dataset b = blobs({.count = 900, .classes = 3, .noise = 0});
+  EXPECT_NEAR(b.inputs[2], -0.5, 1e-6);  // the second class, a third of a turn away
+  EXPECT_NEAR(b.inputs[3], std::sqrt(0.75), 1e-6);
+  EXPECT_EQ(moons().classes(), 2);
+  EXPECT_THROW(moons({.classes = 3}), DataError);
+  EXPECT_THROW(blobs({.count = 2, .classes = 3}), DataError);
+}
+
+// ---- text
+// ---------------------------------------------------------------------------------------------------------------
+
+TEST(Text, TheFirstNineTenthsTrain) {
+  std::string bytes;
+  for (int i = 0; i < 100; ++i) bytes += static_cast<char>('a' + i % 7);
+  const Text t(bytes, "t", 8);
+  EXPECT_EQ(t.train().size(), 90u);
+  EXPECT_EQ(t.validation().size(), 10u);
+  EXPECT_EQ(t.vocabulary().bytes(), "abcdefg");
+}
+
+TEST(Text, TargetsAreTheTokensOneLater) {
+  const Text t("the quick brown fox jumps over the lazy dog, and again", "t", 5);
+  TokenBatch b;
+  t.random_batch(1, 7, 4, b);
+  for (std::size_t r = 0; r < 4; ++r) {
+    for (std::size_t i = 0; i + 1 < 5; ++i) EXPECT_EQ(b.targets[r * 5 + i], b.tokens[r * 5 + i + 1]);
+  }
+  TokenBatch again;
+  t.random_batch(1, 7, 4, again);
+  EXPECT_EQ(again.tokens, b.tokens);
+  t.random_batch(1, 8, 4, again);
+  EXPECT_NE(again.tokens, b.tokens);
+}
+
+TEST(Text, ValidationPredictsEveryTokenOnce) {
+  std::string bytes(400, 'x');
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>('a' + i * i % 11);
+  const Text t(bytes, "t", 8);
+  std::vector<std::int32_t> targets;
+  TokenBatch b;
+  for (std::int64_t i = 0; t.validation_batch(i, 2, b); ++i)
+    targets.insert(targets.end(), b.targets.begin(), b.targets.end());
+  EXPECT_TRUE(std::ranges::equal(targets, t.validation().subspan(1)));
+}
+
+TEST(Text, NeedsOneByteMoreThanTheContext) {
+  EXPECT_THAT([] { Text("abcdefgh", "t", 8); },
+              ThrowsMessage<DataError>(HasSubstr("has 8 bytes; a context of 8 needs 9")));
+  EXPECT_THAT([] { Text("", "t", 8); }, ThrowsMessage<DataError>(HasSubstr("has 0 bytes")));
+  const Text exact("abcdefghi", "t", 8);
+  TokenBatch b;
+  exact.random_batch(1, 0, 3, b);
+  EXPECT_EQ(b.tokens[0], 0);
+  EXPECT_TRUE(exact.validation_batch(0, 4, b));
+}
+
+TEST(Text, NulIsAByteLikeAnyOther) {
+  const Text t(std::string("ab\0cd\0efgh", 10), "t", 8);
+  EXPECT_EQ(t.vocabulary().size(), 9);
+}
+
+TEST(Vocabulary, AnUnknownByteIsNamed) {
+  const Vocabulary v("abc");
+  EXPECT_EQ(v.encode("cab", "prompt"), (std::vector<std::int32_t>{2, 0, 1}));
+  EXPECT_THAT([&] { v.encode("abz", "prompt"); },
+              ThrowsMessage<DataError>(HasSubstr("prompt: 'z' at position 2 never occurs")));
+  EXPECT_THAT([&] { v.encode("a\xC3", "prompt"); },
+              ThrowsMessage<DataError>(HasSubstr("byte 0xc3 at position 1")));
+  EXPECT_THROW(Vocabulary("aa"), DataError);
+  EXPECT_THROW(Vocabulary(""), DataError);
+}
+
+// ---- sums
+// ---------------------------------------------------------------------------------------------------------------
+
+TEST(Addition, SumsAreRightAndHeldOutPairsAreNeverTrainedOn) {
+  TokenBatch b;
+  for (std::int64_t i = 0; i < 50; ++i) {
+    Addition::training_batch(3, i, 64, b);
+    for (std::size_t r = 0; r < 64; ++r) {
+      const auto* t = b.tokens.data() + r * Addition::context;
+      const std::int64_t x = 100 * t[0] + 10 * t[1] + t[2];
+      const std::int64_t y = 100 * t[4] + 10 * t[5] + t[6];
+      EXPECT_FALSE(Addition::held_out(x, y));
+      EXPECT_FALSE(Addition::held_out(y, x));
+      const auto* answer = b.targets.data() + r * Addition::context + Addition::prompt_length - 1;
+      EXPECT_EQ(Addition::number({answer, 4}), x + y);
+      EXPECT_EQ(b.targets[r * Addition::context], Addition::ignored);
+    }
+  }
+  Addition::held_out_batch(0, 100, b);
+  for (std::size_t r = 0; r < 100; ++r) {
+    const auto* t = b.tokens.data() + r * Addition::context;
+    EXPECT_TRUE(Addition::held_out(100 * t[0] + 10 * t[1] + t[2], 100 * t[4] + 10 * t[5] + t[6]));
+  }
+}
+
+TEST(Addition, OnePairInAHundredIsHeldOut) {
+  int held = 0;
+  for (std::int64_t a = 0; a < 1000; a += 3) {
+    for (std::int64_t b = 0; b < 1000; b += 7) held += Addition::held_out(a, b) ? 1 : 0;
+  }
+  EXPECT_NEAR(held, 334 * 143 / 100, 80);
+}
+
+TEST(Addition, PromptsReadNormally) {
+  EXPECT_EQ(Addition::parse("47+385=").a, 47);
+  EXPECT_EQ(Addition::parse(" 47 + 385 ").b, 385);
+  for (const char* bad :
+       {"", "=", "+", "4+", "+4=", "1+2+3=", "1000+1=", "12", "a+1=", "1-2=", "99999999999999999999+1="}) {
+    EXPECT_THROW(Addition::parse(bad), DataError) << bad;
+  }
+}
+
+// ---- files
+// --------------------------------------------------------------------------------------------------------------
+
+class Files : public testing::Test {
+ protected:
+  Files()
+      : folder(std::filesystem::temp_directory_path() / ("reel_files_test_" + std::to_string(::getpid()))) {
+    std::filesystem::create_directories(folder);
+  }
+  ~Files() override { std::filesystem::remove_all(folder); }
+  std::filesystem::path folder;
+};
+
+TEST_F(Files, AreReadWhole) {
+  const auto path = folder / "name with spaces \xC3\xA4\n.bin";
+  std::ofstream(path, std::ios::binary) << std::string("a\0b", 3);
+  EXPECT_EQ(read_file(path), std::string("a\0b", 3));
+}
+
+TEST_F(Files, ThatCannotBeReadAreNamedWithTheReason) {
+  EXPECT_THAT([&] { read_file(folder / "missing"); }, ThrowsMessage<IoError>(HasSubstr("No such file")));
+  EXPECT_THAT([&] { read_file(folder); }, ThrowsMessage<IoError>(HasSubstr("is a directory")));
+  EXPECT_THAT([] { read_file("/dev/zero"); }, ThrowsMessage<IoError>(HasSubstr("not a regular file")));
+  const auto pipe = folder / "pipe";
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_THAT([&] { read_file(pipe); }, ThrowsMessage<IoError>(HasSubstr("not a regular file")));
+  std::filesystem::create_symlink(folder / "loop", folder / "loop");
+  EXPECT_THAT([&] { read_file(folder / "loop"); }, ThrowsMessage<IoError>(HasSubstr("symbolic links")));
+}
+
+}  // namespace
+}  // namespace reel::data

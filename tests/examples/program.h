@@ -1,0 +1,38 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace reel::examples {
+
+/// What a run of the program gave.
+struct Ran {
+  int code = -1;
+  std::string out;
+  std::string err;
+  nlohmann::json json() const { return nlohmann::json::parse(out); }
+};
+
+/// Runs `reel` with these words in a directory; environment like {"NAME=value"} comes first.
+Ran run_reel(const std::vector<std::string>& words, const std::string& directory,
+             const std::string& prefix = "");
+
+/// A directory that is gone when the test is over.
+class Workplace {
+ public:
+  Workplace();
+  ~Workplace();
+  Workplace(const Workplace&) = delete;
+  Workplace& operator=(const Workplace&) = delete;
+  const std::string& path() const { return path_; }
+  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
+
+ private:
+  std::string path_;
+};
+
+std::string contents(const std::string& path);
+void write(const std::string& path, const std::string& text);
+
+}  // namespace reel::examples

@@ -1,0 +1,309 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <set>
+
+#include "tests/examples/program.h"
+
+// The program from outside: what a shell sees.
+
+namespace reel::examples {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+class Program : public testing::Test {
+ protected:
+  Workplace place;
+  Ran reel(const std::vector<std::string>& words, const std::string& prefix = "") {
+    return run_reel(words, place.path(), prefix);
+  }
+};
+
+std::set<std::string> keys(const nlohmann::json& object) {
+  std::set<std::string> names;
+  for (const auto& [key, value] : object.items()) names.insert(key);
+  return names;
+}
+
+TEST_F(Program, LearnsTheDigitsTheSameWayWithAnyNumberOfThreads) {
+  std::string fingerprint;
+  for (const char* threads : {"1", "2", "3", "5"}) {
+    const Ran ran = reel({"train", "classifier", "--json", "--threads", threads, "--progress", "none"});
+    ASSERT_EQ(ran.code, 0) << ran.err;
+    const auto json = ran.json();
+    EXPECT_EQ(keys(json),
+              (std::set<std::string>{"task", "data", "epochs", "parameters", "threads", "train_accuracy",
+                                     "test_accuracy", "test_loss", "seconds", "samples_per_second",
+                                     "fingerprint", "checkpoint", "report"}));
+    EXPECT_GE(json["test_accuracy"].get<double>(), 0.97);
+    if (fingerprint.empty()) fingerprint = json["fingerprint"];
+    EXPECT_EQ(json["fingerprint"], fingerprint) << threads << " threads";
+    EXPECT_THAT(contents(place / json["report"].get<std::string>()), HasSubstr("</html>"));
+  }
+}
+
+TEST_F(Program, LearnsEverySyntheticSet) {
+  for (const char* data : {"iris", "spirals", "moons", "blobs"}) {
+    const Ran ran = reel({"train", "classifier", "--data", data, "--json"});
+    ASSERT_EQ(ran.code, 0) << ran.err;
+    EXPECT_GE(ran.json()["test_accuracy"].get<double>(), 0.9) << data;
+  }
+}
+
+TEST_F(Program, EvaluatesWhatItTrained) {
+  const auto trained = reel({"train", "classifier", "--data", "iris", "--json", "--out", "run"}).json();
+  const Ran ran = reel({"evaluate", "--model", "run/checkpoint.safetensors", "--json"});
+  ASSERT_EQ(ran.code, 0) << ran.err;
+  EXPECT_EQ(ran.json()["test_accuracy"], trained["test_accuracy"]);
+  EXPECT_EQ(ran.json()["test_loss"], trained["test_loss"]);
+}
+
+TEST_F(Program, ResumesToTheSameBytesHoweverItWasStopped) {
+  const std::vector<std::string> flags = {
+      "train", "--width", "16",         "--heads",      "2",           "--batch",
+      "8",     "--steps", "150",        "--eval-every", "50",          "--checkpoint-every",
+      "7",     "--json",  "--progress", "none",         "--log-every", "1"};
+  const auto with = [&](std::vector<std::string> more) {
+    std::vector<std::string> words = flags;
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  };
+  const Ran whole = reel(with({"--out", "whole"}));
+  ASSERT_EQ(whole.code, 0) << whole.err;
+  EXPECT_EQ(keys(whole.json()),
+            (std::set<std::string>{"task", "data", "steps", "parameters", "threads", "train_loss",
+                                   "validation_loss", "exact_match", "seconds", "tokens_per_second",
+                                   "fingerprint", "checkpoint", "report"}));
+  const std::string directory = place / "cut";
+  int lines = 20;
+  std::vector<std::string> resume;
+  for (const char* signal : {"KILL", "INT", "KILL", "TERM"}) {
+    // Stops the run when its log has so many lines, and goes on with it on another number of threads.
+    std::vector<std::string> words = with({"--out", "cut", "--threads", std::to_string(1 + lines % 3)});
+    words.insert(words.end(), resume.begin(), resume.end());
+    std::string command = "cd '" + place.path() + "' && { '" REEL_PROGRAM "'";
+    for (const std::string& word : words) command += " " + word;
+    command +=
+        " >out.txt 2>&1 & pid=$!; while kill -0 $pid 2>/dev/null && [ \"$(cat cut/log.jsonl 2>/dev/null | wc "
+        "-l)\" -lt " +
+        std::to_string(lines) + " ]; do :; done; kill -" + signal +
+        " $pid 2>/dev/null; wait $pid; echo $? >code.txt; }";
+    write(place / "run.sh", command);
+    ASSERT_EQ(std::system(("bash '" + (place / "run.sh") + "' 2>/dev/null").c_str()), 0);
+    const int code = std::stoi(contents(place / "code.txt"));
+    EXPECT_TRUE(code == 0 || code == (std::string(signal) == "KILL" ? 137 : 130))
+        << code << contents(place / "out.txt");
+    resume = {"--resume"};
+    lines += 30;
+  }
+  const Ran resumed = reel(with({"--out", "cut", "--resume"}));
+  ASSERT_EQ(resumed.code, 0) << resumed.err;
+  EXPECT_EQ(resumed.json()["fingerprint"], whole.json()["fingerprint"]);
+  EXPECT_TRUE(contents(directory + "/checkpoint.safetensors") ==
+              contents(place / "whole/checkpoint.safetensors"));
+  EXPECT_EQ(contents(directory + "/log.jsonl"), contents(place / "whole/log.jsonl"));
+
+  const Ran other = reel(with({"--out", "cut", "--resume", "--lr", "0.1"}));
+  EXPECT_EQ(other.code, 2);
+  EXPECT_THAT(other.err, HasSubstr("--lr"));
+  const Ran again = reel(with({"--out", "cut"}));
+  EXPECT_EQ(again.code, 2);
+  EXPECT_THAT(again.err, HasSubstr("--resume"));
+  const Ran complete = reel(with({"--out", "cut", "--resume"}));
+  EXPECT_EQ(complete.code, 0) << complete.err;
+  EXPECT_EQ(complete.json()["fingerprint"], whole.json()["fingerprint"]);
+}
+
+TEST_F(Program, WritesTextAndTheCacheDoesNotChangeIt) {
+  std::string text;
+  for (int i = 0; i < 60; ++i) text += "the cat sat on the mat.\n";
+  write(place / "cat.txt", text);
+  const Ran trained =
+      reel({"train", "transformer", "--data", "cat.txt", "--layers", "1", "--heads", "2", "--width", "32",
+            "--context", "16", "--batch", "8", "--steps", "400", "--json", "--out", "run"});
+  ASSERT_EQ(trained.code, 0) << trained.err;
+  EXPECT_TRUE(trained.json()["exact_match"].is_null());
+  EXPECT_LT(trained.json()["validation_loss"].get<double>(), 1.0);
+  const std::vector<std::string> generate = {
+      "generate", "--model", "run/checkpoint.safetensors", "--prompt", "the cat", "--tokens", "40"};
+  const auto with = [&](std::vector<std::string> more) {
+    std::vector<std::string> words = generate;
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  };
+  const Ran greedy = reel(with({"--temperature", "0"}));
+  EXPECT_EQ(greedy.code, 0) << greedy.err;
+  EXPECT_THAT(greedy.out, HasSubstr("the cat sat on the mat."));
+  EXPECT_EQ(reel(with({"--seed", "5"})).out, reel(with({"--seed", "5", "--threads", "3"})).out);
+  EXPECT_EQ(reel(with({"--temperature", "1e-30"})).out, greedy.out);
+  EXPECT_EQ(reel(with({"--top-k", "1"})).out, greedy.out);
+  EXPECT_EQ(reel(with({"--temperature", "1e30"})).code, 0);
+  EXPECT_EQ(reel(with({"--temperature", "0", "--stop-at-newline"})).out, "the cat sat on the mat.\n");
+  const Ran unknown =
+      run_reel({"generate", "--model", "run/checkpoint.safetensors", "--prompt", "dog!"}, place.path());
+  EXPECT_EQ(unknown.code, 2);
+  EXPECT_THAT(unknown.err, HasSubstr("'d' at position 0 never occurs"));
+}
+
+TEST_F(Program, ListsItsOps) {
+  const Ran table = reel({"ops"});
+  EXPECT_EQ(table.code, 0);
+  EXPECT_THAT(table.out, HasSubstr("layer_norm"));
+  const auto json = reel({"ops", "--json"}).json();
+  EXPECT_GT(json["ops"].size(), 70u);
+  for (const auto& op : json["ops"])
+    EXPECT_EQ(keys(op), (std::set<std::string>{"name", "formula", "shape", "inputs", "differentiable"}));
+}
+
+TEST_F(Program, InspectsFiles) {
+  ASSERT_EQ(reel({"train", "classifier", "--data", "iris", "--epochs", "1", "--out", "run"}).code, 0);
+  EXPECT_EQ(reel({"inspect", "run/checkpoint.safetensors", "--json"}).json()["kind"], "checkpoint");
+  EXPECT_EQ(reel({"inspect", "run/best.safetensors", "--json"}).json()["kind"], "model");
+  write(place / "t.csv", "a,b,c\n1,2,0\n3,4,1\n");
+  EXPECT_EQ(reel({"inspect", "t.csv", "--json"}).json()["samples"], 2);
+  write(place / "t.txt", "hello\n");
+  EXPECT_EQ(reel({"inspect", "t.txt", "--json"}).json()["kind"], "text");
+  std::string damaged = contents(place / "run/checkpoint.safetensors");
+  damaged[damaged.size() / 2] = static_cast<char>(damaged[damaged.size() / 2] ^ 1);
+  write(place / "damaged.safetensors", damaged);
+  const Ran ran = reel({"inspect", "damaged.safetensors"});
+  EXPECT_EQ(ran.code, 4);
+  EXPECT_THAT(ran.err, HasSubstr("checksum"));
+}
+
+// ---- what goes wrong
+// ----------------------------------------------------------------------------------------------------
+
+struct Wrong {
+  const char* reason;
+  std::vector<std::string> words;
+  int code;
+  const char* message;
+};
+void PrintTo(const Wrong& w, std::ostream* out) { *out << w.reason; }
+
+class WrongUse : public testing::TestWithParam<Wrong> {};
+
+TEST_P(WrongUse, IsRefusedWithItsExitCodeAndNothingIsLeft) {
+  const Workplace place;
+  write(place / "ragged.csv", "1,2,0\n1,2\n");
+  write(place / "good.csv", "1,2,0\n3,4,1\n5,6,0\n7,8,1\n9,1,0\n2,2,1\n3,3,0\n4,1,1\n7,7,0\n8,8,1\n");
+  write(place / "cut.idx", std::string("\0\0\x08\x03\0\0\0\x02\0\0\0\x02\0\0\0\x02"
+                                       "abc",
+                                       19));
+  write(place / "labels.idx", std::string("\0\0\x08\x01\0\0\0\x02\0\x01", 10));
+  write(place / "short.txt", "abc");
+  write(place / "empty.txt", "");
+  const Ran ran = run_reel(GetParam().words, place.path());
+  EXPECT_EQ(ran.code, GetParam().code) << ran.out << ran.err;
+  EXPECT_THAT(ran.err, HasSubstr(GetParam().message));
+  EXPECT_EQ(ran.out, "");
+  EXPECT_FALSE(std::filesystem::exists(place / "runs"));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Every, WrongUse,
+    testing::Values(
+        Wrong{"no verb", {}, 2, "subcommand"}, Wrong{"unknown verb", {"trian"}, 2, "trian"},
+        Wrong{"unknown flag", {"train", "classifier", "--frobnicate"}, 2, "--frobnicate"},
+        Wrong{"negative learning rate", {"train", "classifier", "--lr", "-1"}, 2, "--lr"},
+        Wrong{"learning rate 0", {"train", "classifier", "--lr", "0"}, 2, "--lr"},
+        Wrong{"learning rate NaN", {"train", "classifier", "--lr", "nan"}, 2, "--lr"},
+        Wrong{"learning rate overflow", {"train", "classifier", "--lr", "1e999"}, 2, "--lr"},
+        Wrong{"learning rate with a letter", {"train", "classifier", "--lr", "1x"}, 2, "--lr"},
+        Wrong{"batch 0", {"train", "classifier", "--batch", "0"}, 2, "--batch"},
+        Wrong{"batch negative", {"train", "classifier", "--batch", "-3"}, 2, "--batch"},
+        Wrong{"batch overflow", {"train", "classifier", "--batch", "99999999999999999999"}, 2, "--batch"},
+        Wrong{"batch larger than the data",
+              {"train", "classifier", "--data", "iris", "--batch", "500"},
+              3,
+              "a batch of 500"},
+        Wrong{"threads 0", {"train", "classifier", "--threads", "0"}, 2, "--threads"},
+        Wrong{"seed negative", {"train", "classifier", "--seed", "-1"}, 2, "--seed"},
+        Wrong{"hidden 0", {"train", "classifier", "--hidden", "0"}, 2, "--hidden"},
+        Wrong{"dropout 1", {"train", "classifier", "--dropout", "1"}, 2, "--dropout"},
+        Wrong{"epochs 0", {"train", "classifier", "--epochs", "0"}, 2, "--epochs"},
+        Wrong{"unknown data",
+              {"train", "classifier", "--data", "digitz"},
+              2,
+              "neither a file nor one of digits"},
+        Wrong{"missing CSV", {"train", "classifier", "--data", "no/such.csv"}, 5, "No such file"},
+        Wrong{"a directory", {"train", "classifier", "--data", "."}, 5, "directory"},
+        Wrong{"ragged CSV", {"train", "classifier", "--data", "ragged.csv"}, 3, "ragged.csv:2:3"},
+        Wrong{"unknown label column",
+              {"train", "classifier", "--data", "good.csv", "--label-column", "x"},
+              3,
+              "no label column"},
+        Wrong{
+            "cut IDX", {"train", "classifier", "--data", "cut.idx", "--labels", "labels.idx"}, 3, "cut.idx"},
+        Wrong{"IDX without labels", {"train", "classifier", "--data", "cut.idx"}, 2, "--labels"},
+        Wrong{"resume without out", {"train", "classifier", "--resume"}, 2, "--out"},
+        Wrong{"heads that do not divide",
+              {"train", "--heads", "3"},
+              2,
+              "--heads 3 does not divide --width 128"},
+        Wrong{"context 0", {"train", "--context", "0"}, 2, "--context"},
+        Wrong{"context too small for sums", {"train", "--context", "5"}, 2, "--context 5 is too small"},
+        Wrong{"short text",
+              {"train", "transformer", "--data", "short.txt"},
+              3,
+              "has 3 bytes; a context of 64 needs 65"},
+        Wrong{"empty text", {"train", "transformer", "--data", "empty.txt"}, 3, "has 0 bytes"},
+        Wrong{"out is a file", {"train", "classifier", "--out", "good.csv"}, 5, "good.csv"},
+        Wrong{"no model", {"generate", "--prompt", "1+1="}, 2, "--model"},
+        Wrong{"missing model", {"generate", "--model", "none.safetensors"}, 5, "none.safetensors"},
+        Wrong{"a model of another kind", {"generate", "--model", "good.csv"}, 4, "good.csv"},
+        Wrong{"top-p 0", {"generate", "--model", "x", "--top-p", "0"}, 2, "--top-p"},
+        Wrong{
+            "temperature negative", {"generate", "--model", "x", "--temperature", "-1"}, 2, "--temperature"},
+        Wrong{"inspect nothing", {"inspect"}, 2, "file"},
+        Wrong{"inspect missing", {"inspect", "none"}, 5, "No such file"},
+        Wrong{"inspect empty", {"inspect", "empty.txt"}, 3, "empty"}));
+
+TEST_F(Program, AModelOfAnotherTaskIsRefused) {
+  ASSERT_EQ(reel({"train", "classifier", "--data", "iris", "--epochs", "1", "--out", "run"}).code, 0);
+  const Ran ran = reel({"generate", "--model", "run/checkpoint.safetensors", "--prompt", "1+1="});
+  EXPECT_EQ(ran.code, 4);
+  EXPECT_THAT(ran.err, HasSubstr("it holds a classifier, not a transformer"));
+}
+
+TEST_F(Program, ADamagedCheckpointFallsBackToTheOneBefore) {
+  const std::vector<std::string> flags = {"train", "classifier",         "--data", "iris",   "--epochs",
+                                          "4",     "--checkpoint-every", "3",      "--json", "--out",
+                                          "run"};
+  const Ran whole = reel(flags);
+  ASSERT_EQ(whole.code, 0) << whole.err;
+  std::string damaged = contents(place / "run/checkpoint.safetensors");
+  damaged.resize(damaged.size() - 1);
+  write(place / "run/checkpoint.safetensors", damaged);
+  std::vector<std::string> resume = flags;
+  resume.push_back("--resume");
+  const Ran resumed = reel(resume);
+  ASSERT_EQ(resumed.code, 0) << resumed.err;
+  EXPECT_THAT(resumed.err, HasSubstr("skipped a checkpoint"));
+  EXPECT_EQ(resumed.json()["fingerprint"], whole.json()["fingerprint"]);
+}
+
+TEST_F(Program, TrainingThatExplodesStopsWithItsOwnCode) {
+  const Ran ran =
+      reel({"train", "classifier", "--lr", "1e30", "--json", "--out", "run", "--progress", "none"});
+  EXPECT_EQ(ran.code, 6) << ran.out << ran.err;
+  EXPECT_EQ(ran.out, "");
+  EXPECT_THAT(ran.err, HasSubstr("not finite"));
+}
+
+TEST_F(Program, HelpNamesEveryFlagOfTheContract) {
+  const Ran help = reel({"train", "classifier", "--help"});
+  EXPECT_EQ(help.code, 0);
+  for (const char* flag :
+       {"--data", "--hidden", "--epochs", "--batch", "--lr", "--dropout", "--seed", "--threads", "--out",
+        "--resume", "--checkpoint-every", "--eval-every", "--json", "--progress"}) {
+    EXPECT_THAT(help.out, HasSubstr(flag));
+  }
+}
+
+}  // namespace
+}  // namespace reel::examples
