@@ -12,23 +12,30 @@
 namespace reel::nn {
 namespace {
 
+// `.NAME.tmp.PID`. The name may be taken by another thread of this process, or by a killed process that had
+// the same id; then `make` fails with EEXIST and another name is tried. Throws on any other error.
+template <class Make>
+std::string make_temporary(const std::string& final_name, const std::string& path, Make make) {
+  const std::string base = "." + final_name + ".tmp." + std::to_string(::getpid());
+  for (int attempt = 0; attempt < 1000; ++attempt) {
+    std::string name = attempt == 0 ? base : base + "." + std::to_string(attempt);
+    if (make(name.c_str())) return name;
+    if (errno != EEXIST) throw_io_error(path, "create a temporary file beside it", errno);
+  }
+  throw_io_error(path, "create a temporary file beside it", EEXIST);
+}
+
 /// A new file in a directory that is unlinked again unless it was renamed to its final name.
 class Temporary {
  public:
   Temporary(int directory, const std::string& final_name, const std::string& path)
       : directory_(directory), path_(path) {
-    // A name may be taken by another thread of this process, or by a killed process that had the same id.
-    const std::string base = "." + final_name + ".tmp." + std::to_string(::getpid());
-    for (int attempt = 0; attempt < 1000; ++attempt) {
-      name_ = attempt == 0 ? base : base + "." + std::to_string(attempt);
+    name_ = make_temporary(final_name, path_, [&](const char* name) {
       do {
-        file_ = FileDescriptor(
-            ::openat(directory_, name_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+        file_ = FileDescriptor(::openat(directory_, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
       } while (!file_.is_open() && errno == EINTR);
-      if (file_.is_open()) return;
-      if (errno != EEXIST) throw_io_error(path_, "create a temporary file beside it", errno);
-    }
-    throw_io_error(path_, "create a temporary file beside it", EEXIST);
+      return file_.is_open();
+    });
   }
 
   Temporary(const Temporary&) = delete;
@@ -71,9 +78,29 @@ class Temporary {
   FileDescriptor file_;
 };
 
-}  // namespace
+// Gives the file `name` the second name `previous`, so that there is one under the first name all the time.
+void keep_as(int directory, const std::string& name, const std::string& previous, const std::string& path) {
+  bool absent = false;
+  bool no_links = false;
+  const std::string link = make_temporary(previous, path, [&](const char* temporary) {
+    if (::linkat(directory, name.c_str(), directory, temporary, 0) == 0) return true;
+    absent = errno == ENOENT;
+    no_links = errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS || errno == EMLINK;
+    return absent || no_links;
+  });
+  if (absent) return;
+  // Without hard links the first name is gone for a moment; the file is under the second one then.
+  const std::string& from = no_links ? name : link;
+  if (::renameat(directory, from.c_str(), directory, previous.c_str()) != 0) {
+    const int error = errno;
+    if (!no_links) ::unlinkat(directory, link.c_str(), 0);
+    throw_io_error(path, ("keep as " + previous).c_str(), error);
+  }
+  // Between two names of one file rename does nothing.
+  if (!no_links) ::unlinkat(directory, link.c_str(), 0);
+}
 
-void write_file_atomically(const std::filesystem::path& path, std::span<const std::string_view> pieces) {
+void write(const std::filesystem::path& path, std::string_view bytes, const std::string* previous) {
   const std::string text = path.string();
   const std::string name = path.filename().string();
   if (name.empty() || name == "." || name == "..")
@@ -85,15 +112,23 @@ void write_file_atomically(const std::filesystem::path& path, std::span<const st
   if (!directory.is_open()) throw_io_error(text, "open its directory", errno);
 
   Temporary temporary(directory.get(), name, text);
-  for (const std::string_view piece : pieces) temporary.write(piece);
+  temporary.write(bytes);
   temporary.sync_and_close();
+  if (previous != nullptr) keep_as(directory.get(), name, *previous, text);
   temporary.rename_to(name);
   // EINVAL: this file system cannot sync a directory, and there is nothing more to do.
   if (::fsync(directory.get()) != 0 && errno != EINVAL) throw_io_error(text, "sync its directory", errno);
 }
 
+}  // namespace
+
 void write_file_atomically(const std::filesystem::path& path, std::string_view bytes) {
-  write_file_atomically(path, std::span<const std::string_view>(&bytes, 1));
+  write(path, bytes, nullptr);
+}
+
+void write_file_atomically(const std::filesystem::path& path, std::string_view bytes,
+                           const std::string& previous) {
+  write(path, bytes, &previous);
 }
 
 }  // namespace reel::nn

@@ -13,7 +13,10 @@ namespace reel::nn {
 /// old content is still there unless only the last sync of the directory failed.
 void write_file_atomically(const std::filesystem::path& path, std::string_view bytes);
 
-/// The same for a file that is the concatenation of `pieces`.
-void write_file_atomically(const std::filesystem::path& path, std::span<const std::string_view> pieces);
+/// The same, and what `path` was before is found under `previous` afterwards, a name in the same directory.
+/// There is a complete file under `path` or `previous` at every moment, and neither changes before the new
+/// content is on the disk.
+void write_file_atomically(const std::filesystem::path& path, std::string_view bytes,
+                           const std::string& previous);
 
 }  // namespace reel::nn

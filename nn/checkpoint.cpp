@@ -1,16 +1,17 @@
 #include "nn/checkpoint.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
-#include <cstdio>
+#include <cstring>
+#include <optional>
+#include <stdexcept>
 #include <system_error>
 
 #include "nn/atomic_file.h"
 #include "nn/error.h"
 #include "nn/file_descriptor.h"
+#include "nn/fit.h"
+#include "nn/safetensors_header.h"
 #include "nn/sha256.h"
 #include "nn/weights.h"
 
@@ -42,10 +43,19 @@ std::string metadata_value(const Safetensors& file, const std::string& key) {
   return found == file.metadata().end() ? "" : found->second;
 }
 
-std::vector<std::int64_t> sizes_of(const Shape& shape) {
-  std::vector<std::int64_t> sizes;
-  for (int d = 0; d < shape.rank(); ++d) sizes.push_back(shape[d]);
-  return sizes;
+void require_version(const Safetensors& file) {
+  if (metadata_value(file, "version") == version) return;
+  throw FileError(file.name() + ": it is a checkpoint of version " +
+                  in_quotes(metadata_value(file, "version")) + "; this program reads version " + version);
+}
+
+// Whether there is something under this name; if so, load wants to know what is wrong with it.
+bool is_there(const std::filesystem::path& path) {
+  std::error_code error;
+  const auto status = std::filesystem::symlink_status(path, error);
+  if (status.type() == std::filesystem::file_type::not_found) return false;
+  if (error) throw_io_error(path.string(), "examine", error.value());
+  return true;
 }
 
 // Runs body(name in the file, values) for everything that the optimizer remembers.
@@ -69,6 +79,7 @@ Checkpoint::Checkpoint(std::filesystem::path directory, ParameterBlock& paramete
     : directory_(std::move(directory)), parameters_(parameters), optimizer_(optimizer) {}
 
 void Checkpoint::save(std::int64_t step) {
+  if (step < 0) throw std::invalid_argument("checkpoint: step " + std::to_string(step) + " is negative");
   SafetensorsWriter writer;
   add_weights(writer, parameters_);
   for_optimizer_state(
@@ -91,25 +102,18 @@ void Checkpoint::save(std::int64_t step) {
   const std::size_t position = checksum_position(bytes);
   bytes.replace(position, checksum_digits, checksum_of(bytes, position));
 
-  // A second name for the last checkpoint, so that there is one under the first name at every moment.
-  const std::string link = (directory_ / (".checkpoint.previous.tmp." + std::to_string(::getpid()))).string();
-  ::unlink(link.c_str());
-  if (::link(path().c_str(), link.c_str()) == 0) {
-    if (::rename(link.c_str(), previous_path().c_str()) != 0)
-      throw_io_error(previous_path().string(), "replace", errno);
-    ::unlink(link.c_str());  // rename does nothing between two names of one file
-  } else if (errno != ENOENT) {
-    // A file system without hard links: the old name is given up for a moment, and load looks at both.
-    if (::rename(path().c_str(), previous_path().c_str()) != 0)
-      throw_io_error(previous_path().string(), "replace", errno);
+  if (newest_is_damaged_) {
+    // The second generation is the only good one; it stays until the first is good again.
+    write_file_atomically(path(), bytes);
+  } else {
+    write_file_atomically(path(), bytes, previous_path().filename().string());
   }
-  write_file_atomically(path(), bytes);
+  newest_is_damaged_ = false;
 }
 
-Safetensors read_checkpoint(const std::filesystem::path& path) {
-  Safetensors file = Safetensors::read(path);
+void verify_checkpoint(const Safetensors& file) {
   if (!is_checkpoint(file)) {
-    throw FileError(path.string() +
+    throw FileError(file.name() +
                     ": it is a safetensors file, but no checkpoint of Reel: its metadata has no format \"" +
                     std::string(format) + "\"");
   }
@@ -118,13 +122,17 @@ Safetensors read_checkpoint(const std::filesystem::path& path) {
   const std::size_t position = checksum_position(bytes);
   if (checksum.size() != checksum_digits || position == std::string_view::npos ||
       bytes.substr(position, checksum_digits) != checksum || checksum_of(bytes, position) != checksum) {
-    throw FileError(path.string() + ": the checksum does not match: the file is damaged");
+    // Another version may count its checksum in another way.
+    require_version(file);
+    throw FileError(file.name() + ": the checksum does not match: the file is damaged");
   }
-  if (metadata_value(file, "version") != version) {
-    throw FileError(path.string() + ": checkpoint version " + metadata_value(file, "version") +
-                    "; this program reads version " + version);
-  }
+  require_version(file);
   step_of(file);
+}
+
+Safetensors read_checkpoint(const std::filesystem::path& path) {
+  Safetensors file = Safetensors::read(path);
+  verify_checkpoint(file);
   return file;
 }
 
@@ -151,53 +159,56 @@ std::int64_t step_of(const Safetensors& file) {
 
 std::int64_t Checkpoint::load() {
   skipped_.clear();
+  newest_is_damaged_ = false;
   for (const std::filesystem::path& candidate : {path(), previous_path()}) {
-    std::error_code error;
-    if (!std::filesystem::exists(candidate, error)) continue;
+    if (!is_there(candidate)) continue;
+    std::optional<Safetensors> file;
     try {
-      Safetensors file = read_checkpoint(candidate);
-      const auto notes = notes_of(file);
-      if (check_) check_(notes);
-      if (metadata_value(file, "optimizer") != optimizer_.name()) {
-        throw FileError(candidate.string() + ": it was made with " + metadata_value(file, "optimizer") +
-                        ", not with " + std::string(optimizer_.name()));
-      }
-      // All of it is checked before any of it is used.
-      for_optimizer_state(
-          optimizer_, parameters_,
-          [&](const std::string& name, const auto& entry, std::span<float>) {
-            if (file.at(name).shape != sizes_of(entry.shape)) {
-              throw FileError(candidate.string() + ": tensor \"" + name + "\" does not have the shape " +
-                              to_string(entry.shape));
-            }
-          },
-          [&](const std::string& name, std::span<std::int64_t> values) {
-            if (file.values<std::int64_t>(file.at(name)).size() != values.size()) {
-              throw FileError(candidate.string() + ": tensor \"" + name + "\" does not have " +
-                              std::to_string(values.size()) + " numbers");
-            }
-          });
-      load_weights(file, parameters_);
-      for_optimizer_state(
-          optimizer_, parameters_,
-          [&](const std::string& name, const auto&, std::span<float> values) {
-            const std::vector<float> saved = file.values<float>(file.at(name));
-            std::copy(saved.begin(), saved.end(), values.begin());
-          },
-          [&](const std::string& name, std::span<std::int64_t> values) {
-            const std::vector<std::int64_t> saved = file.values<std::int64_t>(file.at(name));
-            std::copy(saved.begin(), saved.end(), values.begin());
-          });
-      notes_ = notes;
-      return step_of(file);
+      file = read_checkpoint(candidate);
     } catch (const FileError& e) {
       skipped_.emplace_back(e.what());
+      newest_is_damaged_ = newest_is_damaged_ || candidate == path();
+      continue;
     }
+    restore(*file);
+    return step_of(*file);
   }
   if (skipped_.empty()) return 0;
   std::string reasons = skipped_.front();
   for (std::size_t i = 1; i < skipped_.size(); ++i) reasons += "\n  " + skipped_[i];
   throw FileError(reasons);
+}
+
+// Checks all of the file before it uses any of it.
+void Checkpoint::restore(const Safetensors& file) {
+  auto notes = notes_of(file);
+  if (check_) check_(notes);
+  if (metadata_value(file, "optimizer") != optimizer_.name()) {
+    throw FileError(file.name() + ": it was made with " + in_quotes(metadata_value(file, "optimizer")) +
+                    ", not with " + std::string(optimizer_.name()));
+  }
+  std::vector<WantedTensor> wanted;
+  for (const auto& entry : parameters_.entries())
+    wanted.push_back({entry.name, sizes_of(entry.shape), Dtype::f32});
+  for_optimizer_state(
+      optimizer_, parameters_,
+      [&](const std::string& name, const auto& entry, std::span<float>) {
+        wanted.push_back({name, sizes_of(entry.shape), Dtype::f32});
+      },
+      [&](const std::string& name, std::span<std::int64_t> values) {
+        wanted.push_back({name, {static_cast<std::int64_t>(values.size())}, Dtype::i64});
+      });
+  require_fit(file, wanted, nullptr);
+
+  load_weights(file, parameters_);
+  const auto copy = [&](const std::string& name, auto values) {
+    const std::span<const std::byte> saved = file.at(name).bytes;
+    if (!saved.empty()) std::memcpy(values.data(), saved.data(), saved.size());
+  };
+  for_optimizer_state(
+      optimizer_, parameters_,
+      [&](const std::string& name, const auto&, std::span<float> values) { copy(name, values); }, copy);
+  notes_ = std::move(notes);
 }
 
 }  // namespace reel::nn

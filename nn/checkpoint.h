@@ -15,6 +15,8 @@ namespace reel::nn {
 /// Saves a training run so that it can go on exactly where it was: weights, the optimizer's state, the step,
 /// and notes of the user.
 ///
+///     nn::DirectoryLock lock("runs/mine");               // one process at a time
+///     lock.remove_stale_temporaries();                   // of a process that was killed
 ///     nn::Checkpoint checkpoint("runs/mine", model.parameters(), adam);
 ///     std::int64_t step = checkpoint.load();             // 0 if nothing was saved yet
 ///     for (; step < steps; ++step) {
@@ -29,7 +31,8 @@ class Checkpoint {
  public:
   Checkpoint(std::filesystem::path directory, ParameterBlock& parameters, Optimizer& optimizer);
 
-  /// Writes a checkpoint. Throws IoError; what was saved before is still there then.
+  /// Writes a checkpoint. Throws IoError; what was saved before is still there then. Throws
+  /// std::invalid_argument for a negative step, and for a note or a name that is not UTF-8.
   void save(std::int64_t step);
 
   /// Loads the newest checkpoint that verifies and returns its step; 0 if there is none. Throws FileError if
@@ -52,16 +55,22 @@ class Checkpoint {
   std::filesystem::path previous_path() const { return directory_ / "checkpoint.previous.safetensors"; }
 
  private:
+  void restore(const Safetensors& file);
+
   std::filesystem::path directory_;
   ParameterBlock& parameters_;
   Optimizer& optimizer_;
   std::map<std::string, std::string> notes_;
   std::function<void(const std::map<std::string, std::string>&)> check_;
   std::vector<std::string> skipped_;
+  bool newest_is_damaged_ = false;
 };
 
 /// Reads a checkpoint file and verifies its format, version and checksum. Throws FileError, IoError.
 Safetensors read_checkpoint(const std::filesystem::path& path);
+
+/// Verifies the format, version and checksum of a file that was read before. Throws FileError.
+void verify_checkpoint(const Safetensors& file);
 
 /// Whether the file says that it is a checkpoint; a plain weights file does not.
 bool is_checkpoint(const Safetensors& file);

@@ -52,13 +52,13 @@ void require_coverage(std::vector<SafetensorsEntry>& entries, std::uint64_t data
   std::uint64_t covered = 0;
   for (const SafetensorsEntry& e : entries) {
     if (e.end > data_size) {
-      throw FileError(name + ": tensor \"" + e.name + "\": its data ends at byte " + std::to_string(e.end) +
-                      " of the data section, which has " + std::to_string(data_size) +
+      throw FileError(name + ": tensor " + in_quotes(e.name) + ": its data ends at byte " +
+                      std::to_string(e.end) + " of the data section, which has " + std::to_string(data_size) +
                       "; the file is cut short or damaged");
     }
     if (e.begin != covered) {
       throw FileError(
-          name + ": tensor \"" + e.name + "\": its data starts at byte " + std::to_string(e.begin) +
+          name + ": tensor " + in_quotes(e.name) + ": its data starts at byte " + std::to_string(e.begin) +
           " of the data section, " +
           (e.begin > covered ? "which leaves a hole after byte " : "inside the data that ends at byte ") +
           std::to_string(covered));
@@ -88,11 +88,6 @@ From load(const std::byte* from) {
   return value;
 }
 
-template <class To, class From>
-To rounded(From value) {
-  return static_cast<To>(value);
-}
-
 template <class To>
 std::vector<To> converted(const SafetensorsEntry& entry, const std::string& name) {
   std::vector<To> result(entry.count());
@@ -113,7 +108,7 @@ std::vector<To> converted(const SafetensorsEntry& entry, const std::string& name
             std::bit_cast<float>(static_cast<std::uint32_t>(load<std::uint16_t>(from + 2 * i)) << 16));
         break;
       default:
-        throw FileError(name + ": tensor \"" + entry.name + "\": its dtype is " +
+        throw FileError(name + ": tensor " + in_quotes(entry.name) + ": its dtype is " +
                         std::string(name_of(entry.dtype)) + ", not a floating-point type");
     }
   }
@@ -224,7 +219,7 @@ std::vector<double> Safetensors::to_doubles(const SafetensorsEntry& entry) const
 
 void Safetensors::require_dtype(const SafetensorsEntry& entry, Dtype dtype) const {
   if (entry.dtype == dtype) return;
-  throw FileError(name_ + ": tensor \"" + entry.name + "\": its dtype is " +
+  throw FileError(name_ + ": tensor " + in_quotes(entry.name) + ": its dtype is " +
                   std::string(name_of(entry.dtype)) + ", not " + std::string(name_of(dtype)));
 }
 

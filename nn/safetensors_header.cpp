@@ -20,11 +20,6 @@ std::optional<Dtype> dtype_of(std::string_view name) {
   return std::nullopt;
 }
 
-std::string in_quotes(const std::string& text) {
-  const std::string shown = text.substr(0, 80) + (text.size() > 80 ? "..." : "");
-  return nlohmann::json(shown).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
-}
-
 // Reads the header event by event, so that duplicates show and nothing is built for input that is refused
 // anyway.
 class Reader final : public nlohmann::json_sax<nlohmann::json> {
@@ -35,7 +30,9 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
   bool null() override { return value("null"); }
   bool boolean(bool) override { return value("a boolean"); }
   bool number_integer(number_integer_t) override { return value("a negative number"); }
-  bool number_float(number_float_t, const string_t& text) override { return value("the number " + text); }
+  bool number_float(number_float_t, const string_t& text) override {
+    return value("the number " + text.substr(0, 40));
+  }
   bool binary(binary_t&) override { return value("binary data"); }
 
   bool number_unsigned(number_unsigned_t number) override {
@@ -139,11 +136,12 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
 
   bool parse_error(std::size_t position, const std::string&, const nlohmann::json::exception& e) override {
     // What the parser says after its own prefix: "parse error at line 1, column 5: ...".
-    const std::string text = e.what();
-    const std::size_t colon = text.find(": ");
-    throw FileError(
-        name_ + ": byte " + std::to_string(json_at_ + (position > 0 ? position - 1 : 0)) +
-        ": the header is not JSON: " + (colon == std::string::npos ? text : text.substr(colon + 2)));
+    std::string text = e.what();
+    text = text.substr(std::min(text.find(": ") + 2, text.size()), 300);
+    // It quotes the file, which may hold anything.
+    for (char& c : text) c = c >= 0x20 && c < 0x7F ? c : '?';
+    throw FileError(name_ + ": byte " + std::to_string(json_at_ + (position > 0 ? position - 1 : 0)) +
+                    ": the header is not JSON: " + text);
   }
 
  private:
@@ -203,6 +201,11 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
 };
 
 }  // namespace
+
+std::string in_quotes(const std::string& text) {
+  const std::string shown = text.substr(0, 80) + (text.size() > 80 ? "..." : "");
+  return nlohmann::json(shown).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+}
 
 SafetensorsHeader parse_safetensors_header(std::string_view json, const std::string& name,
                                            std::size_t json_at) {

@@ -3,58 +3,29 @@
 #include <algorithm>
 #include <cmath>
 
-#include "nn/error.h"
+#include "nn/fit.h"
 #include "nn/sha256.h"
 
 namespace reel::nn {
-namespace {
-
-std::vector<std::int64_t> sizes_of(const Shape& shape) {
-  std::vector<std::int64_t> sizes;
-  for (int d = 0; d < shape.rank(); ++d) sizes.push_back(shape[d]);
-  return sizes;
-}
-
-std::string text_of(const std::vector<std::int64_t>& shape) {
-  std::string text = "[";
-  for (const std::int64_t n : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(n);
-  return text + "]";
-}
-
-bool is_float(Dtype dtype) {
-  return dtype == Dtype::f32 || dtype == Dtype::f16 || dtype == Dtype::bf16 || dtype == Dtype::f64;
-}
-
-}  // namespace
 
 void load_weights(const Safetensors& file, ParameterBlock& parameters, const WeightOptions& options) {
-  std::string problems;
-  const auto complain = [&](const std::string& name, const std::string& what) {
-    problems += "\n    " + name + ": " + what;
-  };
+  std::vector<WantedTensor> wanted;
   for (const auto& entry : parameters.entries()) {
-    const SafetensorsEntry* tensor = file.find(entry.name);
-    if (tensor == nullptr) {
-      complain(entry.name, "missing");
-    } else if (tensor->shape != sizes_of(entry.shape)) {
-      complain(entry.name,
-               "has shape " + text_of(tensor->shape) + ", the model's is " + to_string(entry.shape));
-    } else if (!is_float(tensor->dtype)) {
-      complain(entry.name, "has dtype " + std::string(name_of(tensor->dtype)) + ", not F32");
-    }
+    wanted.push_back({entry.name, sizes_of(entry.shape), Dtype::f32, /*convertible=*/true});
   }
-  for (const SafetensorsEntry& tensor : file.entries()) {
-    if (!options.strict || (options.ignore && options.ignore(tensor.name))) continue;
-    const bool wanted = std::any_of(parameters.entries().begin(), parameters.entries().end(),
-                                    [&](const auto& entry) { return entry.name == tensor.name; });
-    if (!wanted) complain(tensor.name, "is not a parameter of the model");
-  }
-  if (!problems.empty()) throw FileError(file.name() + ": its tensors do not fit the model:" + problems);
+  require_fit(file, wanted, [&](std::string_view name) {
+    return !options.strict || (options.ignore && options.ignore(name));
+  });
   for (std::size_t i = 0; i < parameters.count(); ++i) {
     const std::vector<float> values = file.to_floats(file.at(parameters.entry(i).name));
     std::copy(values.begin(), values.end(), parameters.values(i).begin());
   }
   parameters.touch();
+}
+
+void load_weights(const std::filesystem::path& path, ParameterBlock& parameters,
+                  const WeightOptions& options) {
+  load_weights(Safetensors::read(path), parameters, options);
 }
 
 void add_weights(SafetensorsWriter& writer, const ParameterBlock& parameters) {

@@ -19,10 +19,14 @@ struct WeightOptions {
   };
 };
 
-/// Copies the tensors of a file into the parameters of their names; F16 and BF16 become F32. Nothing is
+/// Copies the tensors of a file into the parameters of their names; F16, BF16 and F64 become F32. Nothing is
 /// changed unless all fit. Throws FileError that lists every tensor that is missing, left over, of another
 /// shape or of another type.
 void load_weights(const Safetensors& file, ParameterBlock& parameters, const WeightOptions& options = {});
+
+/// The same for the file at `path`. Throws IoError as well.
+void load_weights(const std::filesystem::path& path, ParameterBlock& parameters,
+                  const WeightOptions& options = {});
 
 /// Adds every parameter under its name.
 void add_weights(SafetensorsWriter& writer, const ParameterBlock& parameters);
