@@ -85,7 +85,6 @@ struct Softmax {
       sum[r] = tile::sum_of_lanes<T>(total);
     }
   }
-  T log_sum(std::int64_t r) const { return sum[r] == T(0) ? T(-infinity) : most[r] + log(sum[r]); }
   T factor(std::int64_t r) const { return sum[r] == T(0) ? T(0) : T(1) / sum[r]; }
 
  private:
@@ -111,7 +110,7 @@ void drop(const tile::WeightDropout<T>& dropout, std::int64_t first, std::int64_
 
 template <class T>
 void forward_rows(const Attention<T>& p, std::int64_t b, std::int64_t h, std::int64_t begin, std::int64_t end,
-                  Heads<T> y, T* lse) {
+                  Heads<T> y, T* kept) {
   constexpr std::int64_t lanes = tile::Vector<T>::lanes;
   const Sight<T> sight(p, b, h);
   const std::int64_t seen = sight.limit(end - 1);
@@ -134,8 +133,10 @@ void forward_rows(const Attention<T>& p, std::int64_t b, std::int64_t h, std::in
     scores_of(p, sight, q, kt, first, rows, scores);
     Softmax<T> softmax;
     softmax.run(sight, first, rows, padded<T>(limit), scores);
-    for (std::int64_t r = 0; r < rows && lse != nullptr; ++r) {
-      lse[(b * p.heads + h) * p.queries + first + r] = softmax.log_sum(r);
+    for (std::int64_t r = 0; r < rows && kept != nullptr; ++r) {
+      T* row = kept + 2 * ((b * p.heads + h) * p.queries + first + r);
+      row[0] = softmax.most[r];
+      row[1] = softmax.factor(r);
     }
     for (std::int64_t r = 0; r < rows && careful; ++r) {
       sight.hide(first + r, 0, sight.limit(first + r), tile::unseen<T>(), scores.row(r));
@@ -187,9 +188,9 @@ void for_rows(const Attention<T>& p, Body body) {
 }  // namespace
 
 template <class T>
-void attention(const Attention<T>& p, Heads<T> y, T* lse) {
+void attention(const Attention<T>& p, Heads<T> y, T* rows) {
   for_rows(p, [&](std::int64_t b, std::int64_t h, std::int64_t begin, std::int64_t end) {
-    forward_rows(p, b, h, begin, end, y, lse);
+    forward_rows(p, b, h, begin, end, y, rows);
   });
 }
 

@@ -23,7 +23,7 @@ constexpr double cost_of_exp = 16;
 template <class T>
 class HeadGradient {
  public:
-  HeadGradient(const Attention<T>& p, Heads<const T> y, const T* lse, Heads<const T> dy, std::int64_t b,
+  HeadGradient(const Attention<T>& p, Heads<const T> y, const T* rows, Heads<const T> dy, std::int64_t b,
                std::int64_t h)
       : p_(p),
         b_(b),
@@ -37,7 +37,7 @@ class HeadGradient {
         q_(head_of(p.q, b, h)),
         y_(head_of(y, b, h)),
         dy_(head_of(dy, b, h)),
-        lse_(lse + (b * p.heads + h) * p.queries) {}
+        kept_(rows + 2 * (b * p.heads + h) * p.queries) {}
 
   void run(const HeadsInto<T>& dq, const HeadsInto<T>& dk, const HeadsInto<T>& dv) {
     const bool needs_scores = static_cast<bool>(dq) || static_cast<bool>(dk);
@@ -146,10 +146,10 @@ class HeadGradient {
         if (r % 2 == 0) dropout_.factors(i + r, j, factors);
         const T* factor = factors + r % 2 * tile_keys;
         if (needs_scores) scale(slopes, factor, n);
-        weigh_row(lse_[i + r], delta_[r], n, needs_scores, weights, slopes);
+        weigh_row(kept_ + 2 * (i + r), delta_[r], n, needs_scores, weights, slopes);
         scale(weights, factor, n);
       } else {
-        weigh_row(lse_[i + r], delta_[r], n, needs_scores, weights, slopes);
+        weigh_row(kept_ + 2 * (i + r), delta_[r], n, needs_scores, weights, slopes);
       }
       hide(i + r, j, seen, nothing, weights);
       if (needs_scores) hide(i + r, j, seen, nothing, slopes);
@@ -161,10 +161,12 @@ class HeadGradient {
   }
 
   // Scores to weights, and dP to dS. Adding 0 leaves the negative zero to what is not seen.
-  static void weigh_row(T lse, T delta, std::int64_t n, bool needs_scores, T* __restrict weights,
+  static void weigh_row(const T* kept, T delta, std::int64_t n, bool needs_scores, T* __restrict weights,
                         T* __restrict slopes) {
+    const T most = kept[0];
+    const T factor = kept[1];
     for (std::int64_t j = 0; j < n; j += lanes) {
-      for (std::int64_t l = j; l < j + lanes; ++l) weights[l] = exp(weights[l] - lse);
+      for (std::int64_t l = j; l < j + lanes; ++l) weights[l] = exp(weights[l] - most) * factor;
     }
     for (std::int64_t j = 0; j < n && needs_scores; j += lanes) {
       for (std::int64_t l = j; l < j + lanes; ++l) slopes[l] = weights[l] * (slopes[l] - delta) + T(0);
@@ -212,8 +214,8 @@ class HeadGradient {
   std::int64_t seen_;  // keys that any query sees
   std::int64_t width_, value_width_;
   tile::Workspace<T> room_;
-  Matrix<const T> q_, y_, dy_;  // in place
-  const T* lse_;
+  Matrix<const T> q_, y_, dy_;                 // in place
+  const T* kept_;                              // [queries, 2]: the largest score, and the factor to weights
   Matrix<const T> kt_, vt_;                    // [channels, seen], [value_channels, seen]
   Matrix<const T> q_rows_, k_rows_, dy_rows_;  // with columns up to a whole vector
   Matrix<T> weights_, slopes_;                 // [tile_queries, tile_keys]
@@ -225,13 +227,13 @@ class HeadGradient {
 }  // namespace
 
 template <class T>
-void attention_grad(const Attention<T>& p, Heads<const T> y, const T* lse, Heads<const T> dy, HeadsInto<T> dq,
-                    HeadsInto<T> dk, HeadsInto<T> dv) {
+void attention_grad(const Attention<T>& p, Heads<const T> y, const T* rows, Heads<const T> dy,
+                    HeadsInto<T> dq, HeadsInto<T> dk, HeadsInto<T> dv) {
   const double work = (4.0 * static_cast<double>(p.channels) +
                        6.0 * static_cast<double>(p.channels + p.value_channels) / 2 + cost_of_exp) *
                       static_cast<double>(p.queries) * static_cast<double>(p.keys) / (p.causal ? 2 : 1);
   parallel_for(p.batch * p.heads, work * static_cast<double>(p.batch * p.heads), [&](std::int64_t head) {
-    HeadGradient<T>(p, y, lse, dy, head / p.heads, head % p.heads).run(dq, dk, dv);
+    HeadGradient<T>(p, y, rows, dy, head / p.heads, head % p.heads).run(dq, dk, dv);
   });
 }
 

@@ -204,7 +204,7 @@ const Op& attention_op = define({
     .forward =
         [](auto& c) {
           const auto p = attention_on(c);
-          kernels::attention(p, heads_at(c.y(), c.shape_y()), c.save(p.batch * p.heads * p.queries));
+          kernels::attention(p, heads_at(c.y(), c.shape_y()), c.save(2 * p.batch * p.heads * p.queries));
         },
     .backward =
         [](auto& c) {
@@ -313,7 +313,7 @@ const Op& self_attention_op = define({
         [](auto& c) {
           const auto p = packed_attention_on(c);
           kernels::attention(p, packed_heads(c.y(), c.shape_y().back(), p.queries, p.channels),
-                             c.save(p.batch * p.heads * p.queries));
+                             c.save(2 * p.batch * p.heads * p.queries));
         },
     .backward =
         [](auto& c) {
@@ -327,19 +327,17 @@ const Op& self_attention_op = define({
                                   packed_heads(c.dy(), width, p.queries, p.channels), into(0), into(1),
                                   into(2));
         },
-    .samples = {on({2, 3, 12}).call([](Tensors x) {
-                  return self_attention(x[0], {.heads = 2, .causal = true});
-                }),
-                on({4, 6}).call([](Tensors x) { return self_attention(x[0]); }),
-                on({2, 3, 9}).call([](Tensors x) {
-                  return self_attention(
-                      x[0], {.heads = 3, .mask = std::span(some_mask, 9), .mask_shape = {3, 1, 3}, .scale = 1.5});
-                }),
-                on({1, 3, 12}).call([](Tensors x) {
-                  return self_attention(
-                      x[0], {.heads = 2, .causal = true, .dropout = 0.3, .seed = 1, .stream = 2, .step = 3});
-                }),
-                on({0, 3, 6}).call([](Tensors x) { return self_attention(x[0], {.heads = 2}); })},
+    .samples =
+        {on({2, 3, 12}).call([](Tensors x) { return self_attention(x[0], {.heads = 2, .causal = true}); }),
+         on({4, 6}).call([](Tensors x) { return self_attention(x[0]); }), on({2, 3, 9}).call([](Tensors x) {
+           return self_attention(
+               x[0], {.heads = 3, .mask = std::span(some_mask, 9), .mask_shape = {3, 1, 3}, .scale = 1.5});
+         }),
+         on({1, 3, 12}).call([](Tensors x) {
+           return self_attention(
+               x[0], {.heads = 2, .causal = true, .dropout = 0.3, .seed = 1, .stream = 2, .step = 3});
+         }),
+         on({0, 3, 6}).call([](Tensors x) { return self_attention(x[0], {.heads = 2}); })},
 });
 
 }  // namespace

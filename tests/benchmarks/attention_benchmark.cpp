@@ -48,7 +48,7 @@ void measure(const Problem& problem, double seconds) {
   const std::int64_t width = heads * channels;
   const std::vector<float> qkv = numbers(batch * time * 3 * width, 1);
   const std::vector<float> dy = numbers(batch * time * width, 2);
-  std::vector<float> dqkv(qkv.size()), y(dy.size()), lse(static_cast<std::size_t>(batch * heads * time));
+  std::vector<float> dqkv(qkv.size()), y(dy.size()), kept(static_cast<std::size_t>(2 * batch * heads * time));
   Attention<float> p;
   p.batch = batch, p.heads = heads, p.queries = p.keys = time, p.channels = p.value_channels = channels;
   p.scale = 0.2F;
@@ -66,9 +66,9 @@ void measure(const Problem& problem, double seconds) {
   for (const auto start = Clock::now();
        seconds_between(start, Clock::now()) < seconds || forward.size() < 3;) {
     const auto begin = Clock::now();
-    attention(p, {y.data(), time * width, channels, width}, lse.data());
+    attention(p, {y.data(), time * width, channels, width}, kept.data());
     const auto middle = Clock::now();
-    attention_grad(p, rows(y.data()), lse.data(), rows(dy.data()), into(0), into(1), into(2));
+    attention_grad(p, rows(y.data()), kept.data(), rows(dy.data()), into(0), into(1), into(2));
     forward.push_back(seconds_between(begin, middle));
     backward.push_back(seconds_between(middle, Clock::now()));
   }

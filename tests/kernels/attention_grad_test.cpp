@@ -28,7 +28,7 @@ void expect_hidden_keys_do_not_matter() {
     }
     q.run();
     EXPECT_TRUE(same_bits(p.y, q.y)) << poison;
-    EXPECT_TRUE(same_bits(p.lse, q.lse)) << poison;
+    EXPECT_TRUE(same_bits(p.kept, q.kept)) << poison;
     EXPECT_TRUE(same_bits(p.dq, q.dq)) << poison;
     EXPECT_TRUE(same_bits(p.dk, q.dk)) << poison;
     EXPECT_TRUE(same_bits(p.dv, q.dv)) << poison;
@@ -105,9 +105,9 @@ TEST(Attention, GradientsThatNobodyWantsAreLeftOut) {
   const Attention<double> a = p.attention_of();
   const Heads<const double> y{p.y.data(), 0, 0, 5}, dy{p.dy.data(), 0, 0, 5};
   std::vector<double> dq(p.q.size()), dk(p.k.size()), dv(p.v.size());
-  attention_grad(a, y, p.lse.data(), dy, HeadsInto<double>{{dq.data(), false}, 0, 0, 4}, {}, {});
-  attention_grad(a, y, p.lse.data(), dy, {}, HeadsInto<double>{{dk.data(), false}, 0, 0, 4}, {});
-  attention_grad(a, y, p.lse.data(), dy, {}, {}, HeadsInto<double>{{dv.data(), false}, 0, 0, 5});
+  attention_grad(a, y, p.kept.data(), dy, HeadsInto<double>{{dq.data(), false}, 0, 0, 4}, {}, {});
+  attention_grad(a, y, p.kept.data(), dy, {}, HeadsInto<double>{{dk.data(), false}, 0, 0, 4}, {});
+  attention_grad(a, y, p.kept.data(), dy, {}, {}, HeadsInto<double>{{dv.data(), false}, 0, 0, 5});
   EXPECT_TRUE(same_bits(dq, p.dq));
   EXPECT_TRUE(same_bits(dk, p.dk));
   EXPECT_TRUE(same_bits(dv, p.dv));

@@ -29,7 +29,7 @@ struct Problem {
   std::vector<std::uint8_t> mask = {};  // [mask_shape]
   std::int64_t mask_shape[4] = {1, 1, 1, 1};
   std::vector<T> q = {}, k = {}, v = {}, dy = {};
-  std::vector<T> y = {}, lse = {}, dq = {}, dk = {}, dv = {};
+  std::vector<T> y = {}, kept = {}, dq = {}, dk = {}, dv = {};
 
   void fill(std::uint64_t seed) {
     const auto random = [&](std::int64_t n, std::uint64_t stream) {
@@ -83,10 +83,10 @@ struct Problem {
   }
   void forward() {
     y.assign(dy.size(), T(nan));
-    lse.assign(static_cast<std::size_t>(batch * heads * queries), T(nan));
+    kept.assign(static_cast<std::size_t>(2 * batch * heads * queries), T(nan));
     attention(attention_of(),
               {y.data(), heads * queries * value_channels, queries * value_channels, value_channels},
-              lse.data());
+              kept.data());
   }
   void run() {
     forward();
@@ -97,7 +97,7 @@ struct Problem {
     };
     const Heads<const T> rows{y.data(), heads * queries * value_channels, queries * value_channels,
                               value_channels};
-    attention_grad(p, rows, lse.data(), {dy.data(), rows.batch, rows.head, rows.time}, like(p.q, dq.data()),
+    attention_grad(p, rows, kept.data(), {dy.data(), rows.batch, rows.head, rows.time}, like(p.q, dq.data()),
                    like(p.k, dk.data()), like(p.v, dv.data()));
   }
 };

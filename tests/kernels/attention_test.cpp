@@ -98,7 +98,8 @@ TEST(Attention, ARowThatSeesNothingIsZeroAndPassesNothing) {
   for (std::size_t h = 0; h < 2; ++h) {
     for (std::size_t c = 0; c < 4; ++c) EXPECT_EQ(p.y[(h * 6 + 3) * 4 + c], 0.0F);
     for (std::size_t c = 0; c < 3; ++c) EXPECT_EQ(p.dq[(h * 6 + 3) * 3 + c], 0.0F);
-    EXPECT_EQ(p.lse[h * 6 + 3], -static_cast<float>(infinity));
+    EXPECT_EQ(p.kept[(h * 6 + 3) * 2], -static_cast<float>(infinity));
+    EXPECT_EQ(p.kept[(h * 6 + 3) * 2 + 1], 0.0F);
   }
   EXPECT_TRUE(same_bits(p.dk, others));
 }
@@ -137,7 +138,8 @@ TEST(Attention, OneQueryAtATimeGivesTheSameBits) {
                             static_cast<std::size_t>(channels) * sizeof(float)),
                 0)
           << "row " << t << " with " << channels << " channels";
-      ASSERT_EQ(one.lse[0], all.lse[static_cast<std::size_t>(t)]);
+      ASSERT_EQ(one.kept[0], all.kept[static_cast<std::size_t>(2 * t)]);
+      ASSERT_EQ(one.kept[1], all.kept[static_cast<std::size_t>(2 * t + 1)]);
     }
   }
 }
@@ -204,6 +206,17 @@ TEST(Attention, ExtremeScores) {
   }
 }
 
+TEST(Attention, TiesOfEnormousScoresShareTheWeightBothWays) {
+  // Beyond 2^24 the logarithm of a sum of exponentials is lost next to the largest score.
+  for (const double size : {1e3, 1e8, 1e30}) {
+    Problem<float> p{.queries = 2, .keys = 4, .channels = 1, .value_channels = 2, .scale = 1};
+    p.fill(3);
+    p.q = {static_cast<float>(size), static_cast<float>(-size)};
+    p.k = {1, 0.5F, 1, 0.5F};
+    expect_like_naive(p, 1e-6, std::to_string(size));
+  }
+}
+
 TEST(Attention, StridesReachAPackedProjection) {
   constexpr std::int64_t batch = 2, time = 35, heads = 3, channels = 6;
   Problem<double> p{.batch = batch,
@@ -236,9 +249,9 @@ TEST(Attention, StridesReachAPackedProjection) {
     return HeadsInto<double>{{dqkv.data() + i * width, true}, time * 3 * width, channels, 3 * width};
   };
   a.q = part(0), a.k = part(1), a.v = part(2);
-  std::vector<double> lse(batch * heads * time);
-  attention(a, {y.data(), time * width, channels, width}, lse.data());
-  attention_grad(a, {y.data(), time * width, channels, width}, lse.data(),
+  std::vector<double> kept(2 * batch * heads * time);
+  attention(a, {y.data(), time * width, channels, width}, kept.data());
+  attention_grad(a, {y.data(), time * width, channels, width}, kept.data(),
                  {dy.data(), time * width, channels, width}, into(0), into(1), into(2));
   std::vector<double> expected(y.size()), expected_gradient(qkv.size());
   to(expected, width, 0, p.y);
