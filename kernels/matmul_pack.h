@@ -48,39 +48,57 @@ inline typename Simd<T>::Vector quarters(const T* a, const T* b, const T* c, con
 inline void transpose_square(const float* from, std::int64_t stride, int count, float* to, int width) {
   using S = Simd<float>;
   using All = std::make_integer_sequence<int, 16>;
-  alignas(64) static constexpr float zeros[16] = {};
-  const float* rows[16];
-  for (int i = 0; i < 16; ++i) rows[i] = i < count ? from + i * stride : zeros;
+  const auto turn = [to, width](auto row) {
 #pragma GCC unroll 4
-  for (int q = 0; q < 16; q += 4) {
-    S::Vector x[4];
+    for (int q = 0; q < 16; q += 4) {
+      S::Vector x[4];
 #pragma GCC unroll 4
-    for (int j = 0; j < 4; ++j) {
-      x[j] = quarters<float>(rows[j] + q, rows[j + 4] + q, rows[j + 8] + q, rows[j + 12] + q);
+      for (int j = 0; j < 4; ++j) {
+        x[j] = quarters<float>(row(0, j) + q, row(1, j) + q, row(2, j) + q, row(3, j) + q);
+      }
+      const S::Vector low01 = zip<1, false>(x[0], x[1], All{});
+      const S::Vector high01 = zip<1, true>(x[0], x[1], All{});
+      const S::Vector low23 = zip<1, false>(x[2], x[3], All{});
+      const S::Vector high23 = zip<1, true>(x[2], x[3], All{});
+      S::store(to + (q + 0) * width, zip<2, false>(low01, low23, All{}));
+      S::store(to + (q + 1) * width, zip<2, true>(low01, low23, All{}));
+      S::store(to + (q + 2) * width, zip<2, false>(high01, high23, All{}));
+      S::store(to + (q + 3) * width, zip<2, true>(high01, high23, All{}));
     }
-    const S::Vector low01 = zip<1, false>(x[0], x[1], All{});
-    const S::Vector high01 = zip<1, true>(x[0], x[1], All{});
-    const S::Vector low23 = zip<1, false>(x[2], x[3], All{});
-    const S::Vector high23 = zip<1, true>(x[2], x[3], All{});
-    S::store(to + (q + 0) * width, zip<2, false>(low01, low23, All{}));
-    S::store(to + (q + 1) * width, zip<2, true>(low01, low23, All{}));
-    S::store(to + (q + 2) * width, zip<2, false>(high01, high23, All{}));
-    S::store(to + (q + 3) * width, zip<2, true>(high01, high23, All{}));
+  };
+  if (count == 16) {  // a pointer for four rows, so that all of them fit into registers
+    const float* const four[4] = {from, from + 4 * stride, from + 8 * stride, from + 12 * stride};
+    turn([&](int quarter, int j) { return four[quarter] + j * stride; });
+  } else {
+    alignas(64) static constexpr float zeros[16] = {};
+    turn([&](int quarter, int j) {
+      const int i = 4 * quarter + j;
+      return i < count ? from + i * stride : zeros;
+    });
   }
 }
 
 inline void transpose_square(const double* from, std::int64_t stride, int count, double* to, int width) {
   using S = Simd<double>;
   using All = std::make_integer_sequence<int, 8>;
-  alignas(64) static constexpr double zeros[8] = {};
-  const double* rows[8];
-  for (int i = 0; i < 8; ++i) rows[i] = i < count ? from + i * stride : zeros;
+  const auto turn = [to, width](auto row) {
 #pragma GCC unroll 4
-  for (int q = 0; q < 8; q += 2) {
-    const S::Vector even = quarters<double>(rows[0] + q, rows[2] + q, rows[4] + q, rows[6] + q);
-    const S::Vector odd = quarters<double>(rows[1] + q, rows[3] + q, rows[5] + q, rows[7] + q);
-    S::store(to + q * width, zip<1, false>(even, odd, All{}));
-    S::store(to + (q + 1) * width, zip<1, true>(even, odd, All{}));
+    for (int q = 0; q < 8; q += 2) {
+      const S::Vector even = quarters<double>(row(0, 0) + q, row(1, 0) + q, row(2, 0) + q, row(3, 0) + q);
+      const S::Vector odd = quarters<double>(row(0, 1) + q, row(1, 1) + q, row(2, 1) + q, row(3, 1) + q);
+      S::store(to + q * width, zip<1, false>(even, odd, All{}));
+      S::store(to + (q + 1) * width, zip<1, true>(even, odd, All{}));
+    }
+  };
+  if (count == 8) {
+    const double* const two[4] = {from, from + 2 * stride, from + 4 * stride, from + 6 * stride};
+    turn([&](int quarter, int j) { return two[quarter] + j * stride; });
+  } else {
+    alignas(64) static constexpr double zeros[8] = {};
+    turn([&](int quarter, int j) {
+      const int i = 2 * quarter + j;
+      return i < count ? from + i * stride : zeros;
+    });
   }
 }
 #endif

@@ -2,6 +2,8 @@
 
 #define EIGEN_DONT_VECTORIZE  // as plain an oracle as it gets
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <Eigen/Core>
 #include <algorithm>
@@ -432,61 +434,60 @@ TEST(Matmul, ANanStaysInItsRowAndColumn) {
   }
 }
 
-template <class T>
-void expect_sum_rows(Index rows, Index n, bool add, std::mt19937& random) {
-  SCOPED_TRACE(std::to_string(rows) + "x" + std::to_string(n) + (add ? " add" : ""));
-  std::vector<T> x;
-  for (Index i = 0; i < rows * n; ++i) x.push_back(number<T>(random));
-  std::vector<T> out(static_cast<std::size_t>(n + 1), poison<T>());
-  std::vector<T> before = out;
-  for (Index j = 0; j < n && add; ++j)
-    out[static_cast<std::size_t>(j)] = before[static_cast<std::size_t>(j)] = number<T>(random);
-  sum_rows(x.data(), rows, n, Into<T>{out.data(), add});
-  const double epsilon = std::is_same_v<T, float> ? 6e-8 : 1.2e-16;
-  for (Index j = 0; j < n; ++j) {
-    double value = add ? static_cast<double>(before[static_cast<std::size_t>(j)]) : 0;
-    double tangent = add ? tangent_of(before[static_cast<std::size_t>(j)]) : 0;
-    double size = 4;
-    for (Index i = 0; i < rows; ++i) {
-      const T v = x[static_cast<std::size_t>(i * n + j)];
-      value += static_cast<double>(v);
-      tangent += tangent_of(v);
-      size += std::fabs(static_cast<double>(v)) + std::fabs(tangent_of(v));
-    }
-    ASSERT_NEAR(static_cast<double>(out[static_cast<std::size_t>(j)]), value, 8 * epsilon * size)
-        << "column " << j;
-    ASSERT_NEAR(tangent_of(out[static_cast<std::size_t>(j)]), tangent, 8 * epsilon * size) << "column " << j;
+// Memory whose end lies right before a page that must not be touched.
+class Guarded {
+ public:
+  explicit Guarded(Index count) {
+    const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+    const std::size_t used = (static_cast<std::size_t>(count) * sizeof(float) + page - 1) / page * page;
+    size_ = used + page;
+    start_ =
+        static_cast<char*>(mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    mprotect(start_ + used, page, PROT_NONE);
+    data = reinterpret_cast<float*>(start_ + used) - count;
+    for (Index i = 0; i < count; ++i) data[i] = static_cast<float>(i % 7) - 3;
   }
-  EXPECT_TRUE(is_poison(out.back()));
-}
+  ~Guarded() { munmap(start_, size_); }
+  Guarded(const Guarded&) = delete;
+  Guarded& operator=(const Guarded&) = delete;
 
-TEST(SumRows, EqualsThePlainLoop) {
-  std::mt19937 random(10);
-  for (const Index rows : {0, 1, 2, 7, 64, 65, 257, 1000}) {
-    for (const Index n : {1, 3, 10, 16, 65, 128, 300}) {
-      for (const bool add : {false, true}) {
-        expect_sum_rows<float>(rows, n, add, random);
-        expect_sum_rows<double>(rows, n, add, random);
-        if (rows < 100) expect_sum_rows<Dual>(rows, n, add, random);
+  float* data;
+
+ private:
+  char* start_;
+  std::size_t size_;
+};
+
+TEST(Matmul, TouchesNothingBehindItsOperands) {
+  for (int kind = 0; kind < 4; ++kind) {
+    for (const auto& [m, n, k] :
+         {std::array<Index, 3>{3, 5, 7}, {13, 33, 17}, {70, 45, 100}, {60, 64, 31}, {1, 1, 1}}) {
+      const Guarded a(m * k);
+      const Guarded b(k * n);
+      const Guarded c(m * n);
+      const Guarded bias(n);
+      const bool ta = kind / 2 == 1;
+      const bool tb = kind % 2 == 1;
+      matmul(Matmul<float>{.m = m,
+                           .n = n,
+                           .k = k,
+                           .a = a.data,
+                           .lda = ta ? m : k,
+                           .transpose_a = ta,
+                           .b = b.data,
+                           .ldb = tb ? k : n,
+                           .transpose_b = tb,
+                           .c = {c.data, false},
+                           .ldc = n,
+                           .bias = bias.data});
+      double sum = bias.data[n - 1];
+      for (Index l = 0; l < k; ++l) {
+        sum += static_cast<double>(ta ? a.data[l * m + m - 1] : a.data[(m - 1) * k + l]) *
+               static_cast<double>(tb ? b.data[(n - 1) * k + l] : b.data[l * n + n - 1]);
       }
+      EXPECT_EQ(static_cast<double>(c.data[m * n - 1]), sum);
     }
   }
-}
-
-TEST(SumRows, GivesTheSameBitsForAnyNumberOfThreads) {
-  std::mt19937 random(11);
-  const int threads_before = threads();
-  std::vector<float> x;
-  for (Index i = 0; i < 777 * 333; ++i) x.push_back(number<float>(random));
-  std::vector<float> first;
-  for (const int count : {1, 2, 3, 5}) {
-    set_threads(count);
-    std::vector<float> out(333);
-    sum_rows(x.data(), 777, 333, Into<float>{out.data(), false});
-    if (count == 1) first = out;
-    EXPECT_EQ(out, first);
-  }
-  set_threads(threads_before);
 }
 
 }  // namespace
