@@ -85,23 +85,30 @@ inline void block(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, std::int64_
                   bool fresh) {
   using S = Simd<T>;
   typename S::Vector sums[R][V];
+#pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
     for (int v = 0; v < V; ++v) sums[r][v] = fresh ? S::zero() : S::load(c.row(r) + v * S::lanes);
   }
   for (std::int64_t k = first; k < last; ++k) {
     typename S::Vector right[V];
+#pragma GCC unroll 4
     for (int v = 0; v < V; ++v) {
       right[v] = S::load(b.row(k) + v * S::lanes);
       keep(right[v]);
     }
+#pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
       const T left = transposed ? a.row(k)[r] : a.row(r)[k];
       // A broadcast, in the one form that compilers see through.
       const typename S::Vector all = left - S::zero();
+#pragma GCC unroll 4
       for (int v = 0; v < V; ++v) sums[r][v] = S::fma(all, right[v], sums[r][v]);
     }
   }
+#pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
     for (int v = 0; v < V; ++v) S::store(c.row(r) + v * S::lanes, sums[r][v]);
   }
 }
