@@ -70,6 +70,12 @@ struct GenerateFlags {
   bool json = false;
 };
 
+struct BenchFlags {
+  std::string name;  // empty: all but the heavy ones
+  int threads = 0;   // 0: one thread, then all
+  bool json = false;
+};
+
 struct EvaluateFlags {
   std::string model;
   std::string data;

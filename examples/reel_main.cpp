@@ -234,6 +234,14 @@ int run(int argc, char** argv) {
       ->type_name("FILE");
   inspect.add_flag("--json", inspect_json, "Print one JSON object");
 
+  BenchFlags bench;
+  CLI::App& bench_app =
+      *app.add_subcommand("bench", "Measure training steps beside the limits of this machine");
+  bench_app.add_option("--case", bench.name, "Only this case; the way to the heavy gpt2-124m-b4-t64")
+      ->type_name("NAME");
+  add_threads(bench_app, bench.threads);
+  bench_app.add_flag("--json", bench.json, "Print one JSON object");
+
   CLI::App& ops = *app.add_subcommand("ops", "List the catalogue of ops");
   bool ops_json = false;
   ops.add_flag("--json", ops_json, "Print one JSON object");
@@ -274,6 +282,7 @@ int run(int argc, char** argv) {
     return run_evaluate(evaluate);
   }
   if (app.got_subcommand("inspect")) return run_inspect(inspected, inspect_json);
+  if (app.got_subcommand("bench")) return run_bench(bench);
   return run_ops(ops_json);
 }
 

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace reel::examples {
+
+/// One row of `reel bench`: a training step, or a generated token.
+struct BenchCase {
+  std::string name;
+  std::string unit;       // what is counted per second: "samples" or "tokens"
+  double units = 0;       // per step
+  double operations = 0;  // floating-point, of the products alone
+  double bytes = 0;       // that must go through memory, because no cache holds them
+  bool heavy = false;     // left out unless asked for by name
+  /// Makes the model; the result runs one step. What it holds lives as long as the function.
+  std::function<std::function<void()>()> make;
+};
+
+std::vector<BenchCase> bench_cases();
+
+}  // namespace reel::examples

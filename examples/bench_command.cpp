@@ -1,0 +1,95 @@
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "examples/allocation_count.h"
+#include "examples/bench_cases.h"
+#include "examples/commands.h"
+#include "examples/exit_code.h"
+#include "examples/usage_error.h"
+#include "kernels/parallel.h"
+#include "kernels/peak.h"
+
+namespace reel::examples {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct Measured {
+  double milliseconds = 0;
+  double allocations_per_step = 0;
+};
+
+// The median over enough steps to fill about a second, after a few that warm everything up.
+Measured measure(const BenchCase& c) {
+  const std::function<void()> step = c.make();
+  for (int i = 0; i < 3; ++i) step();
+  std::vector<double> times;
+  times.reserve(1 << 20);
+  const auto begin = Clock::now();
+  const long before = allocations();
+  while (times.size() < 5 ||
+         (Clock::now() - begin < std::chrono::seconds(1) && times.size() < times.capacity())) {
+    const auto start = Clock::now();
+    step();
+    times.push_back(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
+  }
+  const long made = allocations() - before;
+  std::nth_element(times.begin(), times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2), times.end());
+  return {times[times.size() / 2], static_cast<double>(made) / static_cast<double>(times.size())};
+}
+
+}  // namespace
+
+int run_bench(const BenchFlags& flags) {
+  std::vector<BenchCase> cases = bench_cases();
+  if (!flags.name.empty()) {
+    std::string known;
+    for (const BenchCase& c : cases) known += (known.empty() ? "" : ", ") + c.name;
+    std::erase_if(cases, [&](const BenchCase& c) { return c.name != flags.name; });
+    if (cases.empty()) throw UsageError("--case " + flags.name + ": the cases are " + known);
+  } else {
+    std::erase_if(cases, [](const BenchCase& c) { return c.heavy; });
+  }
+  std::vector<int> counts = {flags.threads};
+  if (flags.threads == 0) {
+    counts = {1};
+    if (kernels::threads() > 1) counts.push_back(kernels::threads());
+  }
+  nlohmann::ordered_json rows = nlohmann::ordered_json::array();
+  double peak_of_all = 0;
+  for (const int threads : counts) {
+    const double peak = kernels::measure_peak(threads);
+    const double bandwidth = kernels::measure_bandwidth(threads);
+    peak_of_all = std::max(peak_of_all, peak);
+    if (!flags.json) {
+      std::printf("%d thread%s: %.0f GFLOP/s of multiply-adds, %.0f GB/s of copying\n", threads,
+                  threads == 1 ? "" : "s", peak / 1e9, bandwidth / 1e9);
+      std::printf("  %-26s %12s %12s %8s %16s %12s\n", "case", "ms per step", "floor ms", "share",
+                  "per second", "allocations");
+    }
+    for (const BenchCase& c : cases) {
+      kernels::set_threads(threads);
+      const Measured m = measure(c);
+      const double floor = 1e3 * (c.operations / peak + c.bytes / bandwidth);
+      const double rate = c.units / m.milliseconds * 1e3;
+      rows.push_back({{"name", c.name},
+                      {"threads", threads},
+                      {"ms_per_step", m.milliseconds},
+                      {"floor_ms", floor},
+                      {"allocations_per_step", m.allocations_per_step},
+                      {c.unit + "_per_second", rate}});
+      if (flags.json) continue;
+      std::printf("  %-26s %12.4f %12.4f %6.0f %% %8.0f %-8s %10.1f\n", c.name.c_str(), m.milliseconds, floor,
+                  100 * floor / m.milliseconds, rate, c.unit.c_str(), m.allocations_per_step);
+      std::fflush(stdout);
+    }
+  }
+  if (flags.json)
+    std::cout << nlohmann::ordered_json{{"peak_gflops", peak_of_all / 1e9}, {"cases", rows}}.dump() << "\n";
+  return ok;
+}
+
+}  // namespace reel::examples

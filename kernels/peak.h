@@ -1,0 +1,13 @@
+#pragma once
+
+namespace reel::kernels {
+
+// What this machine can do at most, measured now: the yardsticks of `reel bench`.
+
+/// Floating-point operations per second of fused multiply-adds on float registers, on this many threads.
+double measure_peak(int threads);
+
+/// Bytes per second that this many threads read and write together in a long copy.
+double measure_bandwidth(int threads);
+
+}  // namespace reel::kernels
