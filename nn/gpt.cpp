@@ -20,15 +20,25 @@ const GptConfig& checked(const GptConfig& c) {
   require(c.layers, "layers");
   require(c.heads, "heads");
   require(c.width, "width");
+  if (!(c.dropout >= 0 && static_cast<float>(c.dropout) < 1)) {
+    throw ValueError(Place{}, "error: gpt: dropout is " + std::to_string(c.dropout) + ", not in [0, 1)");
+  }
   return c;
 }
 
 }  // namespace
 
 KeyValueCache::KeyValueCache(const GptConfig& config) {
+  checked(config);
   const auto size = static_cast<std::size_t>(config.context * config.width);
   keys.assign(static_cast<std::size_t>(config.layers), std::vector<float>(size));
   values = keys;
+  filled.reserve(size);
+}
+
+bool KeyValueCache::fits(const GptConfig& config) const {
+  return keys.size() == static_cast<std::size_t>(config.layers) &&
+         keys.front().size() == static_cast<std::size_t>(config.context * config.width);
 }
 
 Gpt::Transformer::Transformer(Module* parent, const GptConfig& config)
@@ -60,19 +70,23 @@ Gpt::Gpt(Seed seed, const GptConfig& config)
   }
 }
 
-Tensor Gpt::embed(std::span<const std::int32_t> tokens, std::int64_t batch, std::int64_t time,
+Tensor Gpt::embed(Tape& tape, std::span<const std::int32_t> tokens, std::int64_t batch, std::int64_t time,
                   std::int64_t first, Place place) const {
   if (time < 1 || first + time > config_.context) {
     throw ValueError(place, at(place, "gpt: " + std::to_string(first + time) + " tokens, the context is " +
                                           std::to_string(config_.context)) +
                                 help_line("give at least one token and at most as many as the context"));
   }
-  const Tensor x = transformer_.wte(tokens, {batch, time}, place);
-  if (!transformer_.wpe) return transformer_.drop(Here(x, place.file, place.line));
+  // Rows of a leaf, which is on the tape that was given; another tape may have a step open inside its step.
+  const auto rows = [&](const Embedding& table, std::span<const std::int32_t> which, const Shape& shape) {
+    return embedding(Here(tape.leaf(table.weight, place), place.file, place.line), which, shape);
+  };
+  const Tensor x = rows(transformer_.wte, tokens, {batch, time});
+  const Here here(x, place.file, place.line);
+  if (!transformer_.wpe) return transformer_.drop(here);
   const std::span<const std::int32_t> where =
       std::span(positions_).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(time));
-  const Tensor p = (*transformer_.wpe)(where, {time}, place);
-  return transformer_.drop(Here(add(Here(x, place.file, place.line), p), place.file, place.line));
+  return transformer_.drop(here.with(add(here, here.with(rows(*transformer_.wpe, where, {time})))));
 }
 
 Tensor Gpt::head(Here x) const {
@@ -80,25 +94,29 @@ Tensor Gpt::head(Here x) const {
   return lm_head_ ? (*lm_head_)(x.with(y)) : linear(x.with(y), transformer_.wte.weight);
 }
 
-Tensor Gpt::operator()(Tape&, std::span<const std::int32_t> tokens, std::int64_t batch, std::int64_t time,
-                       Place place) const {
-  Tensor x = embed(tokens, batch, time, 0, place);
+Tensor Gpt::operator()(Tape& tape, std::span<const std::int32_t> tokens, std::int64_t batch,
+                       std::int64_t time, Place place) const {
+  Tensor x = embed(tape, tokens, batch, time, 0, place);
   const Here here(x, place.file, place.line);
   for (const Block& block : transformer_.h) x = block(here.with(x));
   return head(here.with(x));
 }
 
-Tensor Gpt::next(Tape&, std::int32_t token, KeyValueCache& cache, Place place) const {
-  Tensor x = embed({&token, 1}, 1, 1, cache.length, place);
+Tensor Gpt::next(Tape& tape, std::int32_t token, KeyValueCache& cache, Place place) const {
+  if (!cache.fits(config_)) {
+    throw ValueError(place, at(place, "gpt: the cache was made for a model of another size") +
+                                help_line("make it from this model: KeyValueCache cache(model.config())"));
+  }
+  Tensor x = embed(tape, {&token, 1}, 1, 1, cache.length, place);
   const Here here(x, place.file, place.line);
   for (std::size_t i = 0; i < transformer_.h.size(); ++i) x = transformer_.h[i].next(here.with(x), cache, i);
   ++cache.length;
   return head(here.with(x));
 }
 
-std::vector<Tensor> Gpt::attention_maps(Tape&, std::span<const std::int32_t> tokens, std::int64_t batch,
+std::vector<Tensor> Gpt::attention_maps(Tape& tape, std::span<const std::int32_t> tokens, std::int64_t batch,
                                         std::int64_t time, Place place) const {
-  Tensor x = embed(tokens, batch, time, 0, place);
+  Tensor x = embed(tape, tokens, batch, time, 0, place);
   const Here here(x, place.file, place.line);
   std::vector<Tensor> maps;
   for (const Block& block : transformer_.h) {

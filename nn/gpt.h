@@ -29,10 +29,14 @@ struct GptConfig {
 
 /// The keys and values of the tokens seen so far, for generating one token after the other.
 struct KeyValueCache {
+  /// Throws ValueError for a size that is not positive.
   explicit KeyValueCache(const GptConfig& config);
+  bool fits(const GptConfig& config) const;
+  void clear() { length = 0; }
   std::int64_t length = 0;                 // tokens seen
   std::vector<std::vector<float>> keys;    // per layer [heads, context, channels]
   std::vector<std::vector<float>> values;  // per layer [heads, context, channels]
+  std::vector<float> filled;               // [heads, length, channels] for the kernel, one layer at a time
 };
 
 /// A decoder-only Transformer (Radford et al. 2019). Parameters have the names and shapes that PyTorch
@@ -41,7 +45,8 @@ struct KeyValueCache {
 /// into the residual stream with 0.02 / sqrt(2 layers).
 class Gpt final : public Module {
  public:
-  /// Throws ValueError for a size that is not positive and for heads that do not divide the width.
+  /// Throws ValueError for a size that is not positive, for heads that do not divide the width, and for a
+  /// dropout outside [0, 1).
   Gpt(Seed seed, const GptConfig& config);
 
   const GptConfig& config() const { return config_; }
@@ -52,7 +57,8 @@ class Gpt final : public Module {
                     Place place = Place::here()) const;
 
   /// Logits [1, 1, vocabulary] of the next token after `token`, which is appended to the cache. Bit for bit
-  /// what the call above gives in its last row. Throws ValueError if the cache is full.
+  /// what the call above gives in its last row, unless dropout drops: call eval() first. Throws ValueError if
+  /// the cache is full or of another size.
   Tensor next(Tape& tape, std::int32_t token, KeyValueCache& cache, Place place = Place::here()) const;
 
   /// The attention weights of every layer, [batch, heads, time, time] each, for looking at.
@@ -70,7 +76,7 @@ class Gpt final : public Module {
     LayerNorm ln_f;
   };
   Tensor head(Here x) const;
-  Tensor embed(std::span<const std::int32_t> tokens, std::int64_t batch, std::int64_t time,
+  Tensor embed(Tape& tape, std::span<const std::int32_t> tokens, std::int64_t batch, std::int64_t time,
                std::int64_t first, Place place) const;
 
   GptConfig config_;

@@ -4,6 +4,7 @@
 #include <span>
 #include <string>
 
+#include "autograd/error.h"
 #include "nn/dropout.h"
 #include "nn/linear.h"
 
@@ -17,7 +18,8 @@ struct MlpOptions {
 /// A multi-layer perceptron: layer0, activation, dropout, layer1, ... The last layer gives logits.
 class Mlp final : public Module {
  public:
-  /// `sizes` are the numbers of inputs, of hidden units and of outputs. A root.
+  /// `sizes` are the numbers of inputs, of hidden units and of outputs. A root. Throws ValueError for fewer
+  /// than two.
   Mlp(Seed seed, std::span<const std::int64_t> sizes, MlpOptions options = {})
       : Module(seed), options_(options) {
     build(sizes);
@@ -38,6 +40,10 @@ class Mlp final : public Module {
 
  private:
   void build(std::span<const std::int64_t> sizes) {
+    if (sizes.size() < 2) {
+      throw ValueError(Place{}, "error: mlp: " + std::to_string(sizes.size()) + " sizes" +
+                                    help_line("give at least the numbers of inputs and of outputs"));
+    }
     for (std::size_t i = 0; i + 1 < sizes.size(); ++i) {
       if (i > 0) dropouts_.emplace_back(this, "dropout" + std::to_string(i - 1), options_.dropout);
       layers_.emplace_back(this, "layer" + std::to_string(i), sizes[i], sizes[i + 1]);

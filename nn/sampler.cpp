@@ -40,11 +40,13 @@ std::int32_t Sampler::operator()(std::span<const float> logits, std::uint64_t po
     return argmax;
   }
 
-  // The candidates, likeliest first; the stable sort decides ties by the token's number.
+  // The candidates, likeliest first, of equals the one with the smaller number.
   order_.resize(logits.size());
   std::iota(order_.begin(), order_.end(), 0);
-  std::stable_sort(order_.begin(), order_.end(), [&](std::int32_t a, std::int32_t b) {
-    return logits[static_cast<std::size_t>(a)] > logits[static_cast<std::size_t>(b)];
+  std::sort(order_.begin(), order_.end(), [&](std::int32_t a, std::int32_t b) {
+    const float za = logits[static_cast<std::size_t>(a)];
+    const float zb = logits[static_cast<std::size_t>(b)];
+    return za != zb ? za > zb : a < b;
   });
   std::size_t count = order_.size();
   if (options_.top_k > 0) count = std::min(count, static_cast<std::size_t>(options_.top_k));

@@ -37,23 +37,16 @@ MultiHeadSelfAttention::MultiHeadSelfAttention(Module* parent, std::string_view 
       stream_(stream_of(path() + ".attn_dropout")) {}
 
 Tensor MultiHeadSelfAttention::operator()(Here x) const {
-  const double p = training() ? options_.dropout : 0;
-  if (!options_.rotary) {
-    // Queries, keys and values stay where the projection put them.
-    const Tensor y = self_attention(x.with(c_attn(x)), {.heads = heads_,
-                                                        .causal = options_.causal,
-                                                        .dropout = p,
-                                                        .seed = seed().value,
-                                                        .stream = stream_,
-                                                        .step = step()});
-    return resid_dropout_(x.with(c_proj(x.with(y))));
-  }
-  const Heads h = split(x, 0);
-  const Tensor y = scaled_dot_product_attention(
-      x.with(h.q), x.with(h.k), x.with(h.v),
-      {.causal = options_.causal, .dropout = p, .seed = seed().value, .stream = stream_, .step = step()});
-  const Tensor joined = reshape(x.with(permute(x.with(y), {0, 2, 1, 3})), x.shape());
-  return resid_dropout_(x.with(c_proj(x.with(joined))));
+  // Queries, keys and values stay where the projection put them.
+  Tensor qkv = c_attn(x);
+  if (options_.rotary) qkv = packed_rotary(x.with(qkv), {.heads = heads_});
+  const Tensor y = self_attention(x.with(qkv), {.heads = heads_,
+                                                .causal = options_.causal,
+                                                .dropout = training() ? options_.dropout : 0,
+                                                .seed = seed().value,
+                                                .stream = stream_,
+                                                .step = step()});
+  return resid_dropout_(x.with(c_proj(x.with(y))));
 }
 
 MultiHeadSelfAttention::Heads MultiHeadSelfAttention::split(Here x, std::int64_t first_position) const {
@@ -77,28 +70,22 @@ MultiHeadSelfAttention::Heads MultiHeadSelfAttention::split(Here x, std::int64_t
 Tensor MultiHeadSelfAttention::next(Here x, KeyValueCache& cache, std::size_t layer) const {
   const Heads h = split(x, cache.length);
   const std::int64_t channels = width_ / heads_;
-  std::vector<float>& keys = cache.keys[layer];
-  std::vector<float>& values = cache.values[layer];
-  const std::int64_t context = static_cast<std::int64_t>(keys.size()) / width_;
-  const std::int64_t now = cache.length + 1;
-  // The cache has room for the whole context, [heads, context, channels]; what is filled is given to the
-  // kernel side by side.
-  Tape& tape = h.q.tape();
-  std::vector<float> k(static_cast<std::size_t>(heads_ * now * channels));
-  std::vector<float> v(k.size());
-  for (std::int64_t head = 0; head < heads_; ++head) {
-    const auto slot = keys.begin() + (head * context + cache.length) * channels;
-    std::copy_n(h.k.data().begin() + head * channels, channels, slot);
-    std::copy_n(h.v.data().begin() + head * channels, channels,
-                values.begin() + (head * context + cache.length) * channels);
-    std::copy_n(keys.begin() + head * context * channels, now * channels, k.begin() + head * now * channels);
-    std::copy_n(values.begin() + head * context * channels, now * channels,
-                v.begin() + head * now * channels);
-  }
-  const Shape filled{1, heads_, now, channels};
+  // Appends a new row of every head to what a layer keeps, and gives the kernel the rows that are filled.
+  const auto append = [&](std::vector<float>& kept, const Tensor& row) {
+    const std::int64_t context = static_cast<std::int64_t>(kept.size()) / width_;
+    const std::int64_t now = cache.length + 1;
+    cache.filled.resize(static_cast<std::size_t>(width_ * now));
+    for (std::int64_t head = 0; head < heads_; ++head) {
+      const auto rows = kept.begin() + head * context * channels;
+      std::copy_n(row.data().begin() + head * channels, channels, rows + cache.length * channels);
+      std::copy_n(rows, now * channels, cache.filled.begin() + head * now * channels);
+    }
+    return h.q.tape().constant(cache.filled, {1, heads_, now, channels}, x.place);
+  };
+  const Tensor k = append(cache.keys[layer], h.k);
+  const Tensor v = append(cache.values[layer], h.v);
   const Tensor y =
-      scaled_dot_product_attention(x.with(h.q), tape.constant(k, filled, x.place),
-                                   tape.constant(v, filled, x.place), {.causal = options_.causal});
+      scaled_dot_product_attention(x.with(h.q), x.with(k), x.with(v), {.causal = options_.causal});
   return c_proj(x.with(reshape(x.with(permute(x.with(y), {0, 2, 1, 3})), {1, 1, width_})));
 }
 

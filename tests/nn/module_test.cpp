@@ -132,6 +132,15 @@ TEST(Module, LearnsABatchByHeart) {
   EXPECT_LT(loss, 0.02);
 }
 
+TEST(Module, AnMlpHasInputsAndOutputs) {
+  const std::int64_t sizes[] = {2, 3};
+  const auto make = [](std::span<const std::int64_t> some) { return [some] { Mlp mlp(Seed{1}, some); }; };
+  EXPECT_NO_THROW(make(sizes)());
+  EXPECT_THAT(make(std::span(sizes).first(1)),
+              testing::ThrowsMessage<ValueError>(testing::HasSubstr("1 sizes")));
+  EXPECT_THROW(make({})(), ValueError);
+}
+
 TEST(Module, SequentialAppliesItsStepsInOrder) {
   struct Chain final : Module {
     using Module::Module;
