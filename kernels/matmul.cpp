@@ -23,6 +23,7 @@ struct Plan {
   std::int64_t depth = 0;               // of a block of k
   std::int64_t parts = 1;               // of the rows
   std::int64_t groups = 1, panels = 1;  // a group is the panels of one task
+  std::int64_t height = tile_rows;      // most rows of a tile
   bool pack_b = false;
 
   explicit Plan(const Matmul<T>& p) {
@@ -44,6 +45,10 @@ struct Plan {
         std::clamp<std::int64_t>(panels * parts * p.batch / 12, 1, std::min<std::int64_t>(most, 4));
     groups = divide_up(panels, group);
 
+    // Rows a multiple of 4096 bytes apart compete for the 8 lines of one set of the first cache.
+    constexpr std::int64_t few = std::min(6, tile_rows);
+    if (!p.transpose_a && p.lda * static_cast<std::int64_t>(sizeof(T)) % 4096 == 0) height = few;
+
     pack_b = p.transpose_b || p.m > 4 * tile_rows;
   }
 };
@@ -57,7 +62,7 @@ void compute_part(const Matmul<T>& p, const Plan<T>& plan, std::int64_t batch, s
   const T* a = p.a + batch * p.stride_a;
   const T* b = p.b + batch * p.stride_b;
   T* c = p.c.data + batch * p.stride_c;
-  const std::int64_t tiles = divide_up(last - first, tile_rows);
+  const std::int64_t tiles = divide_up(last - first, plan.height);
   const auto columns = [&](std::int64_t j) { return static_cast<int>(std::min(width, p.n - j * width)); };
   Tile<T> t;
   t.a_stride = p.lda;

@@ -118,7 +118,10 @@ void pack_rows(const T* b, std::int64_t stride, std::int64_t depth, std::int64_t
     const T* from = b + k * stride;
     T* to = panels + k * width;
     for (std::int64_t j = 0; j < whole; ++j) {
-      for (int v = 0; v < tile_vectors; ++v) S::store(to + v * lanes, S::load(from + v * lanes));
+      for (int v = 0; v < tile_vectors; ++v) {
+        __builtin_prefetch(from + v * lanes + 8 * stride);  // rows are too far apart for the hardware to see
+        S::store(to + v * lanes, S::load(from + v * lanes));
+      }
       from += width;
       to += step;
     }

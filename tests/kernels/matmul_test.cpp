@@ -355,7 +355,7 @@ TEST(Matmul, ARowHasTheSameBitsAloneAndAmongOthers) {
   std::mt19937 random(6);
   for (int kind = 0; kind < 8; ++kind) {
     for (const auto& [n, k] :
-         {std::array<Index, 2>{65, 128}, {32, 16}, {7, 3}, {130, 600}, {1, 40}, {17, 1025}}) {
+         {std::array<Index, 2>{65, 128}, {32, 16}, {7, 3}, {130, 600}, {1, 40}, {17, 1025}, {33, 1024}}) {
       expect_rows_independent<float>(257, n, k, kind, random);
       expect_rows_independent<double>(61, n, k, kind, random);
     }
