@@ -171,17 +171,18 @@ TEST(Attention, WhatAnEarlierCallLeftInMemoryDoesNotMatter) {
 
 TEST(Attention, SameBitsForAnyNumberOfThreads) {
   const int before = threads();
-  for (const std::int64_t heads : {2, 24}) {
+  for (const std::int64_t heads : {1, 16}) {
     Problem<float> p{.batch = 1,
                      .heads = heads,
-                     .queries = 300,
-                     .keys = 300,
+                     .queries = 600,
+                     .keys = 600,
                      .channels = 8,
                      .value_channels = 8,
                      .causal = true};
     p.fill(4);
     set_threads(1);
     p.run();
+    expect_close(p.y, naive_attention(p), 1e-5, std::to_string(heads) + " heads");
     for (const int n : {2, 3, 5}) {
       Problem<float> q = p;
       set_threads(n);
