@@ -8,6 +8,7 @@
 
 #include "data/error.h"
 #include "data/file.h"
+#include "data/utf8.h"
 
 namespace reel::data {
 namespace {
@@ -34,6 +35,13 @@ class Parser {
     const std::size_t nul = text_.find('\0');
     if (nul != std::string_view::npos) {
       throw DataError(name_ + ": byte " + std::to_string(nul) + " is NUL: this is no text file");
+    }
+    const std::size_t valid = valid_utf8(text_);
+    if (valid != text_.size()) {
+      const auto line =
+          1 + std::count(text_.begin(), text_.begin() + static_cast<std::ptrdiff_t>(valid), '\n');
+      throw DataError(name_ + ":" + std::to_string(line) + ": byte " + std::to_string(valid) +
+                      ": the text is not UTF-8; save it as UTF-8");
     }
   }
 

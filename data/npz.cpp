@@ -38,7 +38,11 @@ Archive open_archive(std::span<const std::byte> file, const std::string& name) {
   Source source(zip_source_buffer_create(file.data(), file.size(), 0, &error.error));
   if (source == nullptr) throw std::bad_alloc();
   Archive archive(zip_open_from_source(source.get(), ZIP_RDONLY | ZIP_CHECKCONS, &error.error));
-  if (archive == nullptr) throw DataError(name + ": the zip archive is damaged: " + error.text());
+  if (archive == nullptr) {
+    if (zip_error_code_zip(&error.error) == ZIP_ER_EXISTS)
+      throw DataError(name + ": the name of a member is there twice");
+    throw DataError(name + ": the zip archive is damaged: " + error.text());
+  }
   static_cast<void>(source.release());  // the archive owns it now
   return archive;
 }

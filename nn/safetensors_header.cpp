@@ -135,9 +135,12 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
   }
 
   bool parse_error(std::size_t position, const std::string&, const nlohmann::json::exception& e) override {
-    // What the parser says after its own prefix: "parse error at line 1, column 5: ...".
+    // "[json.exception.parse_error.101] parse error at line 1, column 5: ..." without what only its makers
+    // need.
     std::string text = e.what();
-    text = text.substr(std::min(text.find(": ") + 2, text.size()), 300);
+    text.erase(0, std::min(text.find("] ") + 2, text.size()));
+    if (text.starts_with("parse error at")) text.erase(0, std::min(text.find(": ") + 2, text.size()));
+    text = text.substr(0, 300);
     // It quotes the file, which may hold anything.
     for (char& c : text) c = c >= 0x20 && c < 0x7F ? c : '?';
     throw FileError(name_ + ": byte " + std::to_string(json_at_ + (position > 0 ? position - 1 : 0)) +
@@ -213,6 +216,10 @@ SafetensorsHeader parse_safetensors_header(std::string_view json, const std::str
   if (json.starts_with("\xEF\xBB\xBF"))
     throw FileError(name + ": byte " + std::to_string(json_at) +
                     ": the header starts with a byte order mark");
+  // And it takes a NUL for the end of the text, whatever follows.
+  if (const std::size_t nul = json.find('\0'); nul != std::string_view::npos)
+    throw FileError(name + ": byte " + std::to_string(json_at + nul) +
+                    ": the header is not JSON: it holds a NUL");
   SafetensorsHeader header;
   Reader reader(header, name, json_at);
   nlohmann::json::sax_parse(json.begin(), json.end(), &reader, nlohmann::json::input_format_t::json, true);
