@@ -1,13 +1,15 @@
-# reel_embed(target FILE name): compiles a file into the target as reel::data::embedded::name (a std::string_view).
-function(reel_embed target file name)
+# reel_embed(target FILE header name): compiles a file into the target as the std::string_view `name`, which the header declares
+# in the namespace that is the header's folder: data/embedded.h has reel::data::embedded.
+function(reel_embed target file header name)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
   file(READ ${file} hex HEX)
   string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")
   string(REGEX REPLACE "(................................................................................)" "\\1\n" bytes "${bytes}")
+  get_filename_component(folder ${header} DIRECTORY)
   set(source ${PROJECT_BINARY_DIR}/embedded/${name}.cpp)
-  file(CONFIGURE OUTPUT ${source} CONTENT "#include \"data/embedded.h\"
+  file(CONFIGURE OUTPUT ${source} CONTENT "#include \"${header}\"
 
-namespace reel::data::embedded {
+namespace reel::${folder}::embedded {
 namespace {
 const unsigned char bytes[] = {
 ${bytes}};

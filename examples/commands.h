@@ -18,6 +18,8 @@ int run_generate(const GenerateFlags& flags);
 int run_evaluate(const EvaluateFlags& flags);
 /// `reel inspect FILE`: recognises a file by its content, checks it whole, and says what is in it.
 int run_inspect(const std::string& path, bool json);
+/// `reel attention`
+int run_attention(const AttentionFlags& flags);
 /// `reel bench`
 int run_bench(const BenchFlags& flags);
 /// `reel ops`: the catalogue of ops, from their cards.

@@ -70,6 +70,16 @@ struct GenerateFlags {
   bool json = false;
 };
 
+struct AttentionFlags {
+  std::string model;  // empty: the example of four tokens
+  std::string prompt;
+  std::string html;
+  std::int64_t token = 3;
+  std::int64_t component = 1;
+  double temperature = 1;
+  bool json = false;
+};
+
 struct BenchFlags {
   std::string name;  // empty: all but the heavy ones
   int threads = 0;   // 0: one thread, then all

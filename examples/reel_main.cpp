@@ -234,6 +234,27 @@ int run(int argc, char** argv) {
       ->type_name("FILE");
   inspect.add_flag("--json", inspect_json, "Print one JSON object");
 
+  AttentionFlags attention;
+  CLI::App& attention_app =
+      *app.add_subcommand("attention", "Look inside attention: an example, or a trained model");
+  attention_app
+      .add_option("--model", attention.model,
+                  "Show the maps of this model (default: an example of four tokens)")
+      ->type_name("FILE");
+  attention_app.add_option("--prompt", attention.prompt, "What the model reads")->type_name("TEXT");
+  attention_app.add_option("--html", attention.html, "Also write a page to look at in a browser")
+      ->type_name("FILE");
+  attention_app.add_option("--token", attention.token, "Example: whose output the gradients are of")
+      ->check(CLI::Range(0, 3))
+      ->capture_default_str();
+  attention_app.add_option("--component", attention.component, "Example: which component of it")
+      ->check(CLI::Range(0, 2))
+      ->capture_default_str();
+  attention_app.add_option("--temperature", attention.temperature, "Example: scores are divided by it")
+      ->check(positive_number)
+      ->capture_default_str();
+  attention_app.add_flag("--json", attention.json, "Print one JSON object");
+
   BenchFlags bench;
   CLI::App& bench_app =
       *app.add_subcommand("bench", "Measure training steps beside the limits of this machine");
@@ -282,6 +303,7 @@ int run(int argc, char** argv) {
     return run_evaluate(evaluate);
   }
   if (app.got_subcommand("inspect")) return run_inspect(inspected, inspect_json);
+  if (app.got_subcommand("attention")) return run_attention(attention);
   if (app.got_subcommand("bench")) return run_bench(bench);
   return run_ops(ops_json);
 }
