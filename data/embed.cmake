@@ -1,6 +1,10 @@
-# reel_embed(target FILE header name): compiles a file into the target as the std::string_view `name`, which the header declares
-# in the namespace that is the header's folder: data/embedded.h has reel::data::embedded.
-function(reel_embed target file header name)
+# reel_embed(target FILE name [header]): compiles a file into the target as the std::string_view `name`, which the header declares
+# in the namespace of its folder: data/embedded.h, the default, has reel::data::embedded.
+function(reel_embed target file name)
+  set(header data/embedded.h)
+  if(ARGC GREATER 3)
+    set(header ${ARGV3})
+  endif()
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
   file(READ ${file} hex HEX)
   string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")
