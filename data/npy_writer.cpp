@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <stdexcept>
 
 #include "data/file.h"
@@ -20,15 +21,12 @@ std::string little_endian(std::size_t value, std::size_t width) {
 
 template <class T>
 std::string file_of(const char* descr, std::span<const std::int64_t> shape, std::span<const T> values) {
-  std::uint64_t count = 1;
-  bool empty = false;
+  const bool empty = std::find(shape.begin(), shape.end(), 0) != shape.end();
+  std::uint64_t count = empty ? 0 : 1;
   bool fits = shape.size() <= 32;
-  for (const std::int64_t n : shape) {
-    if (n == 0) empty = true;
-    if (n < 0 || (!empty && __builtin_mul_overflow(count, static_cast<std::uint64_t>(n), &count)))
-      fits = false;
-  }
-  if (!fits || (empty ? 0 : count) != values.size()) {
+  for (const std::int64_t n : shape)
+    fits = fits && n >= 0 && !__builtin_mul_overflow(count, static_cast<std::uint64_t>(n), &count);
+  if (!fits || count != values.size()) {
     throw std::invalid_argument("npy: " + std::to_string(values.size()) + " values do not fit the shape " +
                                 tuple_of(shape));
   }

@@ -6,7 +6,7 @@
 #include "data/error.h"
 #include "data/idx.h"
 #include "data/npz.h"
-#include "tests/support/corpus.h"
+#include "tests/support/replay_corpus.h"
 
 namespace {
 

@@ -7,7 +7,7 @@
 
 #include "nn/error.h"
 #include "nn/safetensors.h"
-#include "tests/support/corpus.h"
+#include "tests/support/replay_corpus.h"
 
 namespace {
 

@@ -1,0 +1,29 @@
+// Any text: the reader refuses it, or gives as many finite numbers and known classes as there are lines.
+
+#include <cmath>
+#include <cstdint>
+#include <string_view>
+
+#include "data/csv.h"
+#include "data/error.h"
+#include "tests/fuzz/check.h"
+
+using namespace reel::data;
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const std::string_view text(reinterpret_cast<const char*>(data), size);
+  for (const auto header : {CsvOptions::Header::detect, CsvOptions::Header::yes, CsvOptions::Header::no}) {
+    try {
+      CsvOptions options;
+      options.header = header;
+      const Dataset set = parse_csv(text, "fuzz", options);
+      FUZZ_CHECK(set.count > 0 && set.features > 0 && set.classes() > 1);
+      FUZZ_CHECK(static_cast<std::int64_t>(set.labels.size()) == set.count);
+      FUZZ_CHECK(static_cast<std::int64_t>(set.inputs.size()) == set.count * set.features);
+      for (const float x : set.inputs) FUZZ_CHECK(std::isfinite(x));
+      for (const std::int32_t label : set.labels) FUZZ_CHECK(label >= 0 && label < set.classes());
+    } catch (const DataError&) {
+    }
+  }
+  return 0;
+}
