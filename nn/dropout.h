@@ -1,5 +1,8 @@
 #pragma once
 
+#include <string>
+
+#include "autograd/error.h"
 #include "nn/module.h"
 
 namespace reel::nn {
@@ -8,8 +11,14 @@ namespace reel::nn {
 /// 2014). The mask follows from the model's seed, the module's path and the model's step. Use it once a step.
 class Dropout final : public Module {
  public:
+  /// Throws ValueError for p outside [0, 1).
   Dropout(Module* parent, std::string_view name, double p)
-      : Module(parent, name), p_(p), stream_(stream_of(path())) {}
+      : Module(parent, name), p_(p), stream_(stream_of(path())) {
+    if (!(p >= 0 && static_cast<float>(p) < 1)) {
+      throw ValueError(Place{}, "error: dropout: p is " + std::to_string(p) + ", not in [0, 1)" +
+                                    help_line("p is the share of the elements that become 0"));
+    }
+  }
 
   double p() const { return p_; }
   Tensor operator()(Here x) const {

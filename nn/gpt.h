@@ -58,7 +58,7 @@ class Gpt final : public Module {
 
   /// Logits [1, 1, vocabulary] of the next token after `token`, which is appended to the cache. Bit for bit
   /// what the call above gives in its last row, unless dropout drops: call eval() first. Throws ValueError if
-  /// the cache is full or of another size.
+  /// the cache is full or of another size, StateError on a tape that is not f32.
   Tensor next(Tape& tape, std::int32_t token, KeyValueCache& cache, Place place = Place::here()) const;
 
   /// The attention weights of every layer, [batch, heads, time, time] each, for looking at.

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <concepts>
 #include <functional>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "nn/module.h"
@@ -21,12 +24,16 @@ class Sequential final : public Module {
     auto made = std::make_shared<M>(this, name, std::forward<Arguments>(arguments)...);
     return then([made](Here x) { return (*made)(x); });
   }
-  /// Appends a function of one tensor.
-  Sequential& then(std::function<Tensor(Here)> function) {
-    steps_.push_back(std::move(function));
+  /// Appends a function of one tensor: an op by its name, or anything that can be called.
+  Sequential& then(Tensor (*function)(Here)) {
+    steps_.emplace_back(function);
     return *this;
   }
-  Sequential& then(Tensor (*function)(Here)) { return then(std::function<Tensor(Here)>(function)); }
+  template <std::convertible_to<std::function<Tensor(Here)>> F>
+  Sequential& then(F function) {
+    steps_.emplace_back(std::move(function));
+    return *this;
+  }
 
   Tensor operator()(Here x) const {
     Tensor y = x.tensor;
