@@ -53,7 +53,7 @@ std::int32_t Sampler::operator()(std::span<const float> logits, std::uint64_t po
   const auto weight = [&](std::size_t rank) {
     const double difference =
         static_cast<double>(logits[static_cast<std::size_t>(order_[rank])]) - static_cast<double>(*largest);
-    return difference == 0 ? 1.0 : std::exp(difference / options_.temperature);
+    return std::exp(difference / options_.temperature);
   };
   double total = 0;
   for (std::size_t i = 0; i < count; ++i) total += weight(i);

@@ -227,7 +227,7 @@ TEST(MultiHeadSelfAttention, RotaryPositionsCountDistancesOnly) {
 // Two layers that pass their input on, but for dropout: one token has one weight, which is 1 or dropped.
 struct TwoAttentions final : Module {
   static constexpr std::int64_t width = 64;
-  explicit TwoAttentions(double p) : Module(Seed{4}) {
+  TwoAttentions(Seed seed, double p) : Module(seed) {
     const AttentionLayerOptions options{.dropout = p, .bias = false};
     a.emplace(this, "a", width, width, options);
     b.emplace(this, "b", width, width, options);
@@ -244,31 +244,37 @@ struct TwoAttentions final : Module {
 };
 
 TEST(MultiHeadSelfAttention, DropsWeightsAndResultsIndependently) {
-  TwoAttentions model(0.5);
+  TwoAttentions model(Seed{4}, 0.5);
+  TwoAttentions other(Seed{5}, 0.5);
   Tape tape;
   constexpr std::size_t elements = 64;
   constexpr int steps = 300;
   std::vector<int> kept(elements);
-  int in_both = 0;
+  int in_both_layers = 0;
+  int in_both_models = 0;
   for (int i = 0; i < steps; ++i) {
     model.set_step(static_cast<std::uint64_t>(i));
+    other.set_step(static_cast<std::uint64_t>(i));
     const auto step = tape.inference();
     const std::vector<float> ones(elements, 1);
     const Tensor x = tape.constant(ones, {1, 1, 64});
     const Tensor a = (*model.a)(x);
     const Tensor b = (*model.b)(x);
+    const Tensor c = (*other.a)(x);
     for (std::size_t k = 0; k < elements; ++k) {
       // Kept twice, scaled by 2 each time.
       EXPECT_THAT(a.data()[k], testing::AnyOf(0, 4));
       kept[k] += a.data()[k] != 0 ? 1 : 0;
-      in_both += a.data()[k] != 0 && b.data()[k] != 0 ? 1 : 0;
+      in_both_layers += a.data()[k] != 0 && b.data()[k] != 0 ? 1 : 0;
+      in_both_models += a.data()[k] != 0 && c.data()[k] != 0 ? 1 : 0;
     }
   }
   const auto near = [](double count, double n, double p) {
     EXPECT_NEAR(count, n * p, 4.5 * std::sqrt(n * p * (1 - p)));
   };
   for (const int count : kept) near(count, steps, 0.25);
-  near(in_both, steps * double{elements}, 1.0 / 16);
+  near(in_both_layers, steps * double{elements}, 1.0 / 16);
+  near(in_both_models, steps * double{elements}, 1.0 / 16);
   model.eval();
   const auto step = tape.inference();
   const std::vector<float> ones(elements, 1);

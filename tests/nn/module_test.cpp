@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "autograd/autograd.h"
@@ -160,9 +161,9 @@ TEST(Module, SequentialAppliesItsStepsInOrder) {
 TEST(Summary, CountsEveryParameter) {
   Net net(Seed{1});
   const std::string text = summary(net.parameters());
-  EXPECT_THAT(text, testing::HasSubstr("hidden.weight"));
-  EXPECT_THAT(text, testing::HasSubstr("[8, 4]"));
-  EXPECT_THAT(text, testing::HasSubstr("83"));
+  EXPECT_THAT(text, testing::ContainsRegex("hidden\\.weight +\\[8, 4\\] +32 +yes\n"));
+  EXPECT_THAT(text, testing::ContainsRegex("norm\\.bias +\\[8\\] +8 +no\n"));
+  EXPECT_THAT(text, testing::ContainsRegex("total +83\n"));
 }
 
 // ---- initial values
@@ -213,7 +214,16 @@ TEST_F(Init, HasTheDeviationsOfThePapers) {
   init::normal(p, Seed{1}, 0, 0.02);
   expect(0.02, 1);
   init::truncated_normal(p, Seed{1}, 0, 1, 2);
-  expect(0.8796256610342398, 2);  // of a normal cut at two deviations
+  expect(0.8796256610342398, 2);                                        // of a normal cut at two deviations
+  EXPECT_EQ(std::ranges::adjacent_find(p.values()), p.values().end());  // drawn again, not taken from others
+}
+
+TEST_F(Init, CountsWhatFollowsTheFirstTwoDimensionsIntoBothFans) {
+  const Parameter p = make({40, 30, 5, 2});
+  init::kaiming_normal(p, Seed{1}, 1);
+  EXPECT_NEAR(moments(p).deviation, 1 / std::sqrt(300.0), 0.002);
+  init::xavier_normal(p, Seed{1});
+  EXPECT_NEAR(moments(p).deviation, std::sqrt(2.0 / 700), 0.002);
 }
 
 TEST_F(Init, OrthogonalRowsOrColumnsAreOrthonormal) {
