@@ -32,13 +32,15 @@ struct Plan {
     depth = std::max<std::int64_t>(1, std::min(p.k, divide_up(divide_up(p.k, blocks), lanes) * lanes));
     panels = divide_up(p.n, tile_columns<T>);
 
-    // A part of the rows should stay in the last cache, because every group reads all of it. Few panels:
-    // smaller parts, so that threads find work. But each part packs B again, so it should not have too few
-    // rows.
+    // A part of the rows should stay in the last cache, because every group reads all of it. But each part
+    // packs B again, which 48 rows of it outweigh ten times. Few panels: parts for two threads at least, and
+    // for more of them where they stay large.
     constexpr std::int64_t cache = (2 << 20) / static_cast<std::int64_t>(sizeof(T));
-    constexpr std::int64_t least_rows = 16 * tile_rows;
-    const std::int64_t wanted = std::max(divide_up(p.m * p.k, cache), divide_up(8, panels * p.batch));
-    parts = std::clamp<std::int64_t>(wanted, 1, std::max<std::int64_t>(1, p.m / least_rows));
+    const auto at_most = [&p](std::int64_t wanted, std::int64_t least_rows) {
+      return std::max<std::int64_t>(1, std::min(wanted, p.m / least_rows));
+    };
+    parts = std::max({at_most(divide_up(p.m * p.k, cache), 192), at_most(divide_up(8, panels * p.batch), 192),
+                      at_most(divide_up(2, panels * p.batch), 48)});
 
     const std::int64_t most = std::max<std::int64_t>(1, room / (depth * tile_columns<T>));
     const std::int64_t group =
