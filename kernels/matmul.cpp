@@ -1,6 +1,7 @@
 #include "kernels/matmul.h"
 
 #include <algorithm>
+#include <cstddef>
 
 #include "kernels/dual.h"
 #include "kernels/matmul_pack.h"
@@ -60,7 +61,9 @@ template <class T>
 void compute_part(const Matmul<T>& p, const Plan<T>& plan, std::int64_t batch, std::int64_t first,
                   std::int64_t last, std::int64_t panel, std::int64_t last_panel) {
   constexpr std::int64_t width = tile_columns<T>;
-  alignas(64) T packed[static_cast<std::size_t>(Plan<T>::room)];  // [panels, depth, width]
+  alignas(64)
+      std::byte memory[static_cast<std::size_t>(Plan<T>::room) * sizeof(T)];  // bytes need no first value
+  T* const packed = reinterpret_cast<T*>(memory);                             // [panels, depth, width]
   const T* a = p.a + batch * p.stride_a;
   const T* b = p.b + batch * p.stride_b;
   T* c = p.c.data + batch * p.stride_c;

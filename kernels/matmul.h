@@ -6,7 +6,7 @@
 
 namespace reel::kernels {
 
-/// C (+)= op(A) op(B) + bias, batched. Row-major.
+/// C (+)= op(A) op(B) + bias, batched. Row-major; C overlaps neither A nor B.
 template <class T>
 struct Matmul {
   std::int64_t m = 0, n = 0, k = 0;  // C is [m, n], op(A) [m, k], op(B) [k, n]
@@ -19,10 +19,15 @@ struct Matmul {
   Into<T> c = {};
   std::int64_t ldc = 0;
   const T* bias = nullptr;  // [n], added to every row, or null; used only when c.add is false
-  std::int64_t batch = 1, stride_a = 0, stride_b = 0, stride_c = 0;  // elements between the matrices of a batch
+  std::int64_t batch = 1, stride_a = 0, stride_b = 0,
+               stride_c = 0;  // elements between the matrices of a batch
 };
 
-/// Sums over k in ascending order for every element of C, whatever the number of threads. k = 0 gives the bias, or 0.
+/// Each element of C is a chain of fused multiply-adds in ascending k, cut into blocks of at most 512 whose
+/// sums are added in order. Where the cuts lie follows from k alone: the bits of an element depend neither on
+/// the other rows and columns nor on their number, nor on how the operands are stored, nor on threads. So a
+/// row computed alone, as a key-value cache does, is the row that training computes. k = 0 gives the bias, or
+/// 0.
 template <class T>
 void matmul(const Matmul<T>& p);
 

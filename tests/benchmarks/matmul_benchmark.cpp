@@ -211,7 +211,7 @@ int main(int argc, char** argv) {
       peak = std::max(peak, peak_flops(threads));
       for (int who = 0; who < (alone ? 1 : static_cast<int>(contestants)); ++who) {
         // The waiting threads of one library must fall asleep before the next one is measured.
-        if (threads > 1 && !alone) std::this_thread::sleep_for(std::chrono::milliseconds(60));
+        if (threads > 1) std::this_thread::sleep_for(std::chrono::milliseconds(60));
         run(p, static_cast<Contestant>(who), x, x.c.data());
         const auto start = Clock::now();
         for (int r = 0; r < repeats; ++r) run(p, static_cast<Contestant>(who), x, x.c.data());
