@@ -5,28 +5,39 @@
 #include <string>
 
 #include "autograd/error.h"
+#include "nn/check.h"
 
 namespace reel::nn {
 namespace {
 
-const GptConfig& checked(const GptConfig& c) {
-  const auto require = [](std::int64_t value, const char* name) {
-    if (value < 1)
-      throw ValueError(
-          Place{}, std::string("error: gpt: ") + name + " is " + std::to_string(value) + ", not positive");
-  };
-  require(c.vocabulary, "vocabulary");
-  require(c.context, "context");
-  require(c.layers, "layers");
-  require(c.heads, "heads");
-  require(c.width, "width");
+const GptConfig& checked(const GptConfig& c, Place place) {
+  check_at_least(c.vocabulary, 1, {"gpt", "vocabulary", place});
+  check_at_least(c.context, 1, {"gpt", "context", place});
+  check_at_least(c.layers, 1, {"gpt", "layers", place});
+  check_at_least(c.heads, 1, {"gpt", "heads", place});
+  check_at_least(c.width, 1, {"gpt", "width", place});
+  check_fraction(c.dropout, {"gpt", "dropout", place});
+  if (c.width % c.heads != 0) {
+    const std::int64_t below = c.width / c.heads * c.heads;
+    const std::string fits =
+        (below > 0 ? std::to_string(below) + " or " : "") + std::to_string(below + c.heads);
+    throw ValueError(place, at(place, "gpt: " + std::to_string(c.heads) + " heads do not divide the width " +
+                                          std::to_string(c.width)) +
+                                help_line("with these heads, a width of " + fits + " would do"));
+  }
+  if (c.rotary && c.width / c.heads % 2 != 0) {
+    throw ValueError(place, at(place, "gpt: rotary positions turn pairs of channels, a head has " +
+                                          std::to_string(c.width / c.heads)) +
+                                help_line("with " + std::to_string(c.heads) + " heads, a width of " +
+                                          std::to_string(c.width + c.heads) + " would do"));
+  }
   return c;
 }
 
 }  // namespace
 
-KeyValueCache::KeyValueCache(const GptConfig& config) {
-  checked(config);
+KeyValueCache::KeyValueCache(const GptConfig& config, Place place) {
+  checked(config, place);
   const auto size = static_cast<std::size_t>(config.context * config.width);
   keys.assign(static_cast<std::size_t>(config.layers), std::vector<float>(size));
   values = keys;
@@ -48,8 +59,8 @@ Gpt::Transformer::Transformer(Module* parent, const GptConfig& config)
   for (std::int64_t i = 0; i < config.layers; ++i) h.emplace_back(&list, std::to_string(i), config);
 }
 
-Gpt::Gpt(Seed seed, const GptConfig& config)
-    : Module(seed), config_(checked(config)), transformer_(this, config_) {
+Gpt::Gpt(Seed seed, const GptConfig& config, Place place)
+    : Module(seed), config_(checked(config, place)), transformer_(this, config_) {
   if (!config.tie_head)
     lm_head_.emplace(this, "lm_head", config.width, config.vocabulary, LinearOptions{.bias = false});
   positions_.resize(static_cast<std::size_t>(config.context));

@@ -29,8 +29,8 @@ struct GptConfig {
 
 /// The keys and values of the tokens seen so far, for generating one token after the other.
 struct KeyValueCache {
-  /// Throws ValueError for a size that is not positive.
-  explicit KeyValueCache(const GptConfig& config);
+  /// Throws ValueError as Gpt does.
+  explicit KeyValueCache(const GptConfig& config, Place place = Place::here());
   bool fits(const GptConfig& config) const;
   void clear() { length = 0; }
   std::int64_t length = 0;                 // tokens seen
@@ -47,7 +47,7 @@ class Gpt final : public Module {
  public:
   /// Throws ValueError for a size that is not positive, for heads that do not divide the width, and for a
   /// dropout outside [0, 1).
-  Gpt(Seed seed, const GptConfig& config);
+  Gpt(Seed seed, const GptConfig& config, Place place = Place::here());
 
   const GptConfig& config() const { return config_; }
 

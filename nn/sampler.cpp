@@ -8,31 +8,34 @@
 
 #include "autograd/error.h"
 #include "kernels/philox.h"
+#include "nn/check.h"
 
 namespace reel::nn {
 namespace {
 
 constexpr std::uint64_t sampling_stream = 0x73616D706C65;  // "sample"
 
-[[noreturn]] void refuse(const std::string& what) { throw ValueError(Place{}, "error: sampler: " + what); }
+[[noreturn]] void refuse_logits(const char* what, Place place) {
+  throw ValueError(place, at(place, std::string("sampler: ") + what));
+}
 
 }  // namespace
 
-Sampler::Sampler(const SamplerOptions& options) : options_(options) {
-  if (!(options.temperature >= 0) || !std::isfinite(options.temperature)) {
-    refuse("the temperature is " + std::to_string(options.temperature) + ", not 0 or a positive number");
-  }
-  if (options.top_k < 0) refuse("top_k is " + std::to_string(options.top_k) + ", not 0 or a positive number");
+Sampler::Sampler(const SamplerOptions& options, Place place) : options_(options) {
+  check_not_negative(options.temperature, {"sampler", "temperature", place});
+  if (!std::isfinite(options.temperature))
+    refuse(options.temperature, {"sampler", "temperature", place}, "is not finite");
+  check_at_least(options.top_k, 0, {"sampler", "top_k", place});
   if (!(options.top_p > 0 && options.top_p <= 1))
-    refuse("top_p is " + std::to_string(options.top_p) + ", not in (0, 1]");
+    refuse(options.top_p, {"sampler", "top_p", place}, "is not in (0, 1]");
 }
 
-std::int32_t Sampler::operator()(std::span<const float> logits, std::uint64_t position) {
+std::int32_t Sampler::operator()(std::span<const float> logits, std::uint64_t position, Place place) {
   if (std::any_of(logits.begin(), logits.end(), [](float z) { return std::isnan(z); }))
-    refuse("a logit is NaN");
+    refuse_logits("a logit is NaN", place);
   const auto largest = std::max_element(logits.begin(), logits.end());
   if (largest == logits.end() || *largest == -std::numeric_limits<float>::infinity())
-    refuse("no logit is larger than -inf");
+    refuse_logits("no logit is larger than -inf", place);
   const auto argmax = static_cast<std::int32_t>(largest - logits.begin());
   probabilities_.assign(logits.size(), 0.0);
   if (options_.temperature == 0 || std::isinf(*largest)) {

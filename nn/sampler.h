@@ -4,6 +4,8 @@
 #include <span>
 #include <vector>
 
+#include "autograd/place.h"
+
 namespace reel::nn {
 
 struct SamplerOptions {
@@ -18,11 +20,11 @@ class Sampler {
  public:
   /// Throws ValueError for a temperature that is negative or not finite, a negative top_k, or a top_p outside
   /// (0, 1].
-  explicit Sampler(const SamplerOptions& options);
+  explicit Sampler(const SamplerOptions& options, Place place = Place::here());
 
   /// The token at this position. Of equal logits the first counts as larger. Throws ValueError if no logit is
   /// larger than -inf or if one is NaN.
-  std::int32_t operator()(std::span<const float> logits, std::uint64_t position);
+  std::int32_t operator()(std::span<const float> logits, std::uint64_t position, Place place = Place::here());
 
   /// The probabilities it chose by, of all tokens, in the order of the tokens.
   const std::vector<double>& probabilities() const { return probabilities_; }

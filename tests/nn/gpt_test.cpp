@@ -110,19 +110,24 @@ TEST(Gpt, RefusesSizesThatDoNotFit) {
       Gpt model(Seed{1}, c);
     };
   };
+  const auto says = [](const std::string& text) {
+    return ThrowsMessage<ValueError>(testing::AllOf(HasSubstr("gpt_test.cpp:"), HasSubstr(text)));
+  };
   EXPECT_THAT(with([](GptConfig& c) { c.heads = 5; }),
-              ThrowsMessage<ValueError>(HasSubstr("5 heads do not divide the width 24")));
-  EXPECT_THAT(with([](GptConfig& c) { c.context = 0; }),
-              ThrowsMessage<ValueError>(HasSubstr("context is 0, not positive")));
-  EXPECT_THAT(with([](GptConfig& c) { c.layers = -1; }),
-              ThrowsMessage<ValueError>(HasSubstr("layers is -1, not positive")));
-  EXPECT_THAT(with([](GptConfig& c) { c.vocabulary = 0; }),
-              ThrowsMessage<ValueError>(HasSubstr("vocabulary is 0")));
-  EXPECT_THAT(with([](GptConfig& c) { c.heads = 0; }), ThrowsMessage<ValueError>(HasSubstr("heads is 0")));
-  EXPECT_THAT(with([](GptConfig& c) { c.width = 0; }), ThrowsMessage<ValueError>(HasSubstr("width is 0")));
+              says("error: gpt: 5 heads do not divide the width 24\n"
+                   "    help     with these heads, a width of 20 or 25 would do"));
+  EXPECT_THAT(with([](GptConfig& c) { c.heads = 25; }), says("with these heads, a width of 25 would do"));
   EXPECT_THAT(with([](GptConfig& c) { c.rotary = true, c.heads = 8; }),
-              ThrowsMessage<ValueError>(HasSubstr("a head has 3")));
-  EXPECT_THAT(with([](GptConfig& c) { c.dropout = 1; }), ThrowsMessage<ValueError>(HasSubstr("dropout")));
+              says("a head has 3\n    help     with 8 heads, a width of 32 would do"));
+  EXPECT_THAT(with([](GptConfig& c) { c.context = 0; }), says("gpt: context = 0 is less than 1"));
+  EXPECT_THAT(with([](GptConfig& c) { c.layers = -1; }), says("gpt: layers = -1 is less than 1"));
+  EXPECT_THAT(with([](GptConfig& c) { c.vocabulary = 0; }), says("gpt: vocabulary = 0 is less than 1"));
+  EXPECT_THAT(with([](GptConfig& c) { c.heads = 0; }), says("gpt: heads = 0 is less than 1"));
+  EXPECT_THAT(with([](GptConfig& c) { c.width = 0; }), says("gpt: width = 0 is less than 1"));
+  EXPECT_THAT(with([](GptConfig& c) { c.dropout = 1; }), says("gpt: dropout = 1 is not in [0, 1)"));
+  GptConfig config = plain;
+  config.context = 0;
+  EXPECT_THAT([&] { KeyValueCache cache(config); }, says("context = 0"));
 }
 
 TEST(Gpt, RefusesTokensThatDoNotFitAndNamesTheLine) {

@@ -14,6 +14,7 @@
 namespace reel::nn {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::ThrowsMessage;
@@ -128,7 +129,8 @@ TEST(Sampler, RefusesLogitsItCannotChooseFrom) {
     const float nothing[] = {-inf, -inf}, nan[] = {0, std::nanf("")}, infinite[] = {5, inf};
     EXPECT_THAT([&] { sampler(nothing, 0); }, ThrowsMessage<ValueError>(HasSubstr("larger than -inf")));
     EXPECT_THAT([&] { sampler({}, 0); }, ThrowsMessage<ValueError>(HasSubstr("larger than -inf")));
-    EXPECT_THAT([&] { sampler(nan, 0); }, ThrowsMessage<ValueError>(HasSubstr("NaN")));
+    EXPECT_THAT([&] { sampler(nan, 0); },
+                ThrowsMessage<ValueError>(AllOf(HasSubstr("sampler_test.cpp:"), HasSubstr("NaN"))));
     EXPECT_EQ(sampler(infinite, 0), 1);
   }
 }
@@ -137,11 +139,14 @@ TEST(Sampler, RefusesOptionsOutOfTheirRange) {
   const auto with = [](SamplerOptions options) { return [options] { Sampler sampler(options); }; };
   const double nan = std::nan("");
   for (const double temperature : {-0.5, nan, static_cast<double>(inf)}) {
-    EXPECT_THAT(with({.temperature = temperature}), ThrowsMessage<ValueError>(HasSubstr("temperature")));
+    EXPECT_THAT(with({.temperature = temperature}),
+                ThrowsMessage<ValueError>(
+                    AllOf(HasSubstr("sampler_test.cpp:"), HasSubstr("sampler: temperature = "))));
   }
-  EXPECT_THAT(with({.top_k = -1}), ThrowsMessage<ValueError>(HasSubstr("top_k is -1")));
+  EXPECT_THAT(with({.top_k = -1}),
+              ThrowsMessage<ValueError>(HasSubstr("sampler: top_k = -1 is less than 0")));
   for (const double top_p : {0.0, -1.0, 1.5, nan}) {
-    EXPECT_THAT(with({.top_p = top_p}), ThrowsMessage<ValueError>(HasSubstr("top_p")));
+    EXPECT_THAT(with({.top_p = top_p}), ThrowsMessage<ValueError>(HasSubstr("is not in (0, 1]")));
   }
 }
 
