@@ -13,7 +13,7 @@ void constant(Parameter p, double value);
 inline void zeros(Parameter p) { constant(p, 0); }
 inline void ones(Parameter p) { constant(p, 1); }
 
-/// Uniform in [low, high).
+/// Uniform in [low, high), but for the rounding to float, which may give high.
 void uniform(Parameter p, Seed seed, double low, double high);
 void normal(Parameter p, Seed seed, double mean = 0, double deviation = 1);
 /// Normal, restricted to mean +- `bound` deviations: what falls outside is drawn again.

@@ -133,6 +133,28 @@ TEST(Module, LearnsABatchByHeart) {
   EXPECT_LT(loss, 0.02);
 }
 
+TEST(Module, AnMlpIsItsLayersWithTheActivationBetween) {
+  const std::int64_t sizes[] = {3, 6, 5, 2};
+  Mlp mlp(Seed{1}, sizes, {.activation = gelu, .dropout = 0.5});
+  ParameterBlock& block = mlp.parameters();
+  std::vector<std::string> names;
+  for (const auto& e : block.entries()) names.push_back(e.name + " " + to_string(e.shape));
+  EXPECT_THAT(names, testing::ElementsAre("layer0.weight [6, 3]", "layer0.bias [6]", "layer1.weight [5, 6]",
+                                          "layer1.bias [5]", "layer2.weight [2, 5]", "layer2.bias [2]"));
+  Tape tape;
+  const auto step = tape.record();
+  const Tensor x = tape.constant({1, -2, 0.5, 3, 0, -1}, {2, 3});
+  const auto layer = [&](std::size_t i, const Tensor& y) {
+    return linear(y, Parameter(block, 2 * i), Parameter(block, 2 * i + 1));
+  };
+  const auto want = layer(2, gelu(layer(1, gelu(layer(0, x))))).values();
+  EXPECT_NE(mlp(x).values(), want);
+  mlp.eval();
+  EXPECT_EQ(mlp(x).values(), want);
+  Mlp defaults(Seed{1}, sizes);
+  EXPECT_EQ(defaults(x).values(), layer(2, relu(layer(1, relu(layer(0, x))))).values());
+}
+
 TEST(Module, AnMlpHasInputsAndOutputs) {
   const std::int64_t sizes[] = {2, 3};
   const auto make = [](std::span<const std::int64_t> some) { return [some] { Mlp mlp(Seed{1}, some); }; };
