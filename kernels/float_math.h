@@ -30,73 +30,91 @@ inline double fma(double a, double b, double c) {
 
 namespace detail {
 
-// 1.5 2^23: adding it to a float of moderate size rounds to a whole number, which then stands in the low
-// bits.
-inline constexpr float round_magic = 12582912.0f;
 inline constexpr float log2_e = 1.44269504088896341f;
 inline constexpr float ln2_high = 0.693359375f;  // few bits: its products with whole numbers are exact
 inline constexpr float ln2_low = -2.12194440e-4f;
 
-// x = n ln 2 + r with |r| <= ln(2) / 2; n as a float and as an integer.
+// Adding 1.5 2^23 to a float of moderate size rounds it to a whole number n, which then stands in the low
+// bits. With `bias` added as well they hold n + bias, ready to be shifted to where an exponent belongs.
+inline constexpr float round_magic(int bias) { return static_cast<float>(12582912 + bias); }
+
+// The float whose exponent bits are the low 8 bits of `biased`: 2^(biased - 127).
+inline float power_of_two(std::uint32_t biased) { return std::bit_cast<float>(biased << 23); }
+
+// x = n ln 2 + r with |r| <= ln(2) / 2; the low bits of `biased` are n + bias.
 struct Reduced {
   float n, r;
-  std::int32_t whole;
+  std::uint32_t biased;
 };
+template <int bias>
 inline Reduced reduce_by_ln2(float x) {
-  const float shifted = fma(x, log2_e, round_magic);
-  const float n = shifted - round_magic;
-  const float r = fma(n, -ln2_low, fma(n, -ln2_high, x));
-  return {n, r, std::bit_cast<std::int32_t>(shifted) - std::bit_cast<std::int32_t>(round_magic)};
+  const float shifted = fma(x, log2_e, round_magic(bias));
+  const float n = shifted - round_magic(bias);
+  return {n, fma(n, -ln2_low, fma(n, -ln2_high, x)), std::bit_cast<std::uint32_t>(shifted)};
 }
 
-// e^r - 1 for |r| <= ln(2) / 2.
+// (e^r - 1 - r) / r^2 for |r| <= ln(2) / 2, as exact as e^r needs it.
+inline float exp_tail(float r) {
+  float q = 1.38145289e-3f;
+  q = fma(q, r, 8.36875103e-3f);
+  q = fma(q, r, 4.16683927e-2f);
+  q = fma(q, r, 1.66665196e-1f);
+  return fma(q, r, 0.49999994f);
+}
+inline float exp_small(float r) { return fma(fma(exp_tail(r), r, 1.0f), r, 1.0f); }
+
+// e^r - 1, which near 0 needs one term more.
 inline float expm1_small(float r) {
-  float q = 1.99089084e-4f;
-  q = fma(q, r, 1.39345443e-3f);
-  q = fma(q, r, 8.33328410e-3f);
-  q = fma(q, r, 4.16664568e-2f);
-  q = fma(q, r, 1.66666668e-1f);
+  float q = 1.99142407e-4f;
+  q = fma(q, r, 1.39410584e-3f);
+  q = fma(q, r, 8.33327323e-3f);
+  q = fma(q, r, 4.1666355e-2f);
+  q = fma(q, r, 1.66666672e-1f);
   q = fma(q, r, 0.5f);
   return fma(r * r, q, r);
 }
 
-// 2^n for n in [-126, 127].
-inline float power_of_two(std::int32_t n) { return std::bit_cast<float>((n + 127) << 23); }
+// e^-x for x in [0, 104], or NaN.
+inline float exp_minus(float x) {
+  const Reduced part = reduce_by_ln2<127 + 64>(-x);
+  return exp_small(part.r) * power_of_two(part.biased) *
+         0x1p-64f;  // rounded once, at the end, where subnormal
+}
 
 }  // namespace detail
 
-/// e^x; at most 1 ulp (subnormal results are rounded twice: 1 unit).
+/// e^x; at most 0.87 ulp.
 inline float exp(float x) {
-  // Beyond these bounds the result is inf, or 0; a NaN is neither and goes through.
-  float bounded = x > 89.0f ? 89.0f : x;
-  bounded = bounded < -104.0f ? -104.0f : bounded;
-  const detail::Reduced part = detail::reduce_by_ln2(bounded);
-  const float y = detail::expm1_small(part.r) + 1.0f;
-  // Two factors, since 2^n itself may be too large or too small.
-  const std::int32_t half = part.whole >> 1;
-  return y * detail::power_of_two(half) * detail::power_of_two(part.whole - half);
+  // At these bounds the result is inf, or 0; a NaN goes through. Two bounds one after the other would do, but
+  // g++ makes five comparisons of them.
+  const float size = std::fabs(x);
+  const float bounded = std::copysign(size > 104.0f ? 104.0f : size, x);
+  const detail::Reduced part = detail::reduce_by_ln2<254>(bounded);
+  // Two factors, since 2^n itself may be too large or too small; half of n + 254 is half of n with its bias.
+  const std::uint32_t half = part.biased >> 1;
+  return detail::exp_small(part.r) * detail::power_of_two(half) * detail::power_of_two(part.biased - half);
 }
 
-/// e^x - 1; at most 2 ulp.
+/// e^x - 1; at most 1.41 ulp.
 inline float expm1(float x) {
   float bounded = x > 89.0f ? 89.0f : x;
   bounded = bounded < -26.0f ? -26.0f : bounded;
-  const detail::Reduced part = detail::reduce_by_ln2(bounded);
+  const detail::Reduced part = detail::reduce_by_ln2<126>(bounded);
   const float p = detail::expm1_small(part.r);
-  const float half_power = detail::power_of_two(part.whole - 1);
+  const float half_power = detail::power_of_two(part.biased);  // 2^n / 2, since 2^128 is no float
   const float y = fma(half_power, p, half_power - 0.5f);
-  return part.whole == 0 ? (x == 0.0f ? x : p) : y + y;
+  return part.n == 0.0f ? (x == 0.0f ? x : p) : y + y;
 }
 
-/// log x; at most 1 ulp. NaN below 0, -inf at 0.
-inline float log(float x) {
-  const bool tiny = x < std::numeric_limits<float>::min();
-  const float scaled = tiny ? x * 8388608.0f : x;  // 2^23 makes a subnormal number normal
-  const std::int32_t bits = std::bit_cast<std::int32_t>(scaled);
+namespace detail {
+
+// log of a positive normal number times 2^power, plus `more`, which is small.
+inline float log_normal(float x, float power, float more) {
+  const std::int32_t bits = std::bit_cast<std::int32_t>(x);
   const std::int32_t offset = bits - std::bit_cast<std::int32_t>(0.70710677f);  // m in [sqrt(1/2), sqrt(2))
   const std::int32_t exponent = offset >> 23;
   const float f = std::bit_cast<float>(bits - (exponent << 23)) - 1.0f;
-  const float e = static_cast<float>(exponent) - (tiny ? 23.0f : 0.0f);
+  const float e = static_cast<float>(exponent) + power;
   float p = 7.33252920e-2f;
   p = fma(p, f, -1.16599294e-1f);
   p = fma(p, f, 1.16346627e-1f);
@@ -107,14 +125,23 @@ inline float log(float x) {
   p = fma(p, f, -2.49999812e-1f);
   p = fma(p, f, 3.33333313e-1f);
   const float f2 = f * f;
-  const float low = fma(e, detail::ln2_low, fma(f2 * f, p, -0.5f * f2));
-  float y = fma(e, detail::ln2_high, f + low);
+  const float low = fma(e, ln2_low, fma(f2 * f, p, fma(-0.5f, f2, more)));
+  return fma(e, ln2_high, f + low);
+}
+
+}  // namespace detail
+
+/// log x; at most 0.80 ulp. NaN below 0, -inf at 0.
+inline float log(float x) {
+  const bool tiny = x < std::numeric_limits<float>::min();
+  // 2^23 makes a subnormal number normal.
+  float y = detail::log_normal(tiny ? x * 8388608.0f : x, tiny ? -23.0f : 0.0f, 0.0f);
   y = x == std::numeric_limits<float>::infinity() ? x : y;
   y = x == 0.0f ? -std::numeric_limits<float>::infinity() : y;
   return x < 0.0f || x != x ? std::numeric_limits<float>::quiet_NaN() : y;
 }
 
-/// log(1 + x); at most 2 ulp.
+/// log(1 + x); at most 1.44 ulp.
 inline float log1p(float x) {
   const float u = 1.0f + x;
   // What was lost in the sum, to first order (Kahan).
@@ -124,24 +151,39 @@ inline float log1p(float x) {
   return x == 0.0f ? x : exact ? log(u) : y;
 }
 
-/// tanh x = (e^2x - 1) / (e^2x - 1 + 2); at most 2.5 ulp.
+/// tanh x = q / (2 - q), q = 1 - e^-2|x|; at most 2 ulp.
 inline float tanh(float x) {
   const float size = std::fabs(x);
   const float bounded = size > 10.0f ? 10.0f : size;
-  const float e = expm1(bounded + bounded);
-  return std::copysign(e / (e + 2.0f), x);
+  const detail::Reduced part = detail::reduce_by_ln2<127>(-(bounded + bounded));
+  const float power = detail::power_of_two(part.biased);
+  const float q = fma(-power, detail::expm1_small(part.r), 1.0f - power);
+  // The quotient again from q: then its own error counts half at most.
+  const float half = 0.5f * q;
+  return std::copysign(fma(half, q / (2.0f - q), half), x);
 }
 
-/// 1 / (1 + e^-x); at most 2.5 ulp.
+/// 1 / (1 + e^-x); at most 1.55 ulp.
 inline float sigmoid(float x) {
-  const float e = exp(-std::fabs(x));
-  return (x >= 0.0f ? 1.0f : e) / (1.0f + e);
+  const float size = std::fabs(x);
+  const float e = detail::exp_minus(size > 104.0f ? 104.0f : size);
+  const float smaller = e / (1.0f + e);
+  // For x < 0 the quotient again from e: its own error counts less then.
+  const float top = x >= 0.0f ? 1.0f : e;
+  return fma(-top, smaller, top);
 }
 
-/// log(1 + e^x); at most 2 ulp.
-inline float softplus(float x) { return (x < 0.0f ? 0.0f : x) + log1p(exp(-std::fabs(x))); }
+/// log(1 + e^x); at most 1.56 ulp.
+inline float softplus(float x) {
+  const float size = std::fabs(x);
+  const float e = detail::exp_minus(size > 104.0f ? 104.0f : size);
+  const float u = 1.0f + e;
+  const float lost = e - (u - 1.0f);
+  // A NaN is lost in log_normal; x brings it back.
+  return (x < 0.0f ? 0.0f : x) + detail::log_normal(u, 0.0f, lost / u);
+}
 
-/// The error function; at most 2 ulp.
+/// The error function; at most 1.22 ulp.
 inline float erf(float x) {
   const float size = std::fabs(x);
   const float u = x * x;
@@ -154,18 +196,18 @@ inline float erf(float x) {
   small = fma(small, u, 1.12837827e-1f);
   small = fma(small, u, -3.76126385e-1f);
   small = fma(small * size, u, 1.28379167e-1f * size) + size;  // 2/sqrt(pi) in two parts
-  // Else 1 - e^p(x), where p fits log(1 - erf).
+  // Else 1 - e^-p(x), where p fits -log(1 - erf).
   const float t = size > 4.0f ? 4.0f : size;
-  float p = -1.69784868e-7f;
-  p = fma(p, t, -1.92621979e-5f);
-  p = fma(p, t, 4.26502252e-4f);
-  p = fma(p, t, -4.15376583e-3f);
-  p = fma(p, t, 2.51017407e-2f);
-  p = fma(p, t, -1.08278459e-1f);
-  p = fma(p, t, -6.33332868e-1f);
-  p = fma(p, t, -1.12952735f);
-  p = fma(p, t, 1.78122559e-4f);
-  const float large = 1.0f - exp(p);
+  float p = 1.69784868e-7f;
+  p = fma(p, t, 1.92621979e-5f);
+  p = fma(p, t, -4.26502252e-4f);
+  p = fma(p, t, 4.15376583e-3f);
+  p = fma(p, t, -2.51017407e-2f);
+  p = fma(p, t, 1.08278459e-1f);
+  p = fma(p, t, 6.33332868e-1f);
+  p = fma(p, t, 1.12952735f);
+  p = fma(p, t, -1.78122559e-4f);
+  const float large = 1.0f - detail::exp_minus(p);
   return std::copysign(size < 1.0f ? small : large, x) + (x != x ? x : 0.0f);
 }
 

@@ -64,6 +64,7 @@ T minimum(T x, T y) {
   return x <= y || x != x ? x : y;
 }
 
+inline Dual fma(Dual a, Dual b, Dual c) { return a * b + c; }
 inline Dual exp(Dual x) {
   const double y = std::exp(x.value);
   return {y, x.tangent * y};

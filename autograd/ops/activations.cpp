@@ -99,6 +99,7 @@ const Op& elu_op = define({
 
 // The tanh form of Hendrycks and Gimpel (2016), section 2, which GPT-2 uses.
 // (1 + tanh u) / 2 is sigmoid(2u), which needs one exponential and loses no digits where tanh u is near -1.
+constexpr double root = 0.79788456080286535588;  // sqrt(2/pi)
 const Op& gelu_op = define({
     .name = "gelu",
     .formula = "y = x/2 (1 + tanh u),  u = sqrt(2/pi) (x + 0.044715 x^3);  dx = dy (s + 2 x s (1 - s) u'),  "
@@ -107,25 +108,25 @@ const Op& gelu_op = define({
     .reads = Reads::inputs,
     .forward =
         [](auto& c) {
-          const auto k2 = c.scalar(2 * 0.79788456080286535588);  // 2 sqrt(2/pi)
-          const auto a = c.scalar(0.044715);
+          const auto k = c.scalar(2 * root);
+          const auto a = c.scalar(2 * root * 0.044715);
           map(
-              c.result(), [=](auto x) { return x * kernels::sigmoid(k2 * (x + a * (x * x * x))); }, c.in());
+              c.result(), [=](auto x) { return x * kernels::sigmoid(x * kernels::fma(a, x * x, k)); }, c.in());
         },
     .backward =
         [](auto& c) {
-          const auto k2 = c.scalar(2 * 0.79788456080286535588);
-          const auto a = c.scalar(0.044715);
-          const auto a3 = c.scalar(3 * 0.044715);
+          const auto k = c.scalar(2 * root);
+          const auto a = c.scalar(2 * root * 0.044715);
+          const auto a3 = c.scalar(2 * root * 3 * 0.044715);
           const auto one = c.scalar(1);
           map(
               c.gradient(),
               [=, zero = c.scalar(0)](auto x, auto dy) {
                 const auto x2 = x * x;
-                const auto s = kernels::sigmoid(k2 * (x + a * (x * x2)));
+                const auto s = kernels::sigmoid(x * kernels::fma(a, x2, k));
                 // Far out u' overflows while 1 - s is 0; their product counts as 0.
                 const auto slope = s * (one - s);
-                return dy * (s + (slope == zero ? slope : x * (slope * (k2 * (one + a3 * x2)))));
+                return dy * (s + (slope == zero ? zero : slope * (x * kernels::fma(a3, x2, k))));
               },
               c.in(), c.upstream());
         },
