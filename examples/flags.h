@@ -31,9 +31,9 @@ struct ClassifierFlags {
   std::vector<std::int64_t> hidden = {128, 64};
   std::int64_t epochs = 0;  // 0: chosen by the data
   std::int64_t batch = 64;
-  double lr = 1e-3;
-  double dropout = 0;
-  double weight_decay = 0.01;
+  double lr = 0;             // 0: chosen by the data
+  double dropout = -1;       // -1: chosen by the data
+  double weight_decay = -1;  // -1: chosen by the data
   double test_fraction = 0.2;
 };
 

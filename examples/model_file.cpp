@@ -39,7 +39,8 @@ ModelFile read_model(const std::filesystem::path& path) {
 ModelFile read_model(const std::filesystem::path& path, const std::string& task) {
   ModelFile model = read_model(path);
   if (model.config["task"] != task) {
-    throw nn::FileError(path.string() + ": it holds a " + model.config["task"].get<std::string>() + ", not a " + task);
+    throw nn::FileError(path.string() + ": it holds a " + model.config["task"].get<std::string>() +
+                        ", not a " + task);
   }
   return model;
 }

@@ -105,15 +105,14 @@ void add_classifier(CLI::App& train, ClassifierFlags& flags) {
       ->type_name("N,N,...");
   add_positive(app, "--epochs", flags.epochs, "Passes over the data (default: by the data)");
   add_positive(app, "--batch", flags.batch, "Samples per step")->capture_default_str();
-  app.add_option("--lr", flags.lr, "Learning rate at its peak")
-      ->check(positive_number)
-      ->capture_default_str();
-  app.add_option("--dropout", flags.dropout, "Share of hidden units that are dropped")
-      ->check(fraction)
-      ->capture_default_str();
-  app.add_option("--weight-decay", flags.weight_decay, "Decoupled decay of weights (AdamW)")
-      ->check(not_negative)
-      ->capture_default_str();
+  app.add_option("--lr", flags.lr, "Learning rate at its peak (default: 1e-3; digits 3e-3)")
+      ->check(positive_number);
+  app.add_option("--dropout", flags.dropout,
+                 "Share of hidden units that are dropped (default: 0; digits 0.3)")
+      ->check(fraction);
+  app.add_option("--weight-decay", flags.weight_decay,
+                 "Decoupled decay of weights, AdamW (default: 0.01; digits 0.1)")
+      ->check(not_negative);
   app.add_option("--test-fraction", flags.test_fraction,
                  "Share of the data held out, if it brings no test set")
       ->check(fraction)

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 
@@ -19,12 +20,21 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// As many passes as each set needs with the default network.
-std::int64_t default_epochs(const std::string& data, std::int64_t samples) {
-  if (data == "digits") return 40;
-  if (data == "iris") return 60;
-  if (data == "fashion-mnist") return 10;
-  return std::max<std::int64_t>(5, std::min<std::int64_t>(100, 60'000 / std::max<std::int64_t>(samples, 1)));
+// What the flags leave open, by the data.
+ClassifierFlags completed(ClassifierFlags f, std::int64_t samples) {
+  const bool digits = f.data == "digits";
+  if (f.lr == 0) f.lr = digits ? 3e-3 : 1e-3;
+  if (f.dropout < 0) f.dropout = digits ? 0.3 : 0;
+  if (f.weight_decay < 0) f.weight_decay = digits ? 0.1 : 0.01;
+  if (f.epochs > 0) return f;
+  if (digits) {
+    f.epochs = 120;
+  } else if (f.data == "fashion-mnist") {
+    f.epochs = 10;
+  } else {
+    f.epochs = std::clamp<std::int64_t>(60'000 / std::max<std::int64_t>(samples, 1), 5, 100);
+  }
+  return f;
 }
 
 std::string percent(double share) {
@@ -44,7 +54,7 @@ int train_classifier(const ClassifierFlags& flags) {
   standardizer.apply(split.train);
   standardizer.apply(split.test);
   data::Batches batches(split.train, flags.batch, flags.run.seed);
-  const std::int64_t epochs = flags.epochs > 0 ? flags.epochs : default_epochs(flags.data, split.train.count);
+  const std::int64_t epochs = flags.epochs;
   const std::int64_t steps = epochs * batches.per_epoch();
 
   std::vector<std::int64_t> sizes = {split.train.features};
