@@ -33,10 +33,10 @@ struct Plan {
     depth = std::max<std::int64_t>(1, std::min(p.k, divide_up(divide_up(p.k, blocks), lanes) * lanes));
     panels = divide_up(p.n, tile_columns<T>);
 
-    // A part of the rows should stay in the last cache, because every group reads all of it. But each part
-    // packs B again, which 48 rows of it outweigh ten times. Few panels: parts for two threads at least, and
-    // for more of them where they stay large.
-    constexpr std::int64_t cache = (2 << 20) / static_cast<std::int64_t>(sizeof(T));
+    // Every group reads all of its part of the rows, which should fit into half of the second cache; but each
+    // part packs B again, which 48 rows outweigh ten times, and turns it over, which takes three times as
+    // long. Few panels: parts for two threads at least, and for more of them where they stay large.
+    const std::int64_t cache = (p.transpose_b ? 2 << 20 : 512 << 10) / static_cast<std::int64_t>(sizeof(T));
     const auto at_most = [&p](std::int64_t wanted, std::int64_t least_rows) {
       return std::max<std::int64_t>(1, std::min(wanted, p.m / least_rows));
     };
