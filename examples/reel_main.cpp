@@ -130,7 +130,7 @@ void add_transformer(CLI::App& train, TransformerFlags& flags) {
   add_positive(app, "--width", flags.width, "Channels (default: 128)");
   add_positive(app, "--context", flags.context, "Tokens that are seen at once (default: 64 for text)");
   add_positive(app, "--batch", flags.batch, "Sequences per step (default: 128 for addition, 12 for text)");
-  add_positive(app, "--steps", flags.steps, "Optimizer steps (default: 1000 for addition, 2000 for text)");
+  add_positive(app, "--steps", flags.steps, "Optimizer steps (default: 600 for addition, 2000 for text)");
   app.add_option("--lr", flags.lr, "Learning rate at its peak (default: 2e-3 for addition, 1e-3 for text)")
       ->check(positive_number);
   app.add_option("--min-lr", flags.min_lr, "Learning rate at the end (default: a tenth of --lr)")

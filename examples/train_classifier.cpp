@@ -47,9 +47,10 @@ std::string plain(const Json& value) { return value.is_string() ? value.get<std:
 
 }  // namespace
 
-int train_classifier(const ClassifierFlags& flags) {
+int train_classifier(const ClassifierFlags& given) {
   data::Split split =
-      classifier_data(flags.data, flags.labels, flags.label_column, flags.test_fraction, flags.run.seed);
+      classifier_data(given.data, given.labels, given.label_column, given.test_fraction, given.run.seed);
+  const ClassifierFlags flags = completed(given, split.train.count);
   const data::Standardizer standardizer = data::Standardizer::fit(split.train);
   standardizer.apply(split.train);
   standardizer.apply(split.test);

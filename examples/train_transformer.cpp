@@ -35,7 +35,7 @@ TransformerFlags completed(TransformerFlags f) {
   fill(f.width, 128);
   fill(f.context, addition ? data::Addition::context : 64);
   fill(f.batch, addition ? 128 : 12);
-  fill(f.steps, addition ? 1000 : 2000);
+  fill(f.steps, addition ? 600 : 2000);
   if (f.lr == 0) f.lr = addition ? 2e-3 : 1e-3;
   if (f.min_lr < 0) f.min_lr = f.lr / 10;
   if (f.warmup < 0) f.warmup = std::min<std::int64_t>(100, f.steps / 20);
