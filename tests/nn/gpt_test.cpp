@@ -291,6 +291,30 @@ TEST_P(GptOfEveryKind, LearnsABatchByHeartWithoutAskingForMemory) {
 INSTANTIATE_TEST_SUITE_P(Kinds, GptOfEveryKind, testing::Values(plain, modern),
                          [](const auto& kind) { return kind.param.rotary ? "modern" : "plain"; });
 
+TEST(Gpt, StepByStepGivesTheSameBitsWhereProductsAreCutIntoTiles) {
+  GptConfig config{.vocabulary = 67, .context = 70, .layers = 2, .heads = 4, .width = 136};
+  for (const bool rotary : {false, true}) {
+    config.rotary = rotary;
+    Gpt model(Seed{3}, config);
+    model.eval();
+    Tape tape;
+    const auto tokens = some_tokens(70, 67);
+    std::vector<float> whole;
+    {
+      const Threads two(2);
+      const auto step = tape.inference();
+      const Tensor logits = model(tape, tokens, 1, 70);
+      whole.assign(logits.data().begin(), logits.data().end());
+    }
+    KeyValueCache cache(config);
+    for (std::size_t t = 0; t < 70; ++t) {
+      const auto step = tape.inference();
+      const std::span<const float> row = std::span(whole).subspan(t * 67, 67);
+      ASSERT_TRUE(same_bits(model.next(tape, tokens[t], cache).data(), row)) << "token " << t;
+    }
+  }
+}
+
 TEST(Gpt, AFullCacheOrAnotherModelsIsRefused) {
   const Gpt model(Seed{1}, {.vocabulary = 5, .context = 2, .layers = 1, .heads = 1, .width = 4});
   Tape tape;
