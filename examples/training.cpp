@@ -155,14 +155,19 @@ class Loop {
     if (first_ == training_.steps) outcome_.held_out.clear();
   }
 
+  // Dropout's masks follow from this number: every part of every step has its own.
+  void set_masks(std::int64_t step, std::int64_t part) {
+    training_.model.set_step(static_cast<std::uint64_t>(step * training_.parts + part));
+  }
+
   double one_step(std::int64_t step, Progress& progress) {
     const auto start = Clock::now();
     training_.optimizer.set_learning_rate(training_.schedule(step));
-    training_.model.set_step(static_cast<std::uint64_t>(step));
     double loss = 0;
     std::int64_t units = 0;
     for (std::int64_t part = 0; part < training_.parts; ++part) {
       const auto recording = tape_.record();
+      set_masks(step, part);
       std::int64_t own = 0;
       Tensor l = training_.loss(tape_, step, part, own);
       if (training_.parts > 1) l = l * (1.0 / static_cast<double>(training_.parts));
@@ -199,6 +204,7 @@ class Loop {
     try {
       for (std::int64_t part = 0; part < training_.parts; ++part) {
         const auto recording = watched.record();
+        set_masks(step, part);
         std::int64_t units = 0;
         watched.backward(training_.loss(watched, step, part, units));
       }
