@@ -36,8 +36,8 @@ const GptConfig& checked(const GptConfig& c, Place place) {
 
 }  // namespace
 
-KeyValueCache::KeyValueCache(const GptConfig& config, Place place) {
-  checked(config, place);
+KeyValueCache::KeyValueCache(const GptConfig& config, Place place)
+    : context(checked(config, place).context), heads(config.heads) {
   const auto size = static_cast<std::size_t>(config.context * config.width);
   keys.assign(static_cast<std::size_t>(config.layers), std::vector<float>(size));
   values = keys;
@@ -45,7 +45,8 @@ KeyValueCache::KeyValueCache(const GptConfig& config, Place place) {
 }
 
 bool KeyValueCache::fits(const GptConfig& config) const {
-  return keys.size() == static_cast<std::size_t>(config.layers) &&
+  return context == config.context && heads == config.heads &&
+         keys.size() == static_cast<std::size_t>(config.layers) &&
          keys.front().size() == static_cast<std::size_t>(config.context * config.width);
 }
 

@@ -33,7 +33,9 @@ struct KeyValueCache {
   explicit KeyValueCache(const GptConfig& config, Place place = Place::here());
   bool fits(const GptConfig& config) const;
   void clear() { length = 0; }
-  std::int64_t length = 0;                 // tokens seen
+  std::int64_t length = 0;  // tokens seen
+  std::int64_t context;     // tokens there is room for
+  std::int64_t heads;
   std::vector<std::vector<float>> keys;    // per layer [heads, context, channels]
   std::vector<std::vector<float>> values;  // per layer [heads, context, channels]
   std::vector<float> filled;               // [heads, length, channels] for the kernel, one layer at a time

@@ -15,7 +15,8 @@ constexpr std::string_view prefix = "transformer.";
 constexpr std::string_view head_name = "lm_head.weight";
 
 std::string prefix_of(const Safetensors& file) {
-  return file.find("transformer.wte.weight") != nullptr ? std::string(prefix) : "";
+  const auto has_it = [](const SafetensorsEntry& tensor) { return tensor.name.starts_with(prefix); };
+  return std::string(std::any_of(file.entries().begin(), file.entries().end(), has_it) ? prefix : "");
 }
 
 // The name of a parameter in the file.

@@ -72,11 +72,10 @@ Tensor MultiHeadSelfAttention::next(Here x, KeyValueCache& cache, std::size_t la
   const std::int64_t channels = width_ / heads_;
   // Appends a new row of every head to what a layer keeps, and gives the kernel the rows that are filled.
   const auto append = [&](std::vector<float>& kept, const Tensor& row) {
-    const std::int64_t context = static_cast<std::int64_t>(kept.size()) / width_;
     const std::int64_t now = cache.length + 1;
     cache.filled.resize(static_cast<std::size_t>(width_ * now));
     for (std::int64_t head = 0; head < heads_; ++head) {
-      const auto rows = kept.begin() + head * context * channels;
+      const auto rows = kept.begin() + head * cache.context * channels;
       std::copy_n(row.data().begin() + head * channels, channels, rows + cache.length * channels);
       std::copy_n(rows, now * channels, cache.filled.begin() + head * now * channels);
     }

@@ -1,15 +1,20 @@
 #!/usr/bin/env python3
-"""Writes gpt2.safetensors and llama.safetensors: two tiny Transformers, and what PyTorch makes of them.
+"""Writes gpt2.safetensors, llama.safetensors and hf_gpt2.safetensors: tiny Transformers, and what PyTorch makes of
+them.
 
 gpt2   learned positions, GELU, biases, a head tied to the embedding; the parameters have GPT-2's names and shapes
 llama  rotary positions, SwiGLU, no biases but the norms', a head of its own
 
-Each file holds, for one batch of tokens and labels:
+Each of these two files holds, for one batch of tokens and labels:
     transformer.* lm_head.*   the weights, F32
     tokens labels             [batch, time], I32; the label -100 counts for nothing
     logits loss gradient.*    from weights and arithmetic in double precision, F64
-    losses                    of 10 AdamW steps on that batch, each before its step, F64
+    losses                    of 10 AdamW steps on that batch, each before its step, F64; the norm of the gradients is
+                              limited to 1, which it exceeds
 Everything is written out in plain operations, so that it depends on no layer of PyTorch's being like Reel's.
+
+hf_gpt2 is laid out as Hugging Face's GPT2LMHeadModel is: linear weights [in, out], masks among the tensors, no head.
+Its logits come from PyTorch's own layers, and stand with the tokens in the metadata.
 
     python3 tests/golden/gpt.py tests/golden        (made with PyTorch 1.13)
 """
@@ -117,25 +122,64 @@ def loss_of(w, tokens, labels, c):
 
 
 def losses(w, tokens, labels, c, steps=10):
-    """Weight decay for matrices alone."""
+    """Weight decay for matrices alone, gradients no longer than 1."""
     p = {name: torch.nn.Parameter(x.double()) for name, x in w.items()}
     matrices = [x for x in p.values() if x.dim() > 1]
     vectors = [x for x in p.values() if x.dim() == 1]
     groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0}]
-    adam = torch.optim.AdamW(groups, lr=3e-3, betas=(0.9, 0.95), eps=1e-8)
+    adam = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99), eps=1e-8)
     seen = []
     for _ in range(steps):
         adam.zero_grad()
         loss = loss_of(p, tokens, labels, c)[1]
         loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(list(p.values()), 1.0)
+        assert norm > 1
         adam.step()
         seen.append(loss.item())
     return torch.tensor(seen, dtype=torch.float64)
 
 
+def hf_weights(vocabulary, context, layers, width):
+    w = {"wte.weight": (vocabulary, width), "wpe.weight": (context, width)}
+    for i in range(layers):
+        block = "h.%d." % i
+        for name, columns in [("attn.c_attn", 3 * width), ("attn.c_proj", width), ("mlp.c_fc", 4 * width)]:
+            w[block + name + ".weight"], w[block + name + ".bias"] = (width, columns), (columns,)
+        w[block + "mlp.c_proj.weight"], w[block + "mlp.c_proj.bias"] = (4 * width, width), (width,)
+    for norm in ["h.%d.ln_%d" % (i, k) for i in range(layers) for k in (1, 2)] + ["ln_f"]:
+        w[norm + ".weight"] = w[norm + ".bias"] = (width,)
+    w = {"transformer." + name: torch.randn(shape) * 0.4 for name, shape in w.items()}
+    for i in range(layers):
+        w["transformer.h.%d.attn.bias" % i] = torch.ones(1, 1, context, context, dtype=torch.bool).tril()
+        w["transformer.h.%d.attn.masked_bias" % i] = torch.tensor(-1e4)
+    return w
+
+
+def hf_logits(w, tokens, layers, heads):
+    """[batch, time, vocabulary], by PyTorch's own layers."""
+    f = torch.nn.functional
+    w = {name.replace("transformer.", ""): x if x.dtype == torch.bool else x.double() for name, x in w.items()}
+    time, width = tokens.shape[1], w["wte.weight"].shape[1]
+    norm = lambda name, x: f.layer_norm(x, (width,), w[name + ".weight"], w[name + ".bias"])
+    conv1d = lambda name, x: f.linear(x, w[name + ".weight"].T, w[name + ".bias"])
+    x = f.embedding(tokens, w["wte.weight"]) + w["wpe.weight"][:time]
+    for i in range(layers):
+        block = "h.%d." % i
+        q, k, v = (
+            part.unflatten(-1, (heads, width // heads)).transpose(1, 2)
+            for part in conv1d(block + "attn.c_attn", norm(block + "ln_1", x)).chunk(3, -1)
+        )
+        seen = w[block + "attn.bias"][..., :time, :time]
+        scores = torch.where(seen, q @ k.mT / math.sqrt(width // heads), -math.inf)
+        x = x + conv1d(block + "attn.c_proj", (f.softmax(scores, -1) @ v).transpose(1, 2).flatten(2))
+        x = x + conv1d(block + "mlp.c_proj", f.gelu(conv1d(block + "mlp.c_fc", norm(block + "ln_2", x)), approximate="tanh"))
+    return f.linear(norm("ln_f", x), w["wte.weight"])
+
+
 def write_safetensors(path, tensors, metadata):
     """https://github.com/huggingface/safetensors: length of the header, header, bytes."""
-    names = {torch.float64: "F64", torch.float32: "F32", torch.int32: "I32"}
+    names = {torch.float64: "F64", torch.float32: "F32", torch.int32: "I32", torch.bool: "BOOL"}
     header, data = {"__metadata__": metadata}, b""
     for name, x in sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0])):
         raw = x.detach().contiguous().numpy().tobytes()
@@ -165,6 +209,13 @@ def main(folder):
         tensors.update(tokens=tokens.int(), labels=labels.int())
         write_safetensors("%s/%s.safetensors" % (folder, name), tensors, {k: str(int(v)) for k, v in c.items()})
         print(name, "loss", loss.item(), "losses", tensors["losses"].tolist())
+
+    torch.manual_seed(2)
+    w = hf_weights(vocabulary=10, context=6, layers=2, width=12)
+    tokens = torch.randint(10, (1, 6))
+    metadata = {"tokens": tokens.flatten().tolist(), "logits": hf_logits(w, tokens, layers=2, heads=3).flatten().tolist()}
+    metadata = {name: " ".join(map(repr, values)) for name, values in metadata.items()}
+    write_safetensors("%s/hf_gpt2.safetensors" % folder, w, metadata)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <functional>
 #include <map>
+#include <sstream>
 #include <string>
 
 #include "autograd/autograd.h"
@@ -76,6 +77,26 @@ TEST(Gpt2Weights, ComeFromHuggingFacesFileWithAndWithoutThePrefix) {
     load_gpt2_weights(file_of(hugging_face(prefix)), model);
     EXPECT_GT(model.parameters().version(), version);
     expect_golden_logits(model);
+  }
+}
+
+TEST(Gpt2Weights, GiveTheLogitsOfPyTorchsOwnLayers) {
+  const auto file = Safetensors::read(REEL_SOURCE_DIR "/tests/golden/hf_gpt2.safetensors");
+  Gpt model(Seed{1}, gpt2_config(file, 3));
+  load_gpt2_weights(file, model);
+  std::istringstream numbers(file.metadata().at("tokens")), golden(file.metadata().at("logits"));
+  std::vector<std::int32_t> tokens;
+  for (std::int32_t token = 0; numbers >> token;) tokens.push_back(token);
+  std::vector<double> want;
+  for (double logit = 0; golden >> logit;) want.push_back(logit);
+  ASSERT_EQ(tokens.size(), 6U);
+  ASSERT_EQ(want.size(), 60U);
+  for (const Precision precision : {Precision::f64, Precision::f32}) {
+    Tape tape(precision);
+    const auto step = tape.inference();
+    const auto got = model(tape, tokens, 1, 6).values();
+    const double tolerance = precision == Precision::f64 ? 1e-11 : 1e-5;
+    for (std::size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(got[i], want[i], tolerance) << i;
   }
 }
 
@@ -154,6 +175,14 @@ TEST(Gpt2Weights, WhatDoesNotFitIsListedAndNothingChanges) {
         a["lm_head.weight"] = {{1, 16}, std::vector<float>(16)};
       },
       HasSubstr("is not the embedding"));
+}
+
+TEST(Gpt2Weights, OnlyTheEmbeddingIsMissedIfOnlyTheEmbeddingIsMissing) {
+  Gpt model(Seed{1}, tiny);
+  Arrays arrays = hugging_face("transformer.");
+  arrays.erase("transformer.wte.weight");
+  EXPECT_THAT([&] { load_gpt2_weights(file_of(arrays), model); },
+              ThrowsMessage<FileError>(testing::EndsWith("model:\n    transformer.wte.weight: missing")));
 }
 
 TEST(Gpt2Weights, AFileThatLiesAsReelHasItIsSentToLoadWeights) {

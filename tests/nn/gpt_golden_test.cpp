@@ -85,7 +85,12 @@ TEST_P(GoldenGpt, HasPyTorchsLogitsLossAndGradientsInDoublePrecision) {
 TEST_P(GoldenGpt, HasThemInSinglePrecision) { expect_parity(Precision::f32, 1e-6, 1e-5); }
 
 TEST_P(GoldenGpt, LosesAsPyTorchDoesInTenSteps) {
-  AdamW adam(model, {.learning_rate = 3e-3, .beta1 = 0.9, .beta2 = 0.95, .weight_decay = 0.1});
+  AdamW adam(model, {.learning_rate = 1e-3,
+                     .beta1 = 0.9,
+                     .beta2 = 0.99,
+                     .epsilon = 1e-8,
+                     .weight_decay = 0.1,
+                     .clip_norm = 1});
   Tape tape;
   std::vector<double> losses;
   for (int i = 0; i < 10; ++i) {

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstring>
 #include <string>
+#include <utility>
 
 #include "autograd/autograd.h"
 #include "kernels/parallel.h"
@@ -288,6 +289,60 @@ TEST_P(GptOfEveryKind, LearnsABatchByHeartWithoutAskingForMemory) {
   EXPECT_LT(loss, 0.02);
 }
 
+TEST_P(GptOfEveryKind, TwoHalvesOfABatchGiveTheGradientOfTheWhole) {
+  const auto tokens = some_tokens(80), labels = some_tokens(81);
+  const auto add_gradient = [&](std::size_t first, std::size_t count, double weight) {
+    const auto step = tape.record();
+    const Tensor logits =
+        model(tape, std::span(tokens).subspan(first, count), static_cast<std::int64_t>(count) / 20, 20);
+    tape.backward(cross_entropy(logits, std::span(labels).subspan(first + 1, count)) * weight);
+  };
+  const auto gradients = [&] {
+    const float* all = model.parameters().gradients();
+    return std::vector<float>(all, all + model.parameters().length());
+  };
+  add_gradient(0, 80, 1);
+  const auto whole = gradients();
+  model.parameters().zero_grad();
+  add_gradient(0, 40, 0.5);
+  add_gradient(40, 40, 0.5);
+  const auto halves = gradients();
+  for (std::size_t i = 0; i < model.parameters().count(); ++i) {
+    const auto begin = static_cast<std::size_t>(model.parameters().entry(i).offset);
+    float largest = 0, difference = 0;
+    for (std::size_t k = begin; k < begin + model.parameters().values(i).size(); ++k) {
+      largest = std::max(largest, std::fabs(whole[k]));
+      difference = std::max(difference, std::fabs(whole[k] - halves[k]));
+    }
+    EXPECT_GT(largest, 0);
+    EXPECT_LE(difference, 1e-6F * largest) << model.parameters().entry(i).name;
+  }
+}
+
+TEST_P(GptOfEveryKind, LearnsWithDropoutToo) {
+  GptConfig config = GetParam();
+  config.dropout = 0.1;
+  Gpt net(Seed{3}, config);
+  AdamW adam(net, {.learning_rate = 3e-3});
+  const auto tokens = some_tokens(41);
+  const auto loss = [&] {
+    return cross_entropy(net(tape, std::span(tokens).first(40), 1, 40), std::span(tokens).last(40));
+  };
+  for (std::uint64_t i = 0; i < 200; ++i) {
+    net.set_step(i);
+    const auto step = tape.record();
+    tape.backward(loss());
+    adam.step();
+  }
+  const auto step = tape.inference();
+  const double dropping = loss().item();
+  net.eval();
+  const double once = loss().item();
+  EXPECT_LT(once, 0.3);
+  EXPECT_LT(once, dropping);
+  EXPECT_EQ(loss().item(), once);
+}
+
 INSTANTIATE_TEST_SUITE_P(Kinds, GptOfEveryKind, testing::Values(plain, modern),
                          [](const auto& kind) { return kind.param.rotary ? "modern" : "plain"; });
 
@@ -315,6 +370,36 @@ TEST(Gpt, StepByStepGivesTheSameBitsWhereProductsAreCutIntoTiles) {
   }
 }
 
+// Sizes beyond a block of every kernel: a long context, and a width that is split into several sums.
+TEST(Gpt, StepByStepGivesTheBitsOfTheWholePassForLargeSizesAndAnyNumberOfThreads) {
+  for (const auto& [kind, is_wide] :
+       {std::pair(plain, true), std::pair(modern, true), std::pair(plain, false), std::pair(modern, false)}) {
+    GptConfig config = kind;
+    config.layers = 1;
+    config.context = is_wide ? 24 : 300;
+    if (is_wide) config.width = 288;
+    Gpt model(Seed{4}, config);
+    enlarge(model, is_wide ? 0.1 : 0.4);
+    const auto tokens = some_tokens(config.context);
+    std::vector<float> first;
+    for (const int threads : {1, 2, 3}) {
+      const Threads with(threads);
+      Tape tape;
+      KeyValueCache cache(config);
+      const auto step = tape.inference();
+      const Tensor whole = model(tape, tokens, 1, config.context);
+      if (first.empty()) first.assign(whole.data().begin(), whole.data().end());
+      EXPECT_TRUE(same_bits(whole.data(), first)) << threads << " threads, width " << config.width;
+      for (std::size_t t = 0; t < tokens.size(); ++t) {
+        const auto inner = tape.inference();
+        EXPECT_TRUE(
+            same_bits(model.next(tape, tokens[t], cache).data(), std::span(first).subspan(t * 13, 13)))
+            << threads << " threads, width " << config.width << ", token " << t;
+      }
+    }
+  }
+}
+
 TEST(Gpt, AFullCacheOrAnotherModelsIsRefused) {
   const Gpt model(Seed{1}, {.vocabulary = 5, .context = 2, .layers = 1, .heads = 1, .width = 4});
   Tape tape;
@@ -325,9 +410,14 @@ TEST(Gpt, AFullCacheOrAnotherModelsIsRefused) {
   EXPECT_THAT([&] { model.next(tape, 3, cache); },
               ThrowsMessage<ValueError>(HasSubstr("3 tokens, the context is 2")));
   EXPECT_EQ(cache.length, 2);
-  KeyValueCache other(plain);
-  EXPECT_THAT([&] { model.next(tape, 1, other); },
-              ThrowsMessage<ValueError>(HasSubstr("a model of another size")));
+  // The last two take as much memory as this model's.
+  for (const GptConfig& other :
+       {plain, GptConfig{.vocabulary = 5, .context = 4, .layers = 1, .heads = 1, .width = 2},
+        GptConfig{.vocabulary = 5, .context = 2, .layers = 1, .heads = 2, .width = 4}}) {
+    KeyValueCache others(other);
+    EXPECT_THAT([&] { model.next(tape, 1, others); },
+                ThrowsMessage<ValueError>(HasSubstr("a model of another size")));
+  }
 }
 
 TEST(Gpt, GeneratesWithoutAskingForMemory) {
