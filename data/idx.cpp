@@ -56,7 +56,7 @@ class Source {
   std::size_t read(char* to, std::size_t wanted) {
     if (!packed_) {
       const std::size_t got = std::min(wanted, file_.size() - at_);
-      std::memcpy(to, file_.data() + at_, got);
+      if (got != 0) std::memcpy(to, file_.data() + at_, got);
       at_ += got;
       return got;
     }

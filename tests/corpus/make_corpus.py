@@ -8,6 +8,7 @@
 import pathlib
 import sys
 
+import checkpoint_cases
 import csv_cases
 import idx_cases
 import npy_cases
@@ -19,7 +20,7 @@ def main():
     folder = pathlib.Path(__file__).parent
     check = sys.argv[1:] == ["--check"]
     differ, good, bad = [], 0, 0
-    for module in (safetensors_cases, npy_cases, npz_cases, idx_cases, csv_cases):
+    for module in (safetensors_cases, checkpoint_cases, npy_cases, npz_cases, idx_cases, csv_cases):
         cases = module.cases()
         path = folder / (cases.kind + ".tsv")
         good += cases.good

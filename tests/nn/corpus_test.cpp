@@ -1,10 +1,11 @@
-// The safetensors reader against the corpus of good and bad files, and against files that are too large for
-// it.
+// The readers of safetensors and checkpoints against the corpus of good and bad files, and against files that
+// are too large for it.
 
 #include <gtest/gtest.h>
 
 #include <bit>
 
+#include "nn/checkpoint.h"
 #include "nn/error.h"
 #include "nn/safetensors.h"
 #include "tests/support/replay_corpus.h"
@@ -46,6 +47,16 @@ TEST(Corpus, safetensors) {
       }
     }
     for (const auto& [key, value] : file.metadata()) text += " | " + key + "=" + value;
+    return text;
+  });
+}
+
+TEST(Corpus, checkpoint) {
+  replay_corpus<FileError>("checkpoint", 40, [](const CorpusCase& c) {
+    const Safetensors file = parse(c.content, c.name);
+    verify_checkpoint(file);
+    std::string text = "ok step " + std::to_string(step_of(file));
+    for (const auto& [key, value] : notes_of(file)) text += "; " + key + "=" + value;
     return text;
   });
 }
