@@ -55,6 +55,7 @@ struct TransformerFlags {
   double beta2 = 0.99;
   double clip = 1.0;
   std::int64_t accumulate = 1;
+  std::string positions;                  // learned or rotary; empty: chosen by the data
 };
 
 struct GenerateFlags {

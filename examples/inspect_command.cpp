@@ -3,11 +3,14 @@
 #include <cstdio>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "data/csv.h"
 #include "data/error.h"
 #include "data/file.h"
 #include "data/idx.h"
+#include "data/npy.h"
+#include "data/npz.h"
 #include "data/text.h"
 #include "examples/commands.h"
 #include "examples/exit_code.h"
@@ -105,6 +108,33 @@ Json inspect_idx(const std::string& path, const std::string& bytes) {
           {"max", *high}};
 }
 
+Json described(const data::NpyArray& array) {
+  Json result = {{"dtype", data::name_of(array.type)}, {"shape", array.shape}};
+  if (array.count() > 0) {
+    const Range r = range_of(array.to_doubles());
+    result["min"] = r.low;
+    result["max"] = r.high;
+    if (r.not_finite > 0) result["not_finite"] = r.not_finite;
+  }
+  return result;
+}
+
+Json inspect_npy(const std::string& path, const std::string& bytes) {
+  Json result = {{"file", path}, {"kind", "npy"}, {"bytes", bytes.size()}};
+  result.update(described(data::parse_npy(std::as_bytes(std::span(bytes)), data::printable(path))));
+  return result;
+}
+
+Json inspect_npz(const std::string& path, const std::string& bytes) {
+  Json tensors = Json::array();
+  for (const auto& [name, array] : data::parse_npz(std::as_bytes(std::span(bytes)), data::printable(path))) {
+    Json tensor = {{"name", name}};
+    tensor.update(described(array));
+    tensors.push_back(tensor);
+  }
+  return {{"file", path}, {"kind", "npz"}, {"bytes", bytes.size()}, {"tensors", tensors}};
+}
+
 Json inspect_csv(const std::string& path, const std::string& bytes) {
   const data::Dataset data = data::parse_csv(bytes, data::printable(path));
   std::vector<std::int64_t> counts(static_cast<std::size_t>(data.classes()));
@@ -143,7 +173,7 @@ void print(const Json& result) {
   }
   if (!result.contains("tensors")) return;
   for (const Json& t : result["tensors"]) {
-    std::printf("  %-48s %-5s %-16s", t["name"].get<std::string>().c_str(),
+    std::printf("  %-48s %-7s %-16s", t["name"].get<std::string>().c_str(),
                 t["dtype"].get<std::string>().c_str(), t["shape"].dump().c_str());
     if (t.contains("min")) std::printf("  %.4g .. %.4g", t["min"].get<double>(), t["max"].get<double>());
     if (t.contains("not_finite"))
@@ -156,10 +186,12 @@ void print(const Json& result) {
 
 int run_inspect(const std::string& path, bool json) {
   const std::string bytes = data::read_file(path);
-  const Json result = looks_like_safetensors(path, bytes) ? inspect_safetensors(path)
-                      : looks_like_idx(bytes)             ? inspect_idx(path, bytes)
-                      : looks_like_csv(path, bytes)       ? inspect_csv(path, bytes)
-                                                          : inspect_text(path, bytes);
+  const Json result = bytes.starts_with("\x93NUMPY")        ? inspect_npy(path, bytes)
+                      : bytes.starts_with("PK\x03\x04")     ? inspect_npz(path, bytes)
+                      : looks_like_safetensors(path, bytes) ? inspect_safetensors(path)
+                      : looks_like_idx(bytes)               ? inspect_idx(path, bytes)
+                      : looks_like_csv(path, bytes)         ? inspect_csv(path, bytes)
+                                                            : inspect_text(path, bytes);
   if (json) {
     std::cout << result.dump(-1, ' ', false, Json::error_handler_t::replace) << "\n";
   } else {

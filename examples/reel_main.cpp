@@ -152,6 +152,10 @@ void add_transformer(CLI::App& train, TransformerFlags& flags) {
   app.add_option("--clip", flags.clip, "Largest norm of the gradient")
       ->check(positive_number)
       ->capture_default_str();
+  app.add_option("--positions", flags.positions,
+                 "learned or rotary (default: learned for addition, rotary for text)")
+      ->check(CLI::IsMember({"learned", "rotary"}))
+      ->type_name("KIND");
   add_positive(app, "--accumulate", flags.accumulate, "Batches whose gradients make one step")
       ->capture_default_str();
   add_run_flags(app, flags.run);
@@ -228,7 +232,7 @@ int run(int argc, char** argv) {
   CLI::App& inspect = *app.add_subcommand("inspect", "Check a file and say what is in it");
   std::string inspected;
   bool inspect_json = false;
-  inspect.add_option("file", inspected, "A checkpoint, safetensors, IDX, CSV or text file")
+  inspect.add_option("file", inspected, "A checkpoint, safetensors, NPY, NPZ, IDX, CSV or text file")
       ->required()
       ->type_name("FILE");
   inspect.add_flag("--json", inspect_json, "Print one JSON object");

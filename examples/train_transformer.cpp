@@ -36,6 +36,7 @@ TransformerFlags completed(TransformerFlags f) {
   fill(f.context, addition ? data::Addition::context : 64);
   fill(f.batch, addition ? 128 : 12);
   fill(f.steps, addition ? 600 : 2000);
+  if (f.positions.empty()) f.positions = addition ? "learned" : "rotary";
   if (f.lr == 0) f.lr = addition ? 2e-3 : 1e-3;
   if (f.min_lr < 0) f.min_lr = f.lr / 10;
   if (f.warmup < 0) f.warmup = std::min<std::int64_t>(100, f.steps / 20);
@@ -51,6 +52,11 @@ TransformerFlags completed(TransformerFlags f) {
   if (f.width % f.heads != 0) {
     throw UsageError("--heads " + std::to_string(f.heads) + " does not divide --width " +
                      std::to_string(f.width) + "; the width must be a multiple of the number of heads");
+  }
+  if (f.positions == "rotary" && f.width / f.heads % 2 != 0) {
+    throw UsageError("--positions rotary turns pairs of channels, and a head has " +
+                     std::to_string(f.width / f.heads) +
+                     "; choose a --width that is an even multiple of --heads");
   }
   return f;
 }
@@ -108,7 +114,8 @@ int train_transformer(const TransformerFlags& given) {
                                            .layers = flags.layers,
                                            .heads = flags.heads,
                                            .width = flags.width,
-                                           .dropout = flags.dropout});
+                                           .dropout = flags.dropout,
+                                           .rotary = flags.positions == "rotary"});
   nn::AdamW adam(model, {.learning_rate = flags.lr,
                          .beta1 = flags.beta1,
                          .beta2 = flags.beta2,
@@ -163,6 +170,7 @@ int train_transformer(const TransformerFlags& given) {
                      {"beta2", flags.beta2},
                      {"clip", flags.clip},
                      {"accumulate", flags.accumulate},
+                     {"positions", flags.positions},
                      {"seed", flags.run.seed},
                      {"bytes", bytes_of(vocabulary)},
                      {"model", json_of(model.config())}};

@@ -166,6 +166,10 @@ TEST_F(Program, InspectsFiles) {
   EXPECT_EQ(reel({"inspect", "t.csv", "--json"}).json()["samples"], 2);
   write(place / "t.txt", "hello\n");
   EXPECT_EQ(reel({"inspect", "t.txt", "--json"}).json()["kind"], "text");
+  write(place / "cut.npy", "\x93NUMPY");
+  EXPECT_EQ(reel({"inspect", "cut.npy"}).code, 3);
+  write(place / "cut.npz", "PK\x03\x04");
+  EXPECT_EQ(reel({"inspect", "cut.npz"}).code, 3);
   std::string damaged = contents(place / "run/checkpoint.safetensors");
   damaged[damaged.size() / 2] = static_cast<char>(damaged[damaged.size() / 2] ^ 1);
   write(place / "damaged.safetensors", damaged);
