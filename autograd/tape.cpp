@@ -174,19 +174,20 @@ Tensor Tape::add_leaf(std::span<const From> values, std::span<const From> tangen
   leaf.wants_gradient = variable && !steps_.back().inference;
   leaf.retained = leaf.wants_gradient;
   leaf.value = values_.allocate(values.size() * scalar_bytes());
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    switch (precision_) {
-      case Precision::f32:
-        static_cast<float*>(leaf.value)[i] = static_cast<float>(values[i]);
-        break;
-      case Precision::f64:
-        static_cast<double*>(leaf.value)[i] = static_cast<double>(values[i]);
-        break;
-      case Precision::dual:
+  switch (precision_) {
+    case Precision::f32:
+      std::transform(values.begin(), values.end(), static_cast<float*>(leaf.value),
+                     [](From v) { return static_cast<float>(v); });
+      break;
+    case Precision::f64:
+      std::copy(values.begin(), values.end(), static_cast<double*>(leaf.value));
+      break;
+    case Precision::dual:
+      for (std::size_t i = 0; i < values.size(); ++i) {
         static_cast<Dual*>(leaf.value)[i] = {static_cast<double>(values[i]),
                                              tangents.empty() ? 0.0 : static_cast<double>(tangents[i])};
-        break;
-    }
+      }
+      break;
   }
   return handle(push(leaf));
 }
