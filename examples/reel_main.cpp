@@ -325,7 +325,13 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_DFL);
   std::signal(SIGXFSZ, SIG_IGN);  // a file size limit is reported by write(2)
   try {
-    return run(argc, argv);
+    const int code = run(argc, argv);
+    // A result that did not arrive, on a full disk say, is no success.
+    std::cout.flush();
+    if (!std::cout || std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+      return complain("the result cannot be written to stdout", io);
+    }
+    return code;
   } catch (const UsageError& e) {
     return complain(e.what(), usage);
   } catch (const data::DataError& e) {

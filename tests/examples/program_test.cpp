@@ -158,6 +158,14 @@ TEST_F(Program, ListsItsOps) {
     EXPECT_EQ(keys(op), (std::set<std::string>{"name", "formula", "shape", "inputs", "differentiable"}));
 }
 
+TEST_F(Program, AResultThatCannotBeWrittenIsAFailure) {
+  const std::string command =
+      "cd '" + place.path() + "' && '" REEL_PROGRAM "' ops >/dev/full 2>err.txt; echo $? >code.txt";
+  ASSERT_EQ(std::system(command.c_str()), 0);
+  EXPECT_EQ(contents(place / "code.txt"), "5\n");
+  EXPECT_THAT(contents(place / "err.txt"), HasSubstr("stdout"));
+}
+
 TEST_F(Program, InspectsFiles) {
   ASSERT_EQ(reel({"train", "classifier", "--data", "iris", "--epochs", "1", "--out", "run"}).code, 0);
   EXPECT_EQ(reel({"inspect", "run/checkpoint.safetensors", "--json"}).json()["kind"], "checkpoint");
