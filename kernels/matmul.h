@@ -6,6 +6,11 @@
 
 namespace reel::kernels {
 
+/// What floats are multiplied as. `bf16`: both factors are rounded to bfloat16 first (8 bits, to nearest
+/// even, subnormals to 0), which the processor multiplies at twice the speed where it can; sums stay floats.
+/// Doubles and duals are always multiplied in full.
+enum class Products : std::uint8_t { full, bf16 };
+
 /// C (+)= op(A) op(B) + bias, batched. Row-major; C overlaps neither A nor B.
 template <class T>
 struct Matmul {
@@ -21,6 +26,7 @@ struct Matmul {
   const T* bias = nullptr;  // [n], added to every row, or null; used only when c.add is false
   std::int64_t batch = 1, stride_a = 0, stride_b = 0,
                stride_c = 0;  // elements between the matrices of a batch
+  Products products = Products::full;
 };
 
 /// Each element of C is a chain of fused multiply-adds in ascending k, cut into blocks of at most 512 whose

@@ -1,0 +1,269 @@
+#include "kernels/matmul_bf16.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "kernels/matmul_pack.h"
+#include "kernels/matmul_plan.h"
+#include "kernels/parallel.h"
+
+namespace reel::kernels {
+namespace {
+
+// The matrices of a batch as they are stored, `rows` rows of `width` numbers, rounded and without gaps.
+class Rounded {
+ public:
+  Rounded(const float* x, std::int64_t matrices, std::int64_t step, std::int64_t rows, std::int64_t stride,
+          std::int64_t width, std::vector<float>& memory) {
+    const std::int64_t count = matrices * rows * width;
+    if (static_cast<std::int64_t>(memory.size()) < count) memory.resize(static_cast<std::size_t>(count));
+    data = memory.data();
+    parallel_for(matrices * rows, 4.0 * static_cast<double>(count), [&](std::int64_t i) {
+      const float* from = x + i / rows * step + i % rows * stride;
+      float* to = data + i * width;
+      for (std::int64_t j = 0; j < width; ++j) to[j] = round_to_bf16(from[j]);
+    });
+  }
+
+  float* data = nullptr;
+};
+
+}  // namespace
+
+float round_to_bf16(float x) {
+  const auto bits = std::bit_cast<std::uint32_t>(x);
+  const std::uint32_t exponent = bits & 0x7f800000U;
+  if (exponent == 0) return std::bit_cast<float>(bits & 0x80000000U);
+  if (exponent == 0x7f800000U) {  // a NaN must not become infinite with the bits it loses
+    const std::uint32_t quiet = (bits & 0x007fffffU) != 0 ? 0x00400000U : 0U;
+    return std::bit_cast<float>((bits | quiet) & 0xffff0000U);
+  }
+  return std::bit_cast<float>((bits + 0x7fffU + (bits >> 16 & 1U)) & 0xffff0000U);
+}
+
+void matmul_bf16_portable(const Matmul<float>& p) {
+  thread_local std::vector<float> left, right;
+  const std::int64_t rows_a = p.transpose_a ? p.k : p.m;
+  const std::int64_t rows_b = p.transpose_b ? p.n : p.k;
+  Matmul<float> q = p;
+  q.products = Products::full;
+  q.lda = p.transpose_a ? p.m : p.k;
+  q.ldb = p.transpose_b ? p.k : p.n;
+  q.a = Rounded(p.a, p.stride_a == 0 ? 1 : p.batch, p.stride_a, rows_a, p.lda, q.lda, left).data;
+  q.b = Rounded(p.b, p.stride_b == 0 ? 1 : p.batch, p.stride_b, rows_b, p.ldb, q.ldb, right).data;
+  if (p.stride_a != 0) q.stride_a = p.m * p.k;
+  if (p.stride_b != 0) q.stride_b = p.k * p.n;
+  matmul(q);
+}
+
+#if defined(__AVX512F__)
+
+// The instruction adds two products to every float: t = c + a.high b.high, then t + a.low b.low, each rounded
+// once. So with an even k in the high half of a cell and k + 1 in the low one, an element is the same chain
+// of fused multiply-adds in ascending k as in the product of floats. Both operands are packed into cells.
+#define REEL_BF16 __attribute__((target("avx512f,avx512bw,avx512bf16")))
+
+namespace {
+
+constexpr std::int64_t width = tile_columns<float>;
+constexpr int lanes = Simd<float>::lanes;
+constexpr std::int64_t most_cells = Plan<float>::most_depth / 2;
+
+using Cell = std::uint32_t;
+typedef Cell Cells __attribute__((vector_size(64)));
+
+struct CellTile {
+  std::int64_t cells = 0;   // pairs of k
+  const Cell* a = nullptr;  // [rows, a_stride], or [cells, tile_rows] if `transposed`
+  std::int64_t a_stride = 0;
+  const Cell* b = nullptr;  // [cells, width]
+  float* c = nullptr;
+  std::int64_t c_stride = 0;
+  int columns = 0;
+  bool add = false;
+  const float* bias = nullptr;
+};
+
+REEL_BF16 inline __m512bh cells_of(const Cell* x) {
+  return reinterpret_cast<__m512bh>(_mm512_loadu_si512(x));
+}
+
+template <int rows, int vectors, bool transposed>
+REEL_BF16 void cell_tile(const CellTile& t) {
+  __m512 sums[rows][vectors];
+#pragma GCC unroll 12
+  for (int r = 0; r < rows; ++r) {
+    for (int v = 0; v < vectors; ++v) sums[r][v] = _mm512_setzero_ps();
+  }
+  constexpr int groups = (rows + 2) / 3;
+  const Cell* a[groups];
+#pragma GCC unroll 4
+  for (int g = 0; g < groups; ++g) a[g] = t.a + (transposed ? 3 * g : 3 * g * t.a_stride);
+  const std::int64_t stride = transposed ? 1 : t.a_stride;
+  const Cell* b = t.b;
+  for (std::int64_t k = 0; k < t.cells; ++k) {
+    __m512bh right[vectors];
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; ++v) right[v] = cells_of(b + v * lanes);
+    b += width;
+#pragma GCC unroll 12
+    for (int r = 0; r < rows; ++r) {
+      const auto left =
+          reinterpret_cast<__m512bh>(_mm512_set1_epi32(static_cast<int>(a[r / 3][r % 3 * stride])));
+#pragma GCC unroll 2
+      for (int v = 0; v < vectors; ++v) sums[r][v] = _mm512_dpbf16_ps(sums[r][v], left, right[v]);
+    }
+#pragma GCC unroll 4
+    for (int g = 0; g < groups; ++g) a[g] += transposed ? tile_rows : 1;
+  }
+  float* c = t.c;
+#pragma GCC unroll 12
+  for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; ++v) {
+      const int left = t.columns - v * lanes;
+      const auto mask = static_cast<__mmask16>(left >= lanes ? 0xffffU : (1U << left) - 1);
+      __m512 sum = sums[r][v];
+      if (t.bias != nullptr) sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, t.bias + v * lanes));
+      if (t.add) sum = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, c + v * lanes), sum);
+      _mm512_mask_storeu_ps(c + v * lanes, mask, sum);
+    }
+    c += t.c_stride;
+  }
+}
+
+template <int vectors, bool transposed, int... r>
+constexpr auto cell_tiles_of(std::integer_sequence<int, r...>) {
+  return std::array<void (*)(const CellTile&), sizeof...(r)>{&cell_tile<r + 1, vectors, transposed>...};
+}
+
+void compute_cell_tile(const CellTile& t, int rows, bool transposed) {
+  using Rows = std::make_integer_sequence<int, tile_rows>;
+  static constexpr std::array variants{cell_tiles_of<1, false>(Rows{}), cell_tiles_of<2, false>(Rows{}),
+                                       cell_tiles_of<1, true>(Rows{}), cell_tiles_of<2, true>(Rows{})};
+  variants[(transposed ? 2U : 0U) + (t.columns > lanes ? 1U : 0U)][static_cast<std::size_t>(rows - 1)](t);
+}
+
+__mmask16 first(std::int64_t count) {
+  return static_cast<__mmask16>(count >= lanes ? 0xffffU : (1U << std::max<std::int64_t>(count, 0)) - 1);
+}
+
+// to [cells] = a row of `depth` numbers; writes up to 15 cells behind them.
+REEL_BF16 void pack_row(const float* from, std::int64_t depth, Cell* to) {
+  for (std::int64_t k = 0; k < depth; k += 2 * lanes) {
+    const __m512 low = _mm512_maskz_loadu_ps(first(depth - k), from + k);
+    const __m512 high = _mm512_maskz_loadu_ps(first(depth - k - lanes), from + k + lanes);
+    const auto pairs = reinterpret_cast<Cells>(_mm512_cvtne2ps_pbh(high, low));
+    _mm512_storeu_si512(to + k / 2, reinterpret_cast<__m512i>(pairs << 16 | pairs >> 16));
+  }
+}
+
+// to [cells, step] = rows k and k + 1 of `columns` numbers side by side; writes up to 15 cells behind a row.
+REEL_BF16 void pack_pairs_of_rows(const float* from, std::int64_t stride, std::int64_t depth,
+                                  std::int64_t columns, Cell* to, std::int64_t step) {
+  alignas(64) std::uint16_t order[32];
+  for (int i = 0; i < lanes; ++i) {
+    order[2 * i] = static_cast<std::uint16_t>(i);
+    order[2 * i + 1] = static_cast<std::uint16_t>(i + lanes);
+  }
+  const __m512i side_by_side = _mm512_load_si512(order);
+  for (std::int64_t k = 0; k < depth; k += 2) {
+    const float* even = from + k * stride;
+    for (std::int64_t j = 0; j < columns; j += lanes) {
+      const __mmask16 mask = first(columns - j);
+      const __m512 high = _mm512_maskz_loadu_ps(mask, even + j);
+      const __m512 low = k + 1 < depth ? _mm512_maskz_loadu_ps(mask, even + stride + j) : _mm512_setzero_ps();
+      const auto rows = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low));
+      _mm512_storeu_si512(to + j, _mm512_permutexvar_epi16(side_by_side, rows));
+    }
+    to += step;
+  }
+}
+
+// panel [cells, width] = `columns` rows of `depth` numbers, turned over; its rows go up to a multiple of 16.
+void pack_turned(const float* from, std::int64_t stride, std::int64_t depth, std::int64_t columns,
+                 Cell* panel) {
+  alignas(64) Cell rows[lanes * most_cells];
+  const std::int64_t cells = divide_up(depth, 2 * lanes) * lanes;
+  for (std::int64_t j = 0; j < columns; j += lanes) {
+    const auto count = static_cast<int>(std::min<std::int64_t>(lanes, columns - j));
+    for (int i = 0; i < count; ++i) pack_row(from + (j + i) * stride, depth, rows + i * cells);
+    for (std::int64_t k = 0; k < cells; k += lanes) {
+      detail::transpose_square(reinterpret_cast<const float*>(rows + k), cells, count,
+                               reinterpret_cast<float*>(panel + k * width + j), static_cast<int>(width));
+    }
+  }
+}
+
+// Rows [first_row, last_row) and panels [panel, last_panel) of one product of the batch.
+void compute_part(const Matmul<float>& p, const Plan<float>& plan, std::int64_t batch, std::int64_t first_row,
+                  std::int64_t last_row, std::int64_t panel, std::int64_t last_panel) {
+  constexpr std::int64_t most_panels = 4;
+  alignas(64) Cell packed[Plan<float>::room / 2 + most_panels * lanes * width];  // [panels, cells, width]
+  alignas(64) Cell left[tile_rows * (most_cells + lanes) + lanes];
+  const float* a = p.a + batch * p.stride_a;
+  const float* b = p.b + batch * p.stride_b;
+  float* c = p.c.data + batch * p.stride_c;
+  const std::int64_t step = divide_up(plan.depth, 2 * lanes) * lanes * width;
+  const std::int64_t tiles = divide_up(last_row - first_row, tile_rows);
+  CellTile t;
+  t.a_stride = step / width + lanes;
+  t.c_stride = p.ldc;
+  for (std::int64_t k = 0; k < std::max<std::int64_t>(1, p.k); k += plan.depth) {
+    const std::int64_t depth = std::min(plan.depth, p.k - k);
+    t.cells = divide_up(depth, 2);
+    t.add = p.c.add || k > 0;
+    for (std::int64_t j = panel; j < last_panel; ++j) {
+      const std::int64_t columns = std::min(width, p.n - j * width);
+      Cell* const to = packed + (j - panel) * step;
+      if (p.transpose_b) {
+        pack_turned(b + j * width * p.ldb + k, p.ldb, depth, columns, to);
+      } else {
+        pack_pairs_of_rows(b + k * p.ldb + j * width, p.ldb, depth, columns, to, width);
+      }
+    }
+    for (std::int64_t tile = 0; tile < tiles; ++tile) {
+      const std::int64_t row = first_row + (last_row - first_row) * tile / tiles;
+      const std::int64_t end = first_row + (last_row - first_row) * (tile + 1) / tiles;
+      if (p.transpose_a) {
+        pack_pairs_of_rows(a + k * p.lda + row, p.lda, depth, end - row, left, tile_rows);
+      } else {
+        for (std::int64_t i = row; i < end; ++i)
+          pack_row(a + i * p.lda + k, depth, left + (i - row) * t.a_stride);
+      }
+      t.a = left;
+      for (std::int64_t j = panel; j < last_panel; ++j) {
+        t.b = packed + (j - panel) * step;
+        t.c = c + row * p.ldc + j * width;
+        t.columns = static_cast<int>(std::min(width, p.n - j * width));
+        t.bias = t.add || p.bias == nullptr ? nullptr : p.bias + j * width;
+        compute_cell_tile(t, static_cast<int>(end - row), p.transpose_a);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+bool has_bf16_instructions() {
+  static const bool has = __builtin_cpu_supports("avx512bf16") != 0;
+  return has;
+}
+
+void matmul_bf16(const Matmul<float>& p) {
+  if (!has_bf16_instructions()) return matmul_bf16_portable(p);
+  const Plan<float> plan(p);
+  for_each_part(p, plan, plan.cycles(p) / 2, [&](auto... part) { compute_part(p, plan, part...); });
+}
+
+#else
+
+bool has_bf16_instructions() { return false; }
+void matmul_bf16(const Matmul<float>& p) { matmul_bf16_portable(p); }
+
+#endif
+}  // namespace reel::kernels
