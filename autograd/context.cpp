@@ -18,6 +18,11 @@ const T* Context<T>::x(int i) const {
 }
 
 template <class T>
+Products Context<T>::products() const {
+  return tape_->products();
+}
+
+template <class T>
 kernels::Into<T> Context<T>::dx(int i) const {
   return into_[i];
 }

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "autograd/shape.h"
+#include "autograd/tensor.h"
 #include "kernels/into.h"
 #include "kernels/map.h"
 
@@ -49,6 +50,8 @@ class Context {
   const Options& options() const {
     return *static_cast<const Options*>(options_);
   }
+  /// How this tape wants floats to be multiplied.
+  Products products() const;
   /// A number from the options in this tape's precision.
   static T scalar(double value) { return static_cast<T>(value); }
 

@@ -56,7 +56,8 @@ Step::~Step() {
   if (tape != nullptr) tape->close(number_);
 }
 
-Tape::Tape(Precision precision) : precision_(precision), slot_(claim_slot(this)) {}
+Tape::Tape(Precision precision, Products products)
+    : precision_(precision), products_(products), slot_(claim_slot(this)) {}
 
 Tape::~Tape() {
   if (!steps_.empty()) close(steps_.front().number);

@@ -6,6 +6,7 @@
 
 #include "autograd/place.h"
 #include "autograd/shape.h"
+#include "kernels/matmul.h"
 
 namespace reel {
 
@@ -15,6 +16,7 @@ struct Node;
 
 /// What numbers a tape is made of: f32 trains, f64 proves, dual (f64 value and tangent) gives directional derivatives.
 enum class Precision : std::uint8_t { f32, f64, dual };
+using kernels::Products;
 
 /// A handle to one value on a tape: 16 bytes, copied freely, counts no references.
 ///

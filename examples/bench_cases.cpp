@@ -44,16 +44,17 @@ BenchCase mlp_case(const std::vector<std::int64_t>& sizes, std::int64_t batch) {
     parameters += weights + static_cast<double>(sizes[i + 1]);
   }
   c.bytes = memory_of(parameters);
-  c.make = [sizes, batch] {
+  c.make = [sizes, batch](Products products) {
     struct Training {
-      explicit Training(const std::vector<std::int64_t>& layers) : model(nn::Seed{1}, layers), adam(model) {}
+      Training(const std::vector<std::int64_t>& layers, Products products)
+          : model(nn::Seed{1}, layers), adam(model), tape(Precision::f32, products) {}
       nn::Mlp model;
       nn::AdamW adam;
       Tape tape;
       std::vector<float> inputs;
       std::vector<std::int32_t> labels;
     };
-    auto t = std::make_shared<Training>(sizes);
+    auto t = std::make_shared<Training>(sizes, products);
     for (std::int64_t i = 0; i < batch * sizes.front(); ++i)
       t->inputs.push_back(std::sin(static_cast<float>(i)));
     t->labels = random_tokens(batch, sizes.back());
@@ -83,15 +84,16 @@ BenchCase gpt_case(const std::string& name, const nn::GptConfig& config, std::in
   c.operations = 3 * tokens * forward;
   c.bytes =
       memory_of(layers * 12 * width * width + (vocabulary + static_cast<double>(config.context)) * width);
-  c.make = [config, batch, time] {
+  c.make = [config, batch, time](Products products) {
     struct Training {
-      explicit Training(const nn::GptConfig& g) : model(nn::Seed{1}, g), adam(model, {.clip_norm = 1}) {}
+      Training(const nn::GptConfig& g, Products products)
+          : model(nn::Seed{1}, g), adam(model, {.clip_norm = 1}), tape(Precision::f32, products) {}
       nn::Gpt model;
       nn::AdamW adam;
       Tape tape;
       std::vector<std::int32_t> tokens, targets;
     };
-    auto t = std::make_shared<Training>(config);
+    auto t = std::make_shared<Training>(config, products);
     t->tokens = random_tokens(batch * time, config.vocabulary);
     t->targets = random_tokens(batch * time + 1, config.vocabulary);
     t->targets.erase(t->targets.begin());
@@ -113,15 +115,18 @@ BenchCase generate_case(const std::string& name, const nn::GptConfig& config) {
   const auto layers = static_cast<double>(config.layers);
   c.operations = 2 * (layers * 12 * width * width + static_cast<double>(config.vocabulary) * width) +
                  layers * 4 * static_cast<double>(config.context) / 2 * width;
-  c.make = [config] {
+  c.make = [config](Products products) {
     struct Writing {
-      explicit Writing(const nn::GptConfig& g) : model(nn::Seed{1}, g), cache(g) { model.eval(); }
+      Writing(const nn::GptConfig& g, Products products)
+          : model(nn::Seed{1}, g), cache(g), tape(Precision::f32, products) {
+        model.eval();
+      }
       nn::Gpt model;
       nn::KeyValueCache cache;
       Tape tape;
       std::int32_t token = 1;
     };
-    auto w = std::make_shared<Writing>(config);
+    auto w = std::make_shared<Writing>(config, products);
     return [w, context = config.context] {
       if (w->cache.length == context) w->cache.length = 0;
       const auto step = w->tape.inference();

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "autograd/tensor.h"
+
 namespace reel::examples {
 
 /// One row of `reel bench`: a training step, or a generated token.
@@ -17,7 +19,7 @@ struct BenchCase {
   double bytes = 0;       // that must go through memory, because no cache holds them
   bool heavy = false;     // left out unless asked for by name
   /// Makes the model; the result runs one step. What it holds lives as long as the function.
-  std::function<std::function<void()>()> make;
+  std::function<std::function<void()>(Products products)> make;
 };
 
 std::vector<BenchCase> bench_cases();

@@ -23,8 +23,8 @@ struct Measured {
 };
 
 // The median over enough steps to fill about a second, after a few that warm everything up.
-Measured measure(const BenchCase& c) {
-  const std::function<void()> step = c.make();
+Measured measure(const BenchCase& c, Products products) {
+  const std::function<void()> step = c.make(products);
   for (int i = 0; i < 3; ++i) step();
   std::vector<double> times;
   times.reserve(1 << 20);
@@ -58,10 +58,11 @@ int run_bench(const BenchFlags& flags) {
     counts = {1};
     if (kernels::threads() > 1) counts.push_back(kernels::threads());
   }
+  const Products products = products_of(flags.precision);
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
   double peak_of_all = 0;
   for (const int threads : counts) {
-    const double peak = kernels::measure_peak(threads);
+    const double peak = kernels::measure_peak(threads, products);
     const double bandwidth = kernels::measure_bandwidth(threads);
     peak_of_all = std::max(peak_of_all, peak);
     if (!flags.json) {
@@ -72,11 +73,12 @@ int run_bench(const BenchFlags& flags) {
     }
     for (const BenchCase& c : cases) {
       kernels::set_threads(threads);
-      const Measured m = measure(c);
+      const Measured m = measure(c, products);
       const double floor = 1e3 * (c.operations / peak + c.bytes / bandwidth);
       const double rate = c.units / m.milliseconds * 1e3;
       rows.push_back({{"name", c.name},
                       {"threads", threads},
+                      {"precision", flags.precision},
                       {"ms_per_step", m.milliseconds},
                       {"floor_ms", floor},
                       {"allocations_per_step", m.allocations_per_step},

@@ -42,7 +42,7 @@ int evaluate_classifier(const EvaluateFlags& flags, const ModelFile& file) {
   nn::Mlp model(nn::Seed{0}, sizes);
   nn::load_weights(file.file, model.parameters());
   model.eval();
-  Tape tape;
+  Tape tape(Precision::f32, file.products());
   const Score result = score(tape, model, test);
   if (flags.json) {
     std::cout << Json{{"task", "classifier"},     {"data", data},

@@ -4,9 +4,15 @@
 #include <string>
 #include <vector>
 
+#include "autograd/tensor.h"
 #include "examples/progress.h"
 
 namespace reel::examples {
+
+/// How a tape multiplies at a --precision.
+inline Products products_of(const std::string& precision) {
+  return precision == "bf16" ? Products::bf16 : Products::full;
+}
 
 /// What both kinds of training understand.
 struct RunFlags {
@@ -19,6 +25,7 @@ struct RunFlags {
   std::int64_t log_every = 0;         // steps; 0: about a thousand lines a run
   bool json = false;
   ProgressStyle progress = ProgressStyle::automatic;
+  std::string precision = "f32";  // or bf16
   bool detect_anomaly = false;
   bool allow_non_finite = false;
 };
@@ -55,7 +62,7 @@ struct TransformerFlags {
   double beta2 = 0.99;
   double clip = 1.0;
   std::int64_t accumulate = 1;
-  std::string positions;                  // learned or rotary; empty: chosen by the data
+  std::string positions;  // learned or rotary; empty: chosen by the data
 };
 
 struct GenerateFlags {
@@ -84,6 +91,7 @@ struct AttentionFlags {
 struct BenchFlags {
   std::string name;  // empty: all but the heavy ones
   int threads = 0;   // 0: one thread, then all
+  std::string precision = "f32";
   bool json = false;
 };
 

@@ -14,8 +14,8 @@ namespace {
 
 // Writes on from the prompt. While the context lasts, the cache remembers what was seen; when it is full, the
 // later half of the text is read again into an empty one.
-std::string write_on(const LoadedGpt& loaded, const std::string& prompt, const GenerateFlags& flags) {
-  Tape tape;
+std::string write_on(Tape& tape, const LoadedGpt& loaded, const std::string& prompt,
+                     const GenerateFlags& flags) {
   nn::Sampler sampler(
       {.temperature = flags.temperature, .top_k = flags.top_k, .top_p = flags.top_p, .seed = flags.seed});
   const nn::GptConfig& config = loaded.model->config();
@@ -51,18 +51,19 @@ std::string write_on(const LoadedGpt& loaded, const std::string& prompt, const G
 }  // namespace
 
 int run_generate(const GenerateFlags& flags) {
-  const LoadedGpt loaded = load_gpt(read_model(flags.model, "transformer"));
+  const ModelFile file = read_model(flags.model, "transformer");
+  const LoadedGpt loaded = load_gpt(file);
+  Tape tape(Precision::f32, file.products());
   std::string text;
   try {
     if (loaded.addition) {
-      Tape tape;
       text = answer(tape, *loaded.model, flags.prompt);
       if (!flags.json) std::cout << text << "\n";
     } else {
       // Something to start from: a line break if the model knows one, else its first byte.
       const std::string start = loaded.vocabulary.knows('\n') ? "\n" : loaded.vocabulary.bytes().substr(0, 1);
       if (!flags.json) std::cout << flags.prompt << std::flush;
-      text = write_on(loaded, flags.prompt.empty() ? start : flags.prompt, flags);
+      text = write_on(tape, loaded, flags.prompt.empty() ? start : flags.prompt, flags);
       if (!flags.json && !text.ends_with('\n')) std::cout << "\n";
     }
   } catch (const data::DataError& e) {

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "examples/flags.h"
 #include "nn/checkpoint.h"
 #include "nn/error.h"
 #include "nn/weights.h"
@@ -17,6 +18,8 @@ void save_model(const std::filesystem::path& path, const ParameterBlock& paramet
   writer.metadata("config", config.dump());
   writer.write(path);
 }
+
+Products ModelFile::products() const { return products_of(config.value("precision", "f32")); }
 
 ModelFile read_model(const std::filesystem::path& path) {
   nn::Safetensors file = nn::Safetensors::read(path);

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "autograd/parameter.h"
+#include "autograd/tensor.h"
 #include "nn/safetensors.h"
 
 namespace reel::examples {
@@ -16,6 +17,9 @@ void save_model(const std::filesystem::path& path, const ParameterBlock& paramet
 struct ModelFile {
   nn::Safetensors file;
   nlohmann::ordered_json config;
+
+  /// How the model multiplied while it learned.
+  Products products() const;
 };
 
 /// Reads one. Throws FileError if it does not say which task it was made for.

@@ -95,6 +95,7 @@ int train_classifier(const ClassifierFlags& given) {
                      {"dropout", flags.dropout},
                      {"weight_decay", flags.weight_decay},
                      {"seed", flags.run.seed},
+                     {"precision", flags.run.precision},
                      {"features", split.train.features},
                      {"classes", split.train.class_names},
                      {"mean", standardizer.mean},
@@ -114,7 +115,7 @@ int train_classifier(const ClassifierFlags& given) {
     return interrupted;
   }
 
-  Tape tape;
+  Tape tape(Precision::f32, products_of(flags.run.precision));
   model.eval();
   const Score on_train = score(tape, model, split.train);
   const double rate = outcome.seconds > 0 ? static_cast<double>(outcome.units) / outcome.seconds : 0;
@@ -123,6 +124,7 @@ int train_classifier(const ClassifierFlags& given) {
                        {"epochs", epochs},
                        {"parameters", model.parameters().parameters()},
                        {"threads", kernels::threads()},
+                       {"precision", flags.run.precision},
                        {"train_accuracy", on_train.accuracy},
                        {"test_accuracy", latest.accuracy},
                        {"test_loss", latest.loss},

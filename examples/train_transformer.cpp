@@ -75,8 +75,7 @@ std::string fixed(double x, int digits) {
 }
 
 // A few held-out sums and what the model says.
-std::vector<std::pair<std::string, std::string>> some_answers(const nn::Gpt& model) {
-  Tape tape;
+std::vector<std::pair<std::string, std::string>> some_answers(Tape& tape, const nn::Gpt& model) {
   std::vector<std::pair<std::string, std::string>> answers;
   data::TokenBatch batch;
   data::Addition::held_out_batch(0, 8, batch);
@@ -172,6 +171,7 @@ int train_transformer(const TransformerFlags& given) {
                      {"accumulate", flags.accumulate},
                      {"positions", flags.positions},
                      {"seed", flags.run.seed},
+                     {"precision", flags.run.precision},
                      {"bytes", bytes_of(vocabulary)},
                      {"model", json_of(model.config())}};
 
@@ -194,6 +194,7 @@ int train_transformer(const TransformerFlags& given) {
                        {"steps", flags.steps},
                        {"parameters", model.parameters().parameters()},
                        {"threads", kernels::threads()},
+                       {"precision", flags.run.precision},
                        {"train_loss", outcome.train_loss},
                        {"validation_loss", latest.loss},
                        {"exact_match", addition ? Json(latest.exact_match) : Json(nullptr)},
@@ -212,7 +213,8 @@ int train_transformer(const TransformerFlags& given) {
   if (addition) {
     report.results.insert(report.results.begin(),
                           {"held-out sums answered right", fixed(100 * latest.exact_match, 2) + " %"});
-    report.samples = some_answers(model);
+    Tape tape(Precision::f32, products_of(flags.run.precision));
+    report.samples = some_answers(tape, model);
   }
   for (const auto& [key, value] : training.config.items()) {
     if (key != "bytes" && key != "model")

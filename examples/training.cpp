@@ -259,7 +259,7 @@ class Loop {
   const RunFlags& flags_;
   RunDirectory& directory_;
   nn::Checkpoint checkpoint_;
-  Tape tape_;
+  Tape tape_{Precision::f32, products_of(flags_.precision)};
   Outcome outcome_;
   MovingAverage average_;
   std::int64_t first_ = 0;

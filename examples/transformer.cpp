@@ -132,7 +132,7 @@ std::string answer(Tape& tape, const nn::Gpt& model, const std::string& prompt) 
 int evaluate_transformer(const EvaluateFlags& flags, const ModelFile& file) {
   const LoadedGpt loaded = load_gpt(file);
   const std::string data = flags.data.empty() ? file.config.at("data").get<std::string>() : flags.data;
-  Tape tape;
+  Tape tape(Precision::f32, file.products());
   Json result = {{"task", "transformer"}, {"data", data}};
   if (loaded.addition != (data == "addition")) {
     throw UsageError(flags.model + " was trained on " + file.config.at("data").get<std::string>() +

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <vector>
 
+#include "kernels/matmul_bf16.h"
 #include "kernels/parallel.h"
 #include "kernels/simd.h"
 
@@ -53,17 +54,42 @@ float multiply_add_chains() {
   return sum;
 }
 
+#if defined(__AVX512F__)
+__attribute__((target("avx512f,avx512bf16"))) float dot_product_chains() {
+  __m512 x[chains];
+#pragma GCC unroll 16
+  for (int i = 0; i < chains; ++i) x[i] = _mm512_set1_ps(static_cast<float>(i));
+  const auto pair = reinterpret_cast<__m512bh>(_mm512_set1_epi32(0x3f803f80));  // two ones
+  for (int s = 0; s < steps; ++s) {
+#pragma GCC unroll 16
+    for (int i = 0; i < chains; ++i) {
+      x[i] = _mm512_dpbf16_ps(x[i], pair, pair);
+      asm("" : "+v"(x[i]));
+    }
+  }
+  float sum = 0;
+#pragma GCC unroll 16
+  for (int i = 0; i < chains; ++i) sum += x[i][0];
+  return sum;
+}
+#else
+float dot_product_chains() { return multiply_add_chains(); }  // never called: there are no such instructions
+#endif
+
 }  // namespace
 
-double measure_peak(int count) {
+double measure_peak(int count, Products products) {
+  const bool pairs = products == Products::bf16 && has_bf16_instructions();
+  const double operations = (pairs ? 4.0 : 2.0) * Simd<float>::lanes * chains * steps;
   const WithThreads setting(count);
   double best = 0;
   std::vector<float> sink(static_cast<std::size_t>(count));
   for (int round = 0; round < 5; ++round) {
     const auto start = Clock::now();
-    parallel_for(count, 1e12,
-                 [&](std::int64_t i) { sink[static_cast<std::size_t>(i)] = multiply_add_chains(); });
-    best = std::max(best, 2.0 * Simd<float>::lanes * chains * steps * count / seconds_since(start));
+    parallel_for(count, 1e12, [&](std::int64_t i) {
+      sink[static_cast<std::size_t>(i)] = pairs ? dot_product_chains() : multiply_add_chains();
+    });
+    best = std::max(best, operations * count / seconds_since(start));
   }
   return best;
 }

@@ -68,7 +68,7 @@ const Op& matmul_op = define({
                                     .b = c.x(1), .ldb = p.transpose_b ? p.k : p.n, .transpose_b = p.transpose_b,
                                     .c = {c.y(), false}, .ldc = p.n,
                                     .batch = p.batch, .stride_a = p.m * p.k, .stride_b = one_b ? 0 : p.k * p.n,
-                                    .stride_c = p.m * p.n});
+                                    .stride_c = p.m * p.n, .products = c.products()});
         },
     .backward =
         [](auto& c) {
@@ -81,12 +81,12 @@ const Op& matmul_op = define({
           if (c.dx(0) && !p.transpose_a) {  // dA [m, k] = dC [m, n] op(B)^T
             kernels::matmul(Matmul<T>{.m = p.m, .n = p.k, .k = p.n, .a = c.dy(), .lda = p.n, .b = c.x(1),
                                       .ldb = p.transpose_b ? p.k : p.n, .transpose_b = !p.transpose_b, .c = c.dx(0),
-                                      .ldc = p.k, .batch = p.batch, .stride_a = y, .stride_b = b, .stride_c = a});
+                                      .ldc = p.k, .batch = p.batch, .stride_a = y, .stride_b = b, .stride_c = a, .products = c.products()});
           } else if (c.dx(0)) {  // dA [k, m] = op(B) dC^T
             kernels::matmul(Matmul<T>{.m = p.k, .n = p.m, .k = p.n, .a = c.x(1), .lda = p.transpose_b ? p.k : p.n,
                                       .transpose_a = p.transpose_b, .b = c.dy(), .ldb = p.n, .transpose_b = true,
                                       .c = c.dx(0), .ldc = p.m, .batch = p.batch, .stride_a = b, .stride_b = y,
-                                      .stride_c = a});
+                                      .stride_c = a, .products = c.products()});
           }
           if (!c.dx(1)) return;
           // One B for a batch of transposed A: the contributions add up, matrix by matrix.
@@ -101,11 +101,11 @@ const Op& matmul_op = define({
             if (!p.transpose_b) {  // dB [k, n] = op(A)^T dC
               kernels::matmul(Matmul<T>{.m = p.k, .n = p.n, .k = p.m, .a = x, .lda = p.transpose_a ? p.m : p.k,
                                         .transpose_a = !p.transpose_a, .b = dy, .ldb = p.n, .c = into, .ldc = p.n,
-                                        .batch = batch, .stride_a = a, .stride_b = y, .stride_c = b});
+                                        .batch = batch, .stride_a = a, .stride_b = y, .stride_c = b, .products = c.products()});
             } else {  // dB [n, k] = dC^T op(A)
               kernels::matmul(Matmul<T>{.m = p.n, .n = p.k, .k = p.m, .a = dy, .lda = p.n, .transpose_a = true, .b = x,
                                         .ldb = p.transpose_a ? p.m : p.k, .transpose_b = p.transpose_a, .c = into,
-                                        .ldc = p.k, .batch = batch, .stride_a = y, .stride_b = a, .stride_c = b});
+                                        .ldc = p.k, .batch = batch, .stride_a = y, .stride_b = a, .stride_c = b, .products = c.products()});
             }
           }
         },
@@ -150,7 +150,7 @@ const Op& linear_op = define({
           const std::int64_t in = c.shape(1)[1];
           kernels::matmul(Matmul<T>{.m = c.shape(0).rows(), .n = out, .k = in, .a = c.x(0), .lda = in, .b = c.x(1), .ldb = in,
                                     .transpose_b = true, .c = {c.y(), false}, .ldc = out,
-                                    .bias = c.inputs() == 3 ? c.x(2) : nullptr});
+                                    .bias = c.inputs() == 3 ? c.x(2) : nullptr, .products = c.products()});
         },
     .backward =
         [](auto& c) {
@@ -160,11 +160,11 @@ const Op& linear_op = define({
           const std::int64_t in = c.shape(1)[1];
           if (c.dx(0)) {
             kernels::matmul(Matmul<T>{.m = rows, .n = in, .k = out, .a = c.dy(), .lda = out, .b = c.x(1), .ldb = in,
-                                      .c = c.dx(0), .ldc = in});
+                                      .c = c.dx(0), .ldc = in, .products = c.products()});
           }
           if (c.dx(1)) {
             kernels::matmul(Matmul<T>{.m = out, .n = in, .k = rows, .a = c.dy(), .lda = out, .transpose_a = true,
-                                      .b = c.x(0), .ldb = in, .c = c.dx(1), .ldc = in});
+                                      .b = c.x(0), .ldb = in, .c = c.dx(1), .ldc = in, .products = c.products()});
           }
           if (c.inputs() == 3) kernels::sum_rows(c.dy(), rows, out, c.dx(2));
         },
