@@ -124,7 +124,6 @@ int train_classifier(const ClassifierFlags& given) {
                        {"epochs", epochs},
                        {"parameters", model.parameters().parameters()},
                        {"threads", kernels::threads()},
-                       {"precision", flags.run.precision},
                        {"train_accuracy", on_train.accuracy},
                        {"test_accuracy", latest.accuracy},
                        {"test_loss", latest.loss},

@@ -194,7 +194,6 @@ int train_transformer(const TransformerFlags& given) {
                        {"steps", flags.steps},
                        {"parameters", model.parameters().parameters()},
                        {"threads", kernels::threads()},
-                       {"precision", flags.run.precision},
                        {"train_loss", outcome.train_loss},
                        {"validation_loss", latest.loss},
                        {"exact_match", addition ? Json(latest.exact_match) : Json(nullptr)},

@@ -74,6 +74,7 @@ constexpr int lanes = Simd<float>::lanes;
 constexpr std::int64_t most_cells = Plan<float>::most_depth / 2;
 
 using Cell = std::uint32_t;
+alignas(64) constexpr float zeros[lanes] = {};  // stand for the row behind an odd number of them
 typedef Cell Cells __attribute__((vector_size(64)));
 
 struct CellTile {
@@ -152,35 +153,55 @@ __mmask16 first(std::int64_t count) {
   return static_cast<__mmask16>(count >= lanes ? 0xffffU : (1U << std::max<std::int64_t>(count, 0)) - 1);
 }
 
-// to [cells] = a row of `depth` numbers; writes up to 15 cells behind them.
-REEL_BF16 void pack_row(const float* from, std::int64_t depth, Cell* to) {
-  for (std::int64_t k = 0; k < depth; k += 2 * lanes) {
-    const __m512 low = _mm512_maskz_loadu_ps(first(depth - k), from + k);
-    const __m512 high = _mm512_maskz_loadu_ps(first(depth - k - lanes), from + k + lanes);
-    const auto pairs = reinterpret_cast<Cells>(_mm512_cvtne2ps_pbh(high, low));
-    _mm512_storeu_si512(to + k / 2, reinterpret_cast<__m512i>(pairs << 16 | pairs >> 16));
-  }
+REEL_BF16 inline void store_pairs(Cell* to, __m512bh pairs) {
+  const auto x = reinterpret_cast<Cells>(pairs);
+  _mm512_storeu_si512(to, reinterpret_cast<__m512i>(x << 16 | x >> 16));
 }
 
-// to [cells, step] = rows k and k + 1 of `columns` numbers side by side; writes up to 15 cells behind a row.
+// to [cells] = a row of `depth` numbers; writes up to 15 cells behind them.
+REEL_BF16 void pack_row(const float* from, std::int64_t depth, Cell* to) {
+  std::int64_t k = 0;
+  for (; k + 2 * lanes <= depth; k += 2 * lanes) {
+    store_pairs(to + k / 2,
+                _mm512_cvtne2ps_pbh(_mm512_loadu_ps(from + k + lanes), _mm512_loadu_ps(from + k)));
+  }
+  if (k == depth) return;
+  const __m512 low = _mm512_maskz_loadu_ps(first(depth - k), from + k);
+  const __m512 high = _mm512_maskz_loadu_ps(first(depth - k - lanes), from + k + lanes);
+  store_pairs(to + k / 2, _mm512_cvtne2ps_pbh(high, low));
+}
+
+// panels [columns / width up][cells, width], `step` cells apart, = rows k and k + 1 side by side; writes up
+// to 15 cells behind the last column.
 REEL_BF16 void pack_pairs_of_rows(const float* from, std::int64_t stride, std::int64_t depth,
-                                  std::int64_t columns, Cell* to, std::int64_t step) {
+                                  std::int64_t columns, Cell* to, std::int64_t row_width, std::int64_t step) {
   alignas(64) std::uint16_t order[32];
   for (int i = 0; i < lanes; ++i) {
     order[2 * i] = static_cast<std::uint16_t>(i);
     order[2 * i + 1] = static_cast<std::uint16_t>(i + lanes);
   }
   const __m512i side_by_side = _mm512_load_si512(order);
+  const std::int64_t whole = columns / lanes;
+  const __mmask16 rest = first(columns % lanes);
   for (std::int64_t k = 0; k < depth; k += 2) {
-    const float* even = from + k * stride;
-    for (std::int64_t j = 0; j < columns; j += lanes) {
-      const __mmask16 mask = first(columns - j);
-      const __m512 high = _mm512_maskz_loadu_ps(mask, even + j);
-      const __m512 low = k + 1 < depth ? _mm512_maskz_loadu_ps(mask, even + stride + j) : _mm512_setzero_ps();
-      const auto rows = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low));
-      _mm512_storeu_si512(to + j, _mm512_permutexvar_epi16(side_by_side, rows));
+    const float* const even = from + k * stride;
+    const float* const odd = k + 1 < depth ? even + stride : zeros;
+    const std::int64_t next = k + 1 < depth ? lanes : 0;
+    for (std::int64_t v = 0; v < whole; ++v) {
+      __builtin_prefetch(even + v * lanes + 8 * stride);  // rows are too far apart for the hardware to see
+      const auto rows = reinterpret_cast<__m512i>(
+          _mm512_cvtne2ps_pbh(_mm512_loadu_ps(even + v * lanes), _mm512_loadu_ps(odd + v * next)));
+      _mm512_storeu_si512(to + v / tile_vectors * step + v % tile_vectors * lanes,
+                          _mm512_permutexvar_epi16(side_by_side, rows));
     }
-    to += step;
+    if (rest != 0) {
+      const auto rows =
+          reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(_mm512_maskz_loadu_ps(rest, even + whole * lanes),
+                                                        _mm512_maskz_loadu_ps(rest, odd + whole * next)));
+      _mm512_storeu_si512(to + whole / tile_vectors * step + whole % tile_vectors * lanes,
+                          _mm512_permutexvar_epi16(side_by_side, rows));
+    }
+    to += row_width;
   }
 }
 
@@ -199,17 +220,36 @@ void pack_turned(const float* from, std::int64_t stride, std::int64_t depth, std
   }
 }
 
+constexpr std::int64_t room = Plan<float>::room;  // cells of B that are packed at a time
+
+// Parts for several threads, by shape alone. Every part rounds its rows of A and its panels of B, so parts
+// are as large as leaves eight of them, if rows and columns suffice to outweigh that.
+Plan<float> plan_of(const Matmul<float>& p) {
+  Plan<float> plan(p);
+  const std::int64_t padded = divide_up(plan.depth, 2 * lanes) * lanes;
+  const std::int64_t most = std::max<std::int64_t>(1, room / (padded * width));
+  const auto split = [](std::int64_t size, std::int64_t least, std::int64_t wanted) {
+    return std::clamp<std::int64_t>(size / least, 1, std::max<std::int64_t>(1, wanted));
+  };
+  plan.groups = divide_up(plan.panels, most);
+  plan.parts = split(p.m, 96, divide_up(8, plan.groups * p.batch));
+  plan.groups = std::max(plan.groups, split(plan.panels, 4, divide_up(8, plan.parts * p.batch)));
+  if (plan.groups * plan.parts * p.batch == 1) plan.parts = split(p.m, 48, 2);
+  if (plan.groups * plan.parts * p.batch == 1) plan.groups = split(plan.panels, 1, 2);
+  return plan;
+}
+
 // Rows [first_row, last_row) and panels [panel, last_panel) of one product of the batch.
 void compute_part(const Matmul<float>& p, const Plan<float>& plan, std::int64_t batch, std::int64_t first_row,
                   std::int64_t last_row, std::int64_t panel, std::int64_t last_panel) {
-  constexpr std::int64_t most_panels = 4;
-  alignas(64) Cell packed[Plan<float>::room / 2 + most_panels * lanes * width];  // [panels, cells, width]
+  alignas(64) Cell packed[room];  // [panels, cells, width]
   alignas(64) Cell left[tile_rows * (most_cells + lanes) + lanes];
   const float* a = p.a + batch * p.stride_a;
   const float* b = p.b + batch * p.stride_b;
   float* c = p.c.data + batch * p.stride_c;
   const std::int64_t step = divide_up(plan.depth, 2 * lanes) * lanes * width;
   const std::int64_t tiles = divide_up(last_row - first_row, tile_rows);
+  const std::int64_t columns = std::min(last_panel * width, p.n) - panel * width;
   CellTile t;
   t.a_stride = step / width + lanes;
   t.c_stride = p.ldc;
@@ -217,20 +257,19 @@ void compute_part(const Matmul<float>& p, const Plan<float>& plan, std::int64_t 
     const std::int64_t depth = std::min(plan.depth, p.k - k);
     t.cells = divide_up(depth, 2);
     t.add = p.c.add || k > 0;
-    for (std::int64_t j = panel; j < last_panel; ++j) {
-      const std::int64_t columns = std::min(width, p.n - j * width);
-      Cell* const to = packed + (j - panel) * step;
-      if (p.transpose_b) {
-        pack_turned(b + j * width * p.ldb + k, p.ldb, depth, columns, to);
-      } else {
-        pack_pairs_of_rows(b + k * p.ldb + j * width, p.ldb, depth, columns, to, width);
+    if (!p.transpose_b) {
+      pack_pairs_of_rows(b + k * p.ldb + panel * width, p.ldb, depth, columns, packed, width, step);
+    } else {
+      for (std::int64_t j = 0; j < columns; j += width) {
+        pack_turned(b + (panel * width + j) * p.ldb + k, p.ldb, depth, std::min(width, columns - j),
+                    packed + j / width * step);
       }
     }
     for (std::int64_t tile = 0; tile < tiles; ++tile) {
       const std::int64_t row = first_row + (last_row - first_row) * tile / tiles;
       const std::int64_t end = first_row + (last_row - first_row) * (tile + 1) / tiles;
       if (p.transpose_a) {
-        pack_pairs_of_rows(a + k * p.lda + row, p.lda, depth, end - row, left, tile_rows);
+        pack_pairs_of_rows(a + k * p.lda + row, p.lda, depth, end - row, left, tile_rows, 0);
       } else {
         for (std::int64_t i = row; i < end; ++i)
           pack_row(a + i * p.lda + k, depth, left + (i - row) * t.a_stride);
@@ -256,7 +295,7 @@ bool has_bf16_instructions() {
 
 void matmul_bf16(const Matmul<float>& p) {
   if (!has_bf16_instructions()) return matmul_bf16_portable(p);
-  const Plan<float> plan(p);
+  const Plan<float> plan = plan_of(p);
   for_each_part(p, plan, plan.cycles(p) / 2, [&](auto... part) { compute_part(p, plan, part...); });
 }
 

@@ -61,6 +61,28 @@ TEST_F(Program, EvaluatesWhatItTrained) {
   EXPECT_EQ(ran.json()["test_loss"], trained["test_loss"]);
 }
 
+TEST_F(Program, TrainsWithProductsOfBf16) {
+  const std::vector<std::string> small = {"train", "transformer", "--width", "32", "--steps", "40", "--json"};
+  const auto with = [&](std::vector<std::string> more) {
+    std::vector<std::string> words = small;
+    words.insert(words.end(), more.begin(), more.end());
+    return reel(words);
+  };
+  const auto exact = with({"--out", "exact"}).json();
+  const auto rounded = with({"--precision", "bf16", "--out", "rounded"}).json();
+  EXPECT_NE(rounded["fingerprint"], exact["fingerprint"]);
+  EXPECT_NEAR(rounded["validation_loss"].get<double>(), exact["validation_loss"].get<double>(),
+              0.01 * exact["validation_loss"].get<double>());
+  EXPECT_EQ(with({"--precision", "bf16", "--out", "one", "--threads", "1"}).json()["fingerprint"],
+            rounded["fingerprint"]);
+
+  const auto evaluated = reel({"evaluate", "--model", "rounded/checkpoint.safetensors", "--json"}).json();
+  EXPECT_EQ(evaluated["validation_loss"], rounded["validation_loss"]);
+  const Ran other = with({"--out", "rounded", "--resume"});
+  EXPECT_EQ(other.code, 2);
+  EXPECT_THAT(other.err, HasSubstr("--precision"));
+}
+
 TEST_F(Program, ResumesToTheSameBytesHoweverItWasStopped) {
   const std::vector<std::string> flags = {
       "train", "--width", "16",         "--heads",      "2",           "--batch",
