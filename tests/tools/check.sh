@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# Runs one tool over the tests; what it builds lies in build/TOOL.
+#
+#   tests/tools/check.sh asan       AddressSanitizer and UndefinedBehaviorSanitizer, g++
+#   tests/tools/check.sh tsan       ThreadSanitizer, clang++: everything that starts threads
+#   tests/tools/check.sh valgrind   memcheck: the readers, the checkpoints, the engine
+#   tests/tools/check.sh coverage   lines that the tests run, layer by layer; fails below 95 %
+#   tests/tools/check.sh clang      a Release build with clang++ and all its tests
+#
+# `asan quick` leaves out test_examples; further arguments go to ctest (-R Npy). REEL_JOBS says how many jobs run at once.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+tool=${1:-}
+jobs=${REEL_JOBS:-$(nproc)}
+shift || true
+
+# Builds the targets; what went wrong is shown in full.
+build() {
+  cmake --preset "$tool" >"/tmp/reel-$tool.$$" 2>&1 || { cat "/tmp/reel-$tool.$$"; exit 1; }
+  rm -f "/tmp/reel-$tool.$$"
+  cmake --build "build/$tool" -j "$jobs" --target "$@" >"build/$tool/build.log" 2>&1 ||
+    { grep -vE '^\[[0-9]+/[0-9]+\] Building' "build/$tool/build.log"; exit 1; }
+}
+tests() { ctest --test-dir "build/$tool" --output-on-failure -j "$jobs" --no-tests=error "$@"; }
+memcheck() {
+  valgrind --quiet --error-exitcode=1 --leak-check=full --errors-for-leak-kinds=definite \
+    "build/$tool/tests/$1" --gtest_brief=1 --gtest_filter="$2"
+}
+# Lines of each layer, headers included; fails below 95 %.
+coverage_of() {
+  local failed=0
+  for layer in "$@"; do
+    gcovr --root . --object-directory "build/$tool" --filter "$layer/" --exclude-throw-branches \
+      --print-summary --fail-under-line 95 --output "build/$tool/$layer.txt" | grep '^lines' | sed "s/^/$layer /" || failed=1
+  done
+  return $failed
+}
+
+case $tool in
+  asan)
+    export UBSAN_OPTIONS=print_stacktrace=1
+    if [ "${1:-}" = quick ]; then
+      shift
+      build test_kernels test_data test_autograd test_nn planted
+      tests -E '^examples\.|^fuzz\.|NOT_BUILT' "$@"
+    else
+      build all
+      tests "$@"
+    fi
+    ;;
+  tsan)
+    export TSAN_OPTIONS=ignore_noninstrumented_modules=1:halt_on_error=1:history_size=7
+    build test_kernels test_autograd test_nn planted
+    tests -E 'NOT_BUILT|^data\.|^examples\.|^fuzz\.' "$@"
+    ;;
+  valgrind)
+    build test_kernels test_data test_autograd test_nn planted
+    tests -R '^planted'
+    # One process each: starting valgrind takes longer than most tests.
+    memcheck test_data '*'
+    memcheck test_kernels 'Parallel*:Map*:Strided*:Matmul.TouchesNothing*:Matmul.AnEmpty*:OptimizerKernels.Touch*'
+    memcheck test_autograd 'Registry/EveryCard.Reads*:Registry/EveryGradient.DoublesOnASecondBackward*:Misuse*:Tape*'
+    memcheck test_nn 'Checkpoint.*:AtomicFile*:DirectoryLock*:Safetensors*:*Corpus*:Optimizer*'
+    ;;
+  coverage)
+    build test_kernels test_data test_autograd test_nn
+    find "build/$tool" -name '*.gcda' -delete
+    for layer in kernels data autograd nn; do "build/$tool/tests/test_$layer" --gtest_brief=1; done
+    coverage_of kernels autograd nn data
+    ;;
+  clang)
+    build all
+    tests "$@"
+    ;;
+  *)
+    sed -n '2,/^set/{/^# \?/s/^# \?//p}' "$0"
+    exit 2
+    ;;
+esac
