@@ -84,7 +84,8 @@ double measure_peak(int count, Products products) {
   const WithThreads setting(count);
   double best = 0;
   std::vector<float> sink(static_cast<std::size_t>(count));
-  for (int round = 0; round < 5; ++round) {
+  // A thread that just woke may share its waker's core for some milliseconds, each about as long as a round.
+  for (int round = 0; round < 50; ++round) {
     const auto start = Clock::now();
     parallel_for(count, 1e12, [&](std::int64_t i) {
       sink[static_cast<std::size_t>(i)] = pairs ? dot_product_chains() : multiply_add_chains();
