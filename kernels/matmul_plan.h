@@ -42,7 +42,7 @@ struct Plan {
 
     const std::int64_t most = std::max<std::int64_t>(1, room / (depth * tile_columns<T>));
     const std::int64_t group =
-        std::clamp<std::int64_t>(panels * parts * p.batch / 12, 1, std::min<std::int64_t>(most, 4));
+        std::clamp<std::int64_t>(panels * parts * p.batch / 4, 1, std::min<std::int64_t>(most, 8));
     groups = divide_up(panels, group);
 
     // Rows a multiple of 4096 bytes apart compete for the 8 lines of one set of the first cache.
