@@ -9,9 +9,17 @@ PROGRAM is the built `reel`. Every round times each contestant once; the table s
 import argparse
 import json
 import math
+import os
 import statistics
 import subprocess
+import sys
 import time
+
+# The libraries below PyTorch read these once, when they are loaded: torch.set_num_threads alone leaves the products on
+# all cores.
+THREADS = sys.argv[sys.argv.index("--threads") + 1] if "--threads" in sys.argv[:-1] else "1"
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[variable] = THREADS
 
 import torch
 import torch.nn as nn
