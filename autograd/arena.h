@@ -1,7 +1,9 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -9,8 +11,9 @@ namespace reel {
 
 /// Memory that is handed out by moving a mark forward and taken back by moving it to where it was.
 ///
-/// Blocks are 64-byte aligned. While it grows, the arena chains chunks, so that nothing it gave out ever moves; when it
-/// is empty again it merges them into one chunk of the high-water size. From then on it never asks the heap.
+/// Blocks are 64-byte aligned. While it grows, the arena chains chunks, so that nothing it gave out ever
+/// moves; when it is empty again it merges them into one chunk of the high-water size. From then on it never
+/// asks the heap.
 class Arena {
  public:
   struct Mark {
@@ -18,18 +21,32 @@ class Arena {
     std::size_t used = 0;
   };
 
-  void* allocate(std::size_t bytes);
+  void* allocate(std::size_t bytes) {
+    const std::size_t wanted = (bytes + (bytes == 0) + alignment - 1) / alignment * alignment;
+    if (wanted > static_cast<std::size_t>(end_ - next_) || wanted < bytes) make_room(bytes);
+    std::byte* result = next_;
+    next_ += wanted;
+    if (poison_) std::memset(result, 0xFF, wanted);
+    return result;
+  }
   template <class T>
   T* allocate(std::int64_t count) {
     return static_cast<T*>(allocate(static_cast<std::size_t>(count) * sizeof(T)));
   }
 
-  Mark mark() const { return {current_, chunks_.empty() ? 0 : chunks_[current_].used}; }
-  void rewind(Mark mark);
+  Mark mark() const { return {current_, static_cast<std::size_t>(next_ - begin_)}; }
+  void rewind(Mark mark) {
+    high_water_ = high_water();
+    if (chunks_.size() <= 1) {
+      next_ = begin_ + mark.used;
+    } else {
+      rewind_chunks(mark);
+    }
+  }
 
-  std::size_t bytes_used() const;      ///< between the start and the mark
+  std::size_t bytes_used() const { return before_ + static_cast<std::size_t>(next_ - begin_); }
   std::size_t bytes_reserved() const;  ///< asked from the heap
-  std::size_t high_water() const { return high_water_; }
+  std::size_t high_water() const { return std::max(high_water_, bytes_used()); }
 
   /// Fills what is handed out from now on with NaN bit patterns, so that a read before a write shows.
   void poison(bool on) { poison_ = on; }
@@ -42,13 +59,21 @@ class Arena {
   struct Chunk {
     std::unique_ptr<std::byte, Release> memory;
     std::size_t size = 0;
-    std::size_t used = 0;
+    std::size_t used = 0;  // of a chunk before the current one
   };
+  static constexpr std::size_t alignment = 64;
   static Chunk make_chunk(std::size_t bytes);
+  void make_room(std::size_t bytes);
+  void rewind_chunks(Mark mark);
+  void enter(std::size_t chunk, std::size_t used);
 
   std::vector<Chunk> chunks_;
   std::size_t current_ = 0;
-  std::size_t high_water_ = 0;
+  std::byte* begin_ = nullptr;  // of the current chunk
+  std::byte* next_ = nullptr;   // the mark
+  std::byte* end_ = nullptr;
+  std::size_t before_ = 0;      // used in the chunks before the current one
+  std::size_t high_water_ = 0;  // when it was rewound last
   bool poison_ = false;
 };
 

@@ -42,7 +42,7 @@ class PlayingGuard {
 
 void Tape::backward(Here loss, BackwardOptions options) {
   require_step(loss.place);
-  const Tensor tensor = resolve(loss);
+  const Tensor tensor = handle(resolve(loss));
   const Node& top = node(tensor);
   if (top.shape.size() != 1) {
     throw ShapeError(loss.place,
@@ -56,7 +56,7 @@ void Tape::backward(Here loss, BackwardOptions options) {
 
 void Tape::backward(Here output, std::span<const double> gradient, BackwardOptions options) {
   require_step(output.place);
-  const Tensor tensor = resolve(output);
+  const Tensor tensor = handle(resolve(output));
   check_backward(tensor, output.place);
   const Node& top = node(tensor);
   if (static_cast<std::int64_t>(gradient.size()) != top.shape.size()) {
@@ -100,32 +100,23 @@ void Tape::start(std::uint32_t index, std::span<const double> gradient) {
 }
 
 template <class T>
-kernels::Into<T> Tape::into_of(Node& input) {
-  if (!input.wants_gradient) return {};
-  if (input.parameter >= 0) {
-    const ParameterLeaf& leaf = parameter_leaves_[static_cast<std::size_t>(input.parameter)];
-    ParameterBlock::Entry& entry = leaf.block->entry(leaf.index);
-    if (leaf.version != leaf.block->version()) {
-      throw StateError(
-          input.place(),
-          at(input.place(),
-             "backward: parameter \"" + entry.name + "\" changed after this step recorded it (version " +
-                 std::to_string(leaf.version) + ", now " + std::to_string(leaf.block->version()) + ")") +
-              help_line("call backward before the optimizer's step"));
-    }
-    if constexpr (std::is_same_v<T, float>) {
-      const bool add = entry.has_gradient;
-      entry.has_gradient = true;
-      input.gradient = leaf.block->gradients(leaf.index).data();
-      return {static_cast<T*>(input.gradient), add};
-    }
+kernels::Into<T> Tape::into_of_parameter(Node& input) {
+  const ParameterLeaf& leaf = parameter_leaves_[static_cast<std::size_t>(input.parameter)];
+  ParameterBlock::Entry& entry = leaf.block->entry(leaf.index);
+  if (leaf.version != leaf.block->version()) {
+    throw StateError(input.place(), at(input.place(), "backward: parameter \"" + entry.name +
+                                                          "\" changed after this step recorded it (version " +
+                                                          std::to_string(leaf.version) + ", now " +
+                                                          std::to_string(leaf.block->version()) + ")") +
+                                        help_line("call backward before the optimizer's step"));
   }
-  const bool add = input.gradient != nullptr;
-  if (!add) {
-    const auto bytes = static_cast<std::size_t>(input.shape.size()) * sizeof(T);
-    input.gradient = pool_.take(gradients_, bytes);
+  if constexpr (std::is_same_v<T, float>) {
+    const bool add = entry.has_gradient;
+    entry.has_gradient = true;
+    input.gradient = leaf.block->gradients(leaf.index).data();
+    return {static_cast<T*>(input.gradient), add};
   }
-  return {static_cast<T*>(input.gradient), add};
+  return into_own<T>(input);
 }
 
 template <class T>
@@ -141,86 +132,85 @@ void Tape::play(std::uint32_t from, const BackwardOptions& options) {
                                             help_line("pass {.retain_graph = true} to the first backward"));
     }
     current.consumed = !options.retain_graph;
-    play_node<T>(i);
+    if (current.op->view) {
+      play_view<T>(current);
+    } else {
+      play_node<T>(current);
+    }
     if (!current.retained && current.gradient != nullptr) {
-      const auto bytes = static_cast<std::size_t>(current.shape.size()) * sizeof(T);
-      if (gradients_.poisons()) fill_with_nan<T>(current.gradient, current.shape.size());
-      pool_.give_back(current.gradient, bytes);
+      if (gradients_.poisons()) fill_with_nan<T>(current.gradient, current.size);
+      pool_.give_back(current.gradient, static_cast<std::size_t>(current.size) * sizeof(T));
       current.gradient = nullptr;
     }
   }
 }
 
 template <class T>
-void Tape::play_node(std::uint32_t index) {
-  Node& made = nodes_[index];
-  const std::uint32_t* input_nodes = inputs_.data() + made.first_input;
-
-  if (made.op->view) {
-    Node& input = nodes_[input_nodes[0]];
-    if (input.gradient == nullptr && !input.retained && !made.retained) {
-      std::swap(input.gradient, made.gradient);  // the same memory under another shape
-    } else {
-      accumulate(static_cast<const T*>(made.gradient), made.shape.size(), into_of<T>(input));
-    }
-    return;
+void Tape::play_view(Node& made) {
+  Node& input = nodes_[inputs_[made.first_input]];
+  if (input.gradient == nullptr && !input.retained && !made.retained) {
+    std::swap(input.gradient, made.gradient);  // the same memory under another shape
+  } else {
+    accumulate(static_cast<const T*>(made.gradient), made.size, into_of<T>(input));
   }
+}
 
+template <class T>
+void Tape::play_node(Node& made) {
   const Arena::Mark mark = scratch_.mark();
   Context<T> c = context_of<T>(made);
   c.dy_ = static_cast<const T*>(made.gradient);
   auto* into = scratch_.allocate<kernels::Into<T>>(c.inputs_);
-  auto* detours = scratch_.allocate<Detour<T>>(c.inputs_);
-  bool detour = false;
+  auto* detours = made.detours ? scratch_.allocate<Detour<T>>(c.inputs_) : nullptr;
   for (int i = 0; i < c.inputs_; ++i) {
-    Node& input = nodes_[input_nodes[i]];
-    into[i] = {};
-    detours[i] = {};
-    if (!input.wants_gradient) continue;
-    const bool stretched = made.stretches && c.stretch_[i].rank > 0;
-    const bool again = std::find(input_nodes, input_nodes + i, input_nodes[i]) != input_nodes + i;
-    if (stretched || again) {
-      const std::int64_t size = stretched ? c.size_y_ : input.shape.size();
-      detours[i] = {scratch_.allocate<T>(size), stretched};
-      into[i] = {detours[i].memory, false};
-      detour = true;
-    } else {
-      into[i] = into_of<T>(input);
+    Node& input = nodes_[c.input_nodes_[i]];
+    if (detours != nullptr) {
+      const bool stretched = made.stretches && c.stretch_[i].rank > 0;
+      const bool again =
+          std::find(c.input_nodes_, c.input_nodes_ + i, c.input_nodes_[i]) != c.input_nodes_ + i;
+      detours[i] = {};
+      if (input.wants_gradient && (stretched || again)) {
+        detours[i] = {scratch_.allocate<T>(stretched ? made.size : input.size), stretched};
+        into[i] = {detours[i].memory, false};
+        continue;
+      }
     }
+    into[i] = input.wants_gradient ? into_of<T>(input) : kernels::Into<T>{};
   }
   c.into_ = into;
-  if (poison_unread_) {
-    const auto reads = static_cast<unsigned>(made.op->reads);
-    if ((reads & static_cast<unsigned>(Reads::output)) == 0) fill_with_nan<T>(made.value, made.shape.size());
-    for (int i = 0; i < c.inputs_ && (reads & static_cast<unsigned>(Reads::inputs)) == 0; ++i) {
-      const Node& input = nodes_[input_nodes[i]];
-      // What its own op's backward is still going to read must stay.
-      const bool still_read = input.op != nullptr && (static_cast<unsigned>(input.op->reads) &
-                                                      static_cast<unsigned>(Reads::output)) != 0;
-      if (input.parameter < 0 && !still_read) fill_with_nan<T>(input.value, input.shape.size());
-    }
-  }
+  if (poison_unread_) spoil_unread<T>(made);
   const auto start = profile_ ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point{};
   made.op->backward(c);
   if (profile_) note_time(*made.op, start, true);
-  if (detour) {
-    for (int i = 0; i < c.inputs_; ++i) {
-      if (detours[i].memory == nullptr) continue;
-      Node& input = nodes_[input_nodes[i]];
-      const kernels::Into<T> final = into_of<T>(input);
-      if (detours[i].stretched) {
-        unstretch<T>(detours[i].memory, input.shape, made.shape, final, scratch_);
-      } else {
-        accumulate<T>(detours[i].memory, input.shape.size(), final);
-      }
+  for (int i = 0; i < c.inputs_ && detours != nullptr; ++i) {
+    if (detours[i].memory == nullptr) continue;
+    Node& input = nodes_[c.input_nodes_[i]];
+    const kernels::Into<T> final = into_of<T>(input);
+    if (detours[i].stretched) {
+      unstretch<T>(detours[i].memory, input.shape, made.shape, final, scratch_);
+    } else {
+      accumulate<T>(detours[i].memory, input.size, final);
     }
   }
   scratch_.rewind(mark);
-  if (detect_anomaly_) {
-    for (std::uint32_t i = 0; i < made.inputs; ++i) {
-      const Node& input = nodes_[input_nodes[i]];
-      if (input.wants_gradient) check_finite(made, input.gradient, input.shape.size(), "gradient");
-    }
+  if (!detect_anomaly_) return;
+  for (int i = 0; i < c.inputs_; ++i) {
+    const Node& input = nodes_[c.input_nodes_[i]];
+    if (input.wants_gradient) check_finite(made, input.gradient, input.size, "gradient");
+  }
+}
+
+template <class T>
+void Tape::spoil_unread(const Node& made) {
+  const auto reads = static_cast<unsigned>(made.op->reads);
+  if ((reads & static_cast<unsigned>(Reads::output)) == 0) fill_with_nan<T>(made.value, made.size);
+  if ((reads & static_cast<unsigned>(Reads::inputs)) != 0) return;
+  for (std::uint32_t i = 0; i < made.inputs; ++i) {
+    const Node& input = nodes_[inputs_[made.first_input + i]];
+    // What its own op's backward is still going to read must stay.
+    const bool still_read = input.op != nullptr && (static_cast<unsigned>(input.op->reads) &
+                                                    static_cast<unsigned>(Reads::output)) != 0;
+    if (input.parameter < 0 && !still_read) fill_with_nan<T>(input.value, input.size);
   }
 }
 

@@ -7,6 +7,10 @@
 namespace reel {
 
 bool broadcast(const Shape& a, const Shape& b, Shape& result) {
+  if (a == b) {
+    result = a;
+    return true;
+  }
   const int rank = std::max(a.rank(), b.rank());
   Shape common;
   for (int i = 0; i < rank; ++i) {

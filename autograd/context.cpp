@@ -8,28 +8,8 @@
 namespace reel {
 
 template <class T>
-const Shape& Context<T>::shape(int i) const {
-  return tape_->nodes_[input_nodes_[i]].shape;
-}
-
-template <class T>
-const T* Context<T>::x(int i) const {
-  return static_cast<const T*>(tape_->nodes_[input_nodes_[i]].value);
-}
-
-template <class T>
 Products Context<T>::products() const {
   return tape_->products();
-}
-
-template <class T>
-kernels::Into<T> Context<T>::dx(int i) const {
-  return into_[i];
-}
-
-template <class T>
-kernels::Source<T> Context<T>::in(int i) const {
-  return {x(i), stretch_ == nullptr ? nullptr : stretch_ + i};
 }
 
 template <class T>
@@ -63,14 +43,11 @@ kernels::Source<T> Context<T>::stretched_upstream() const {
 template <class T>
 void Context<T>::refuse(const std::string& reason, const std::string& help) const {
   Here inputs[8] = {Tensor{}, Tensor{}, Tensor{}, Tensor{}, Tensor{}, Tensor{}, Tensor{}, Tensor{}};
-  Shape shapes[8];
   const int count = inputs_ < 8 ? inputs_ : 8;
-  for (int i = 0; i < count; ++i) {
-    inputs[i] = Here(tape_->handle(input_nodes_[i]));
-    shapes[i] = shape(i);
-  }
-  const auto n = static_cast<std::size_t>(count);
-  Call(*node_->op, {inputs, n}, {shapes, n}, options_, node_->place()).refuse(reason, help);
+  for (int i = 0; i < count; ++i) inputs[i] = Here(tape_->handle(input_nodes_[i]));
+  Call(*node_->op, {inputs, static_cast<std::size_t>(count)}, nodes_, input_nodes_, node_->options,
+       node_->place())
+      .refuse(reason, help);
 }
 
 template class Context<float>;

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 
+#include "autograd/node.h"
 #include "autograd/shape.h"
 #include "autograd/tensor.h"
 #include "kernels/into.h"
@@ -11,30 +12,31 @@
 namespace reel {
 
 class Tape;
-struct Node;
 
 /// What an op's forward and backward see of the tape: plain memory in one precision.
 ///
-/// In forward: x(i), y(), save(). In backward also dy(), and dx(i) to write to. `in`, `out` and the like are the same memory as
-/// sources and sinks for kernels::map, which broadcast.
+/// In forward: x(i), y(), save(). In backward also dy(), and dx(i) to write to. `in`, `out` and the like are
+/// the same memory as sources and sinks for kernels::map, which broadcast.
 template <class T>
 class Context {
  public:
   using Scalar = T;
 
   int inputs() const { return inputs_; }
-  const Shape& shape(int i = 0) const;  ///< of an input
-  const Shape& shape_y() const { return *shape_y_; }
-  std::int64_t size(int i = 0) const { return shape(i).size(); }
+  const Shape& shape(int i = 0) const { return input(i).shape; }  ///< of an input
+  const Shape& shape_y() const { return node_->shape; }
+  std::int64_t size(int i = 0) const { return input(i).size; }
   std::int64_t size_y() const { return size_y_; }
 
-  const T* x(int i = 0) const;                         ///< an input's values
-  T* y() const { return y_; }                          ///< the output's values
-  const T* dy() const { return dy_; }                  ///< backward: the gradient of the output
-  kernels::Into<T> dx(int i = 0) const;                ///< backward: where an input's gradient goes; empty if unwanted
+  const T* x(int i = 0) const { return static_cast<const T*>(input(i).value); }  ///< an input's values
+  T* y() const { return y_; }                                                    ///< the output's values
+  const T* dy() const { return dy_; }  ///< backward: the gradient of the output
+  kernels::Into<T> dx(int i = 0) const {
+    return into_[i];
+  }  ///< backward: where an input's gradient goes; empty if unwanted
 
   /// An input as kernels::map reads it: stretched to the output's shape if it is smaller.
-  kernels::Source<T> in(int i = 0) const;
+  kernels::Source<T> in(int i = 0) const { return {x(i), stretch_ == nullptr ? nullptr : stretch_ + i}; }
   kernels::Source<T> out() const { return {y_, nullptr}; }
   kernels::Source<T> upstream() const { return {dy_, nullptr}; }
   kernels::Sink<T> result() const { return {{y_, false}, size_y_}; }
@@ -48,7 +50,7 @@ class Context {
 
   template <class Options>
   const Options& options() const {
-    return *static_cast<const Options*>(options_);
+    return *static_cast<const Options*>(node_->options);
   }
   /// How this tape wants floats to be multiplied.
   Products products() const;
@@ -64,15 +66,16 @@ class Context {
 
  private:
   friend class Tape;
+  const Node& input(int i) const { return nodes_[input_nodes_[i]]; }
+
   Tape* tape_ = nullptr;
+  const Node* nodes_ = nullptr;  // all of the tape's
   const Node* node_ = nullptr;
-  int inputs_ = 0;
   const std::uint32_t* input_nodes_ = nullptr;
-  const Shape* shape_y_ = nullptr;
+  int inputs_ = 0;
   std::int64_t size_y_ = 0;
   T* y_ = nullptr;
   const T* dy_ = nullptr;
-  const void* options_ = nullptr;
   void* saved_ = nullptr;
   kernels::Into<T>* into_ = nullptr;
   const kernels::Stretch* stretch_ = nullptr;  // one per input, or null if nothing is stretched

@@ -112,7 +112,7 @@ std::string Tape::range_of(const Node& made) const {
   double low = INFINITY;
   double high = -INFINITY;
   std::int64_t bad = 0;
-  for (std::int64_t i = 0; i < made.shape.size(); ++i) {
+  for (std::int64_t i = 0; i < made.size; ++i) {
     const double value = precision_ == Precision::f32
                              ? static_cast<double>(static_cast<const float*>(made.value)[i])
                          : precision_ == Precision::f64 ? static_cast<const double*>(made.value)[i]

@@ -9,24 +9,27 @@ namespace reel {
 
 struct Op;
 
-/// One recorded value. Plain data in a flat array, in recording order, which is a topological order.
-struct Node {
-  const Op* op = nullptr;           // null for a leaf
-  void* value = nullptr;            // [shape]
-  void* gradient = nullptr;         // [shape]; null until the first contribution
-  const void* options = nullptr;    // in the value arena
-  void* saved = nullptr;            // what forward left for backward
-  std::uint64_t step = 0;           // the step that recorded it
-  std::uint32_t first_input = 0;    // into the tape's list of inputs
+/// One recorded value. Plain data in a flat array, in recording order, which is a topological order. Two
+/// cache lines.
+struct alignas(64) Node {
+  const Op* op = nullptr;         // null for a leaf
+  void* value = nullptr;          // [shape]
+  void* gradient = nullptr;       // [shape]; null until the first contribution
+  const void* options = nullptr;  // in the value arena
+  void* saved = nullptr;          // what forward left for backward
+  std::uint64_t step = 0;         // the step that recorded it
+  std::uint32_t first_input = 0;  // into the tape's list of inputs
   std::uint32_t inputs = 0;
+  std::int32_t parameter = -1;  // leaf of a parameter: index into the tape's list of parameter leaves
+  bool wants_gradient = false;  // an input of it is a variable or parameter
+  bool retained = false;        // its gradient outlives backward
+  bool detours = false;         // an input is broadcast, or stands among the inputs twice
+  bool consumed = false;        // backward has run through it
   Shape shape;
-  std::int32_t parameter = -1;      // leaf of a parameter: index into the tape's list of parameter leaves
+  std::int64_t size = 0;  // of the shape
   const char* file = "";
   std::int32_t line = 0;
-  bool wants_gradient = false;      // an input of it is a variable or parameter
-  bool retained = false;            // its gradient outlives backward
-  bool stretches = false;           // an input is broadcast
-  bool consumed = false;            // backward has run through it
+  bool stretches = false;  // an input is broadcast
 
   Place place() const { return {file, line}; }
 };

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "autograd/context.h"
+#include "autograd/node.h"
 #include "autograd/shape.h"
 #include "autograd/tensor.h"
 #include "kernels/dual.h"
@@ -17,7 +18,6 @@
 namespace reel {
 
 struct Op;
-struct Node;
 
 /// What an op's backward looks at, besides the gradient that arrives: the tests poison the rest.
 enum class Reads : std::uint8_t { nothing = 0, inputs = 1, output = 2, both = 3 };
@@ -34,29 +34,38 @@ struct ForEachPrecision {
 
   ForEachPrecision() = default;
   template <class Lambda>
-    requires std::is_convertible_v<Lambda, F32>
-  ForEachPrecision(Lambda body) : f32(body), f64(body), dual(body) {}  // NOLINT: cards read as written
+  requires std::is_convertible_v<Lambda, F32> ForEachPrecision(Lambda body)
+      : f32(body), f64(body), dual(body) {}  // NOLINT: cards read as written
 
   void operator()(Context<float>& c) const { f32(c); }
   void operator()(Context<double>& c) const { f64(c); }
   void operator()(Context<Dual>& c) const { dual(c); }
 };
 
-/// What a shape rule sees: the op, the inputs and the options. Errors it raises name the user's line and every operand.
+/// What a shape rule sees: the op, the inputs and the options. Errors it raises name the user's line and
+/// every operand.
 class Call {
  public:
-  Call(const Op& op, std::span<const Here> inputs, std::span<const Shape> shapes, const void* options, Place place)
-      : op_(op), inputs_(inputs), shapes_(shapes), options_(options), place_(place) {}
+  /// `input_nodes` says which of a tape's `nodes` the inputs are.
+  Call(const Op& op, std::span<const Here> inputs, const Node* nodes, const std::uint32_t* input_nodes,
+       const void* options, Place place)
+      : op_(op),
+        inputs_(inputs),
+        nodes_(nodes),
+        input_nodes_(input_nodes),
+        options_(options),
+        place_(place) {}
 
-  int inputs() const { return static_cast<int>(shapes_.size()); }
-  const Shape& operator[](int i) const { return shapes_[static_cast<std::size_t>(i)]; }
+  int inputs() const { return static_cast<int>(inputs_.size()); }
+  const Shape& operator[](int i) const { return nodes_[input_nodes_[i]].shape; }
   template <class Options>
   const Options& options() const {
     return *static_cast<const Options*>(options_);
   }
   Place place() const { return place_; }
 
-  /// Throws ShapeError: first line `place: error: op: reason`, then every operand, then the help if there is one.
+  /// Throws ShapeError: first line `place: error: op: reason`, then every operand, then the help if there is
+  /// one.
   [[noreturn]] void fail(const std::string& reason, const std::string& help = "") const;
   /// The same as a ValueError, for numbers instead of shapes.
   [[noreturn]] void refuse(const std::string& reason, const std::string& help = "") const;
@@ -66,7 +75,8 @@ class Call {
 
   const Op& op_;
   std::span<const Here> inputs_;
-  std::span<const Shape> shapes_;
+  const Node* nodes_;
+  const std::uint32_t* input_nodes_;
   const void* options_;
   Place place_;
 };
@@ -123,16 +133,17 @@ inline Sample on(std::initializer_list<std::int64_t> a, std::initializer_list<st
 struct Op {
   std::string_view name = {};
   std::string_view formula = {};
-  std::vector<std::string_view> inputs = {};  ///< their names in error messages; "x" if left out; the last one repeats
+  std::vector<std::string_view> inputs =
+      {};  ///< their names in error messages; "x" if left out; the last one repeats
   ShapeRule shape = {};
   Reads reads = Reads::nothing;
   ForEachPrecision forward = {};
-  ForEachPrecision backward = {};             ///< writes to every dx(i) that is not empty
-  bool view = false;                     ///< the output is the input's memory under another shape: no forward, no backward
-  bool stops = false;                    ///< no gradient passes: there is no backward
+  ForEachPrecision backward = {};  ///< writes to every dx(i) that is not empty
+  bool view = false;   ///< the output is the input's memory under another shape: no forward, no backward
+  bool stops = false;  ///< no gradient passes: there is no backward
   std::vector<Sample> samples = {};
 
-  std::uint32_t index = 0;               ///< position in the registry; set by define
+  std::uint32_t index = 0;  ///< position in the registry; set by define
 
   bool differentiable() const { return !stops; }
   std::string_view input_name(std::size_t i) const {
@@ -150,26 +161,25 @@ const std::deque<Op>& registry();
 /// Runs an op on the tape of its inputs and remembers it for backward.
 ///
 /// `options` is copied; it must be trivially copyable. The place of the first input is the op's place.
-/// Throws ShapeError if the op's shape rule refuses, StateError for tensors of an ended step or of another tape.
-Tensor record(const Op& op, std::span<const Here> inputs, const void* options, std::size_t options_size,
-              Place place);
+/// Throws ShapeError if the op's shape rule refuses, StateError for tensors of an ended step or of another
+/// tape.
+Tensor record(const Op& op, std::span<const Here> inputs, const void* options, std::size_t options_size);
 
 template <class Options>
 Tensor record(const Op& op, std::span<const Here> inputs, const Options& options) {
   static_assert(std::is_trivially_copyable_v<Options> && std::is_trivially_destructible_v<Options>);
-  return record(op, inputs, &options, sizeof(Options), inputs.empty() ? Place{} : inputs.front().place);
+  return record(op, inputs, &options, sizeof(Options));
 }
 template <class Options>
 Tensor record(const Op& op, std::initializer_list<Here> inputs, const Options& options) {
   return record(op, std::span<const Here>(inputs.begin(), inputs.size()), options);
 }
 inline Tensor record(const Op& op, std::initializer_list<Here> inputs) {
-  const std::span<const Here> all(inputs.begin(), inputs.size());
-  return record(op, all, nullptr, 0, all.empty() ? Place{} : all.front().place);
+  return record(op, std::span<const Here>(inputs.begin(), inputs.size()), nullptr, 0);
 }
 
-/// Copies integers (labels, tokens) into the memory of the tape that an op with these inputs will run on, so that they live
-/// as long as the step. For the options of an op.
+/// Copies integers (labels, tokens) into the memory of the tape that an op with these inputs will run on, so
+/// that they live as long as the step. For the options of an op.
 std::span<const std::int32_t> keep(std::initializer_list<Here> inputs, std::span<const std::int32_t> values);
 std::span<const std::uint8_t> keep(std::initializer_list<Here> inputs, std::span<const std::uint8_t> values);
 

@@ -2,7 +2,9 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <initializer_list>
+#include <limits>
 #include <span>
 #include <string>
 
@@ -15,37 +17,49 @@ class Shape {
   static constexpr int max_rank = 6;
 
   Shape() = default;
-  /// Throws ShapeError for a negative size, for more than 6 dimensions, or for 2^31 elements or more in one dimension.
+  /// Throws ShapeError for a negative size, for more than 6 dimensions, or for 2^31 elements or more in one
+  /// dimension.
   Shape(std::initializer_list<std::int64_t> sizes);
   explicit Shape(std::span<const std::int64_t> sizes);
 
   int rank() const { return rank_; }
-  std::int64_t size() const;  ///< number of elements
+  std::int64_t size() const { return product(0, rank_); }  ///< number of elements
   std::int64_t operator[](int axis) const { return sizes_[static_cast<std::size_t>(axis)]; }
   std::int64_t back() const { return sizes_[static_cast<std::size_t>(rank_ - 1)]; }
   void set(int axis, std::int64_t size) { sizes_[static_cast<std::size_t>(axis)] = checked(size); }
-  void append(std::int64_t size);
+  void append(std::int64_t size) {
+    if (rank_ == max_rank) refuse_rank();
+    sizes_[static_cast<std::size_t>(rank_++)] = checked(size);
+  }
 
-  /// The product of the dimensions in [first, last).
-  std::int64_t product(int first, int last) const;
+  /// The product of the dimensions in [first, last). Throws ShapeError for 2^63 or more.
+  std::int64_t product(int first, int last) const {
+    std::int64_t n = 1;
+    for (int i = first; i < last; ++i) {
+      if (__builtin_mul_overflow(n, (*this)[i], &n)) refuse_product();
+    }
+    return n;
+  }
   /// The dimensions in [first, last).
   Shape slice(int first, int last) const;
   /// The product of all dimensions but the last: how many rows a matrix view has. 1 for a scalar.
   std::int64_t rows() const { return rank_ == 0 ? 1 : product(0, rank_ - 1); }
 
-  friend bool operator==(const Shape& a, const Shape& b) {
-    if (a.rank_ != b.rank_) return false;
-    for (int i = 0; i < a.rank_; ++i) {
-      if (a[i] != b[i]) return false;
-    }
-    return true;
-  }
+  // Sizes behind the last dimension are 0 in every shape.
+  friend bool operator==(const Shape& a, const Shape& b) { return std::memcmp(&a, &b, sizeof(Shape)) == 0; }
 
  private:
-  static std::int32_t checked(std::int64_t size);
+  static std::int32_t checked(std::int64_t size) {
+    if (size < 0 || size > std::numeric_limits<std::int32_t>::max()) refuse_size(size);
+    return static_cast<std::int32_t>(size);
+  }
+  [[noreturn]] static void refuse_rank();
+  [[noreturn]] static void refuse_size(std::int64_t size);
+  [[noreturn]] void refuse_product() const;
 
   std::array<std::int32_t, max_rank> sizes_{};
   std::int32_t rank_ = 0;
+  [[maybe_unused]] std::int32_t filler_ = 0;  // 32 bytes are copied and compared in one go
 };
 
 /// The shape as text: [64, 784]; [] for a scalar.

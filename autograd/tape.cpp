@@ -37,6 +37,8 @@ const void* this_thread() {
   return &token;
 }
 
+constexpr std::uint32_t none = 0xffffffffU;
+
 std::size_t bytes_of(Precision precision) {
   return precision == Precision::f32   ? sizeof(float)
          : precision == Precision::f64 ? sizeof(double)
@@ -57,7 +59,10 @@ Step::~Step() {
 }
 
 Tape::Tape(Precision precision, Products products)
-    : precision_(precision), products_(products), slot_(claim_slot(this)) {}
+    : precision_(precision),
+      products_(products),
+      scalar_bytes_(bytes_of(precision)),
+      slot_(claim_slot(this)) {}
 
 Tape::~Tape() {
   if (!steps_.empty()) close(steps_.front().number);
@@ -71,16 +76,21 @@ void Tape::open(bool inference) {
   } else if (thread_ != this_thread()) {
     throw StateError(Place{}, "tape: another thread has a step open on this tape; use one tape per thread");
   }
+  const std::size_t outer = steps_.size();
   recording.push_back(this);
   try {
     steps_.push_back({next_step.fetch_add(1, std::memory_order_relaxed), inference, false, nodes_.size(),
-                      inputs_.size(), parameter_leaves_.size(), values_.mark(), gradients_.mark(), pool_});
+                      inputs_.size(), parameter_leaves_.size(), values_.mark(), gradients_.mark()});
+    // What an outer step has free lies below the mark that this step will rewind to.
+    if (steps_.size() > 1) {
+      outer_pools_.push_back(pool_);
+      pool_.clear();
+    }
   } catch (...) {
+    steps_.resize(outer);
     recording.pop_back();
     throw;
   }
-  // What an outer step has free lies below the mark that this step will rewind to.
-  if (steps_.size() > 1) pool_.clear();
 }
 
 void Tape::close(std::uint64_t number) {
@@ -95,33 +105,36 @@ void Tape::close(std::uint64_t number) {
     parameter_leaves_.resize(step.leaves);
     values_.rewind(step.values);
     gradients_.rewind(step.gradients);
-    pool_ = step.pool;
+    pool_.clear();
     steps_.pop_back();
+    if (!outer_pools_.empty()) {
+      pool_ = outer_pools_.back();
+      outer_pools_.pop_back();
+    }
     const auto mine = std::find(recording.rbegin(), recording.rend(), this);
     if (mine != recording.rend()) recording.erase(std::next(mine).base());
   }
-  if (steps_.empty()) {
-    pool_.clear();
-    scratch_.rewind({});
-  }
+  if (steps_.empty()) scratch_.rewind({});
 }
 
-std::size_t Tape::scalar_bytes() const { return bytes_of(precision_); }
+Tape& Tape::find(const Tensor& t, const Place& place) {
+  Tape* tape = tape_slots[t.slot_].load(std::memory_order_acquire);
+  const bool good = tape != nullptr && tape->thread_ == this_thread() && tape->holds(t);
+  if (!good) explain(t, place);
+  return *tape;
+}
 
-Tape& Tape::find(const Tensor& t, Place place) {
+void Tape::explain(const Tensor& t, Place place) {
   if (t.slot_ == 0)
     throw StateError(place, at(place, "tensor: this handle is empty; it was never assigned a value"));
-  Tape* tape = tape_slots[t.slot_].load(std::memory_order_acquire);
+  const Tape* tape = tape_slots[t.slot_].load(std::memory_order_acquire);
   if (tape == nullptr) throw StateError(place, at(place, "tensor: the tape that recorded it is gone"));
   if (tape->thread_ != this_thread()) {
     throw StateError(place, at(place, "tensor: it belongs to a step that is over, or to another thread") +
                                 help_line("use a tensor on the thread and inside the step that made it"));
   }
-  if (t.index_ >= tape->nodes_.size() || tape->nodes_[t.index_].step != t.step_) {
-    throw StateError(place, at(place, "tensor: the step that recorded it is over") +
-                                help_line("copy what must outlive the step: values() or item()"));
-  }
-  return *tape;
+  throw StateError(place, at(place, "tensor: the step that recorded it is over") +
+                              help_line("copy what must outlive the step: values() or item()"));
 }
 
 Tape& Tape::current(Place place) {
@@ -132,7 +145,11 @@ Tape& Tape::current(Place place) {
   return *recording.back();
 }
 
-void Tape::require_step(Place place) const {
+void Tape::require_step(const Place& place) const {
+  if (steps_.empty() || thread_ != this_thread() || playing_) explain_step(place);
+}
+
+void Tape::explain_step(Place place) const {
   if (steps_.empty()) {
     throw StateError(place, at(place, "tape: no step is open") +
                                 help_line("open one first: const auto step = tape.record();"));
@@ -141,8 +158,7 @@ void Tape::require_step(Place place) const {
     throw StateError(place, at(place, "tape: another thread has a step open on this tape") +
                                 help_line("use one tape per thread"));
   }
-  if (playing_)
-    throw StateError(place, at(place, "tape: nothing can be recorded while the tape plays backwards"));
+  throw StateError(place, at(place, "tape: nothing can be recorded while the tape plays backwards"));
 }
 
 std::uint32_t Tape::push(const Node& node) {
@@ -170,11 +186,12 @@ Tensor Tape::add_leaf(std::span<const From> values, std::span<const From> tangen
   Node leaf;
   leaf.step = steps_.back().number;
   leaf.shape = shape;
+  leaf.size = shape.size();
   leaf.file = place.file;
   leaf.line = place.line;
   leaf.wants_gradient = variable && !steps_.back().inference;
   leaf.retained = leaf.wants_gradient;
-  leaf.value = values_.allocate(values.size() * scalar_bytes());
+  leaf.value = values_.allocate(values.size() * scalar_bytes_);
   switch (precision_) {
     case Precision::f32:
       std::transform(values.begin(), values.end(), static_cast<float*>(leaf.value),
@@ -256,6 +273,7 @@ Tensor Tape::leaf(const Parameter& parameter, Place place) {
   Node leaf;
   leaf.step = steps_.back().number;
   leaf.shape = parameter.shape();
+  leaf.size = leaf.shape.size();
   leaf.file = place.file;
   leaf.line = place.line;
   leaf.wants_gradient = !steps_.back().inference;
@@ -266,7 +284,7 @@ Tensor Tape::leaf(const Parameter& parameter, Place place) {
   } else {
     const auto offset = static_cast<std::size_t>(block.entry(parameter.index()).offset);
     const std::span<const float> own = parameter.values();
-    leaf.value = values_.allocate(own.size() * scalar_bytes());
+    leaf.value = values_.allocate(own.size() * scalar_bytes_);
     for (std::size_t i = 0; i < own.size(); ++i) {
       const double value = leaves.values.empty() ? static_cast<double>(own[i]) : leaves.values[offset + i];
       if (precision_ == Precision::f64) {
@@ -283,32 +301,29 @@ Tensor Tape::leaf(const Parameter& parameter, Place place) {
   return handle(index);
 }
 
-Tensor Tape::resolve(const Here& here) {
-  if (here.parameter != nullptr) return leaf(*here.parameter, here.place);
-  const Tape& owner = find(here.tensor, here.place);
-  if (&owner != this) {
-    throw StateError(here.place, at(here.place, "tensor: it belongs to another tape than the first operand"));
-  }
-  return here.tensor;
+// Which node stands here. The caller has checked the thread.
+std::uint32_t Tape::resolve(const Here& here) {
+  if (here.parameter != nullptr) return leaf(*here.parameter, here.place).index_;
+  if (here.tensor.slot_ == slot_ && holds(here.tensor)) return here.tensor.index_;
+  find(here.tensor, here.place);
+  throw StateError(here.place, at(here.place, "tensor: it belongs to another tape than the first operand"));
 }
 
-Tape& Tape::of(std::span<const Here> inputs, Place place) {
+Tape& Tape::of(std::span<const Here> inputs) {
   for (const Here& input : inputs) {
     if (input.parameter == nullptr) return find(input.tensor, input.place);
   }
-  return current(place);
+  return current(inputs.empty() ? Place{} : inputs.front().place);
 }
 
-Tensor record(const Op& op, std::span<const Here> inputs, const void* options, std::size_t options_size,
-              Place place) {
-  return Tape::of(inputs, place).run(op, inputs, options, options_size, place);
+Tensor record(const Op& op, std::span<const Here> inputs, const void* options, std::size_t options_size) {
+  return Tape::of(inputs).run(op, inputs, options, options_size);
 }
 
 template <class Integer>
 std::span<const Integer> Tape::copy_for(std::span<const Here> inputs, std::span<const Integer> values) {
-  const Place place = inputs.empty() ? Place{} : inputs.front().place;
-  Tape& tape = of(inputs, place);
-  tape.require_step(place);
+  Tape& tape = of(inputs);
+  tape.require_step(inputs.empty() ? Place{} : inputs.front().place);
   if (values.empty()) return {};
   auto* copy = tape.values_.allocate<Integer>(static_cast<std::int64_t>(values.size()));
   std::copy(values.begin(), values.end(), copy);
@@ -322,81 +337,77 @@ std::span<const std::uint8_t> keep(std::initializer_list<Here> inputs, std::span
   return Tape::copy_for(std::span<const Here>(inputs.begin(), inputs.size()), values);
 }
 
-Tensor Tape::run(const Op& op, std::span<const Here> inputs, const void* options, std::size_t options_size,
-                 Place place) {
+Tensor Tape::run(const Op& op, std::span<const Here> inputs, const void* options, std::size_t options_size) {
+  static constexpr Place nowhere;
+  const Place& place = inputs.empty() ? nowhere : inputs.front().place;
   require_step(place);
   const std::size_t first = inputs_.size();
+  std::uint32_t index = none;
   try {
-    call_shapes_.clear();
-    Node made;
+    bool wants_gradient = false;
+    bool again = false;
+    for (const Here& input : inputs) {
+      const std::uint32_t source = resolve(input);
+      again = again || std::find(inputs_.begin() + static_cast<std::ptrdiff_t>(first), inputs_.end(),
+                                 source) != inputs_.end();
+      inputs_.push_back(source);
+      wants_gradient = wants_gradient || nodes_[source].wants_gradient;
+    }
+    const std::uint32_t* sources = inputs_.data() + first;
+    const Shape shape = op.shape.apply(Call(op, inputs, nodes_.data(), sources, options, place));
+
+    // The node is filled where it stays: copying what was just written in pieces makes a processor wait.
+    index = static_cast<std::uint32_t>(nodes_.size());
+    Node& made = nodes_.emplace_back();
     made.op = &op;
     made.step = steps_.back().number;
-    made.file = place.file;
-    made.line = place.line;
     made.first_input = static_cast<std::uint32_t>(first);
     made.inputs = static_cast<std::uint32_t>(inputs.size());
-    for (const Here& input : inputs) {
-      const Tensor tensor = resolve(input);
-      inputs_.push_back(tensor.index_);
-      const Node& source = nodes_[tensor.index_];
-      call_shapes_.push_back(source.shape);
-      made.wants_gradient |= source.wants_gradient;
+    made.wants_gradient = wants_gradient && op.differentiable() && !steps_.back().inference;
+    made.shape = shape;
+    made.size = shape.size();
+    made.file = place.file;
+    made.line = place.line;
+    for (std::size_t i = 0; i < inputs.size() && op.shape.stretches; ++i) {
+      made.stretches = made.stretches || !(nodes_[sources[i]].shape == shape);
     }
-    made.wants_gradient = made.wants_gradient && op.differentiable() && !steps_.back().inference;
-    made.shape = op.shape.apply(Call(op, inputs, call_shapes_, options, place));
-    for (const Shape& shape : call_shapes_) made.stretches |= op.shape.stretches && !(shape == made.shape);
-
+    made.detours = made.stretches || again;
     if (options_size > 0) {
       void* copy = values_.allocate(options_size);
       std::memcpy(copy, options, options_size);
       made.options = copy;
     }
     if (op.view) {
-      made.value = nodes_[inputs_[first]].value;
-    } else {
-      made.value = values_.allocate(static_cast<std::size_t>(made.shape.size()) * scalar_bytes());
-      switch (precision_) {
-        case Precision::f32:
-          forward<float>(made);
-          break;
-        case Precision::f64:
-          forward<double>(made);
-          break;
-        case Precision::dual:
-          forward<Dual>(made);
-          break;
-      }
+      made.value = nodes_[sources[0]].value;
+      return handle(index);
     }
-    return handle(push(made));
+    made.value = values_.allocate(static_cast<std::size_t>(made.size) * scalar_bytes_);
+    switch (precision_) {
+      case Precision::f32:
+        forward<float>(made);
+        break;
+      case Precision::f64:
+        forward<double>(made);
+        break;
+      case Precision::dual:
+        forward<Dual>(made);
+        break;
+    }
+    return handle(index);
   } catch (...) {
+    if (index != none) nodes_.resize(index);
     inputs_.resize(first);
     throw;
   }
 }
 
-template <class T>
-Context<T> Tape::context_of(const Node& node) {
-  Context<T> c;
-  c.tape_ = this;
-  c.node_ = &node;
-  c.inputs_ = static_cast<int>(node.inputs);
-  c.input_nodes_ = inputs_.data() + node.first_input;
-  c.shape_y_ = &node.shape;
-  c.size_y_ = node.shape.size();
-  c.y_ = static_cast<T*>(node.value);
-  c.options_ = node.options;
-  c.saved_ = node.saved;
-  if (node.stretches) {
-    auto* stretch = scratch_.allocate<kernels::Stretch>(c.inputs_);
-    for (int i = 0; i < c.inputs_; ++i)
-      stretch[i] = stretch_over(nodes_[c.input_nodes_[i]].shape, node.shape);
-    c.stretch_ = stretch;
+const kernels::Stretch* Tape::stretches_of(const Node& node) {
+  auto* stretch = scratch_.allocate<kernels::Stretch>(node.inputs);
+  for (std::uint32_t i = 0; i < node.inputs; ++i) {
+    stretch[i] = stretch_over(nodes_[inputs_[node.first_input + i]].shape, node.shape);
   }
-  return c;
+  return stretch;
 }
-template Context<float> Tape::context_of(const Node&);
-template Context<double> Tape::context_of(const Node&);
-template Context<Dual> Tape::context_of(const Node&);
 
 template <class T>
 void Tape::forward(Node& node) {
@@ -407,7 +418,7 @@ void Tape::forward(Node& node) {
   if (profile_) note_time(*node.op, start, false);
   node.saved = c.saved_;
   scratch_.rewind(mark);
-  if (detect_anomaly_) check_finite(node, node.value, node.shape.size(), "value");
+  if (detect_anomaly_) check_finite(node, node.value, node.size, "value");
 }
 
 }  // namespace reel

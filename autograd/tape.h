@@ -38,26 +38,28 @@ struct BackwardOptions {
 /// What is on a tape, and what it costs.
 struct TapeStatistics {
   std::size_t nodes = 0;
-  std::size_t value_bytes = 0;       ///< of values, options and what forward saved
-  std::size_t gradient_bytes = 0;    ///< high water of the gradients that lived at once
-  std::size_t reserved_bytes = 0;    ///< asked from the heap
+  std::size_t value_bytes = 0;     ///< of values, options and what forward saved
+  std::size_t gradient_bytes = 0;  ///< high water of the gradients that lived at once
+  std::size_t reserved_bytes = 0;  ///< asked from the heap
   struct PerOp {
     std::string_view op;
     std::size_t calls = 0;
     double forward_ms = 0;
     double backward_ms = 0;
   };
-  std::vector<PerOp> ops;            ///< filled while profile(true); slowest first
+  std::vector<PerOp> ops;  ///< filled while profile(true); slowest first
 };
 
 /// Records what a program computes and plays it backwards.
 ///
-/// Operations are kept in recording order, so that backward is one reverse loop. Memory comes from arenas: once warm, a step asks
-/// the heap for nothing. A tape belongs to the thread that opened its step; the parallelism is inside the kernels.
+/// Operations are kept in recording order, so that backward is one reverse loop. Memory comes from arenas:
+/// once warm, a step asks the heap for nothing. A tape belongs to the thread that opened its step; the
+/// parallelism is inside the kernels.
 class Tape {
  public:
-  /// On an f32 tape, `Products::bf16` rounds the factors of `linear` and `matmul` to bfloat16, forward and backward, which
-  /// the processor multiplies about twice as fast where it can; all else, parameters and sums included, stays f32.
+  /// On an f32 tape, `Products::bf16` rounds the factors of `linear` and `matmul` to bfloat16, forward and
+  /// backward, which the processor multiplies about twice as fast where it can; all else, parameters and sums
+  /// included, stays f32.
   explicit Tape(Precision precision = Precision::f32, Products products = Products::full);
   ~Tape();
   Tape(const Tape&) = delete;
@@ -71,7 +73,8 @@ class Tape {
   /// Opens a step whose values nobody will differentiate: backward in it is an error.
   [[nodiscard]] Step inference() { return Step(*this, true); }
 
-  /// A leaf without a gradient; the values are copied. Throws ShapeError if their number does not fit the shape.
+  /// A leaf without a gradient; the values are copied. Throws ShapeError if their number does not fit the
+  /// shape.
   Tensor constant(std::span<const float> values, const Shape& shape, Place place = Place::here());
   Tensor constant(std::span<const double> values, const Shape& shape, Place place = Place::here());
   Tensor constant(std::initializer_list<double> values, const Shape& shape, Place place = Place::here());
@@ -87,21 +90,22 @@ class Tape {
   /// The leaf of a parameter: one per step, however often it is asked for. Ops call this themselves.
   Tensor leaf(const Parameter& parameter, Place place = Place::here());
 
-  /// On an f64 or dual tape: from the next step on, leaves of this block take these values (and tangents) instead of the
-  /// block's. Both have the block's length, or are empty to undo.
+  /// On an f64 or dual tape: from the next step on, leaves of this block take these values (and tangents)
+  /// instead of the block's. Both have the block's length, or are empty to undo.
   void override_parameters(const ParameterBlock& block, std::span<const double> values,
                            std::span<const double> tangents = {});
 
   /// Plays the tape backwards from a tensor with one element: d(loss)/d(everything it depends on).
   ///
   /// Gradients of parameters add up until the optimizer clears them, those of variables until the step ends.
-  /// Throws ShapeError if the loss has more than one element, StateError in inference or for ops that an earlier
-  /// backward without retain_graph went through.
+  /// Throws ShapeError if the loss has more than one element, StateError in inference or for ops that an
+  /// earlier backward without retain_graph went through.
   void backward(Here loss, BackwardOptions options = {});
   /// The same for any tensor, with the gradient to start from (its size).
   void backward(Here output, std::span<const double> gradient, BackwardOptions options = {});
 
-  /// Checks every value and gradient as it is made; the first that is not finite throws NonFiniteError with its op.
+  /// Checks every value and gradient as it is made; the first that is not finite throws NonFiniteError with
+  /// its op.
   void detect_anomaly(bool on) { detect_anomaly_ = on; }
   /// Measures the time of every op, for statistics().
   void profile(bool on);
@@ -110,7 +114,8 @@ class Tape {
   void print(std::ostream& out) const;
   /// For tests: memory is filled with NaN before use, so that a read before a write shows.
   void poison(bool on);
-  /// For tests: the inputs or the output of every op that its card says backward does not read are overwritten with NaN.
+  /// For tests: the inputs or the output of every op that its card says backward does not read are
+  /// overwritten with NaN.
   void poison_unread(bool on) { poison_unread_ = on; }
 
  private:
@@ -118,7 +123,7 @@ class Tape {
   friend class Tensor;
   friend struct Here;
   friend class Call;
-  friend Tensor record(const Op&, std::span<const Here>, const void*, std::size_t, Place);
+  friend Tensor record(const Op&, std::span<const Here>, const void*, std::size_t);
   friend std::span<const std::int32_t> keep(std::initializer_list<Here>, std::span<const std::int32_t>);
   friend std::span<const std::uint8_t> keep(std::initializer_list<Here>, std::span<const std::uint8_t>);
   template <class T>
@@ -130,7 +135,6 @@ class Tape {
     bool played;  // backward ran in it
     std::size_t nodes, inputs, leaves;
     Arena::Mark values, gradients;
-    GradientPool pool;  // of the outer step, as it was
   };
   struct ParameterLeaf {
     ParameterBlock* block;
@@ -141,50 +145,81 @@ class Tape {
   struct BlockLeaves {
     const ParameterBlock* block = nullptr;
     std::vector<std::pair<std::uint64_t, std::uint32_t>> node;  // (step, node) of each parameter
-    std::vector<double> values, tangents;                      // overrides
+    std::vector<double> values, tangents;                       // overrides
   };
 
-  static Tape& find(const Tensor& t, Place place);  // checks tape, thread and step
+  static Tape& find(const Tensor& t, const Place& place);  // checks tape, thread and step
+  [[noreturn]] static void explain(const Tensor& t,
+                                   Place place);  // what is wrong with a tensor that find refuses
   static Tape& current(Place place);
+  bool holds(const Tensor& t) const { return t.index_ < nodes_.size() && nodes_[t.index_].step == t.step_; }
   Node& node(const Tensor& t) { return nodes_[t.index_]; }
-  std::size_t scalar_bytes() const;
   void open(bool inference);
   void close(std::uint64_t number);
-  static Tape& of(std::span<const Here> inputs, Place place);
+  static Tape& of(std::span<const Here> inputs);
   template <class Integer>
   static std::span<const Integer> copy_for(std::span<const Here> inputs, std::span<const Integer> values);
-  void require_step(Place place) const;
+  void require_step(const Place& place) const;
+  [[noreturn]] void explain_step(Place place) const;
   std::uint32_t push(const Node& node);
   Tensor handle(std::uint32_t index) const { return Tensor(slot_, index, nodes_[index].step); }
-  Tensor resolve(const Here& here);
+  std::uint32_t resolve(const Here& here);
   template <class From>
-  Tensor add_leaf(std::span<const From> values, std::span<const From> tangents, const Shape& shape, bool variable,
-                  Place place);
+  Tensor add_leaf(std::span<const From> values, std::span<const From> tangents, const Shape& shape,
+                  bool variable, Place place);
   BlockLeaves& leaves_of(const ParameterBlock& block);
 
-  Tensor run(const Op& op, std::span<const Here> inputs, const void* options, std::size_t options_size, Place place);
+  Tensor run(const Op& op, std::span<const Here> inputs, const void* options, std::size_t options_size);
   template <class T>
   void forward(Node& node);
   template <class T>
   void play(std::uint32_t from, const BackwardOptions& options);
   template <class T>
-  void play_node(std::uint32_t index);
+  void play_node(Node& made);
   template <class T>
-  kernels::Into<T> into_of(Node& input);
+  void play_view(Node& made);
   template <class T>
-  Context<T> context_of(const Node& node);
+  void spoil_unread(const Node& made);
+  template <class T>
+  kernels::Into<T> into_of(Node& input) {
+    return input.parameter >= 0 ? into_of_parameter<T>(input) : into_own<T>(input);
+  }
+  template <class T>
+  kernels::Into<T> into_own(Node& input) {
+    const bool add = input.gradient != nullptr;
+    if (!add) input.gradient = pool_.take(gradients_, static_cast<std::size_t>(input.size) * sizeof(T));
+    return {static_cast<T*>(input.gradient), add};
+  }
+  template <class T>
+  kernels::Into<T> into_of_parameter(Node& input);
+  template <class T>
+  Context<T> context_of(const Node& node) {
+    Context<T> c;
+    c.tape_ = this;
+    c.nodes_ = nodes_.data();
+    c.node_ = &node;
+    c.input_nodes_ = inputs_.data() + node.first_input;
+    c.inputs_ = static_cast<int>(node.inputs);
+    c.size_y_ = node.size;
+    c.y_ = static_cast<T*>(node.value);
+    c.saved_ = node.saved;
+    if (node.stretches) c.stretch_ = stretches_of(node);
+    return c;
+  }
+  const kernels::Stretch* stretches_of(const Node& node);
   void check_backward(const Tensor& t, Place place) const;
   const void* gradient_of(const Tensor& t) const;
   template <class T>
   void start(std::uint32_t index, std::span<const double> gradient);
   void check_finite(const Node& node, const void* values, std::int64_t count, const char* what) const;
-  static std::string origin(const Here& input);   // for messages
+  static std::string origin(const Here& input);  // for messages
   std::string origin(const Node& made) const;
   std::string range_of(const Node& made) const;
   void note_time(const Op& op, std::chrono::steady_clock::time_point start, bool backward);
 
   Precision precision_;
   Products products_;
+  std::size_t scalar_bytes_;
   std::uint32_t slot_;
   std::vector<Node> nodes_;
   std::vector<std::uint32_t> inputs_;
@@ -195,7 +230,7 @@ class Tape {
   Arena gradients_;
   Arena scratch_;
   GradientPool pool_;
-  std::vector<Shape> call_shapes_;  // reused by every call
+  std::vector<GradientPool> outer_pools_;  // of the steps around the innermost one
   const void* thread_ = nullptr;
   bool playing_ = false;
   bool detect_anomaly_ = false;

@@ -45,7 +45,7 @@ Shape Here::shape() const {
 double Tensor::item() const {
   Tape& owner = tape();
   const Node& node = owner.node(*this);
-  if (node.shape.size() != 1) {
+  if (node.size != 1) {
     throw ShapeError(node.place(), at(node.place(), "item: a tensor of shape " + to_string(node.shape) +
                                                         " has not one element") +
                                        help_line("read all of them with values()"));
@@ -63,13 +63,13 @@ double Tensor::item() const {
 std::vector<double> Tensor::values() const {
   Tape& owner = tape();
   const Node& node = owner.node(*this);
-  return read(node.value, node.shape.size(), owner.precision(), value_of);
+  return read(node.value, node.size, owner.precision(), value_of);
 }
 
 std::vector<double> Tensor::tangents() const {
   Tape& owner = tape();
   const Node& node = owner.node(*this);
-  return read(node.value, node.shape.size(), owner.precision(), tangent_of);
+  return read(node.value, node.size, owner.precision(), tangent_of);
 }
 
 std::span<const float> Tensor::data() const {
@@ -79,7 +79,7 @@ std::span<const float> Tensor::data() const {
     throw StateError(node.place(),
                      at(node.place(), "data: this tape is not f32") + help_line("read it with values()"));
   }
-  return {static_cast<const float*>(node.value), static_cast<std::size_t>(node.shape.size())};
+  return {static_cast<const float*>(node.value), static_cast<std::size_t>(node.size)};
 }
 
 Tensor Tensor::retain_gradient() const {
@@ -104,7 +104,7 @@ const void* Tape::gradient_of(const Tensor& t) const {
 std::vector<double> Tensor::gradient() const {
   Tape& owner = tape();
   const void* memory = owner.gradient_of(*this);
-  const std::int64_t count = owner.node(*this).shape.size();
+  const std::int64_t count = owner.node(*this).size;
   if (memory == nullptr) return std::vector<double>(static_cast<std::size_t>(count), 0.0);
   return read(memory, count, owner.precision(), value_of);
 }
@@ -112,7 +112,7 @@ std::vector<double> Tensor::gradient() const {
 std::vector<double> Tensor::gradient_tangents() const {
   Tape& owner = tape();
   const void* memory = owner.gradient_of(*this);
-  const std::int64_t count = owner.node(*this).shape.size();
+  const std::int64_t count = owner.node(*this).size;
   if (memory == nullptr) return std::vector<double>(static_cast<std::size_t>(count), 0.0);
   return read(memory, count, owner.precision(), tangent_of);
 }

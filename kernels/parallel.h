@@ -20,6 +20,10 @@ void run_tasks(std::int64_t tasks, double cost, void (*task)(void* context, std:
 /// that is what keeps every result bit for bit the same. `body` must not throw.
 template <class Body>
 void parallel_for(std::int64_t tasks, double cost, Body&& body) {
+  if (tasks == 1) {
+    body(std::int64_t{0});
+    return;
+  }
   using Plain = std::remove_reference_t<Body>;
   detail::run_tasks(
       tasks, cost, [](void* context, std::int64_t i) { (*static_cast<Plain*>(context))(i); },
