@@ -54,16 +54,21 @@ void layer_norm(const T* x, const T* w, const T* b, std::int64_t rows, std::int6
     const T* row = x + r * cols;
     const W n = count_of<T>(cols);
     const W m = sum_of<W>(0, cols, [row](std::int64_t i) { return W(row[i]); }) / n;
-    const W v =
-        sum_of<W>(0, cols, [row, m](std::int64_t i) { return (W(row[i]) - m) * (W(row[i]) - m); }) / n;
-    const W reciprocal = W(1) / sqrt(v + W(epsilon));
-    T* to = y + r * cols;
-    for (std::int64_t c = 0; c < cols; ++c) to[c] = rounded<T>((W(row[c]) - m) * reciprocal) * w[c] + b[c];
     // The mean needs more digits than T has if it is large beside the deviation.
+    const T high = rounded<T>(m);
+    const T low = std::is_same_v<T, W> ? T(0) : rounded<T>(m - W(high));
+    const auto centred = [row, high, low](std::int64_t i) { return (row[i] - high) - low; };
+    const W squares = sum_of<W>(0, cols, [centred](std::int64_t i) {
+      const W difference(centred(i));
+      return difference * difference;
+    });
+    const T reciprocal = rounded<T>(W(1) / sqrt(squares / n + W(epsilon)));
+    T* to = y + r * cols;
+    for (std::int64_t c = 0; c < cols; ++c) to[c] = centred(c) * reciprocal * w[c] + b[c];
     T* keep = saved + r * layer_norm_saved;
-    keep[0] = rounded<T>(m);
-    keep[1] = std::is_same_v<T, W> ? T(0) : rounded<T>(m - W(keep[0]));
-    keep[2] = rounded<T>(reciprocal);
+    keep[0] = high;
+    keep[1] = low;
+    keep[2] = reciprocal;
   });
 }
 
