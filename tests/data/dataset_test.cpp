@@ -113,6 +113,13 @@ TEST(Batches, CanBeEnteredAnywhere) {
   }
 }
 
+TEST(Batches, TheSeedDecidesTheOrder) {
+  const Dataset d = iris();
+  Batches one(d, 150, 1);
+  Batches other(d, 150, 2);
+  EXPECT_FALSE(std::ranges::equal(one.shuffled(0).inputs, other.shuffled(0).inputs));
+}
+
 TEST(Batches, RefuseASizeThatDoesNotFit) {
   const Dataset d = iris();
   EXPECT_THAT([&] { Batches(d, 151, 1); },

@@ -14,6 +14,8 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdarg>
+#include <string>
+#include <vector>
 
 #include "nn/atomic_file.h"
 #include "nn/directory_lock.h"
@@ -27,11 +29,13 @@ struct Plan {
   int error = 0;  // what it fails with; 0: the process is killed before it
   bool short_writes = false;
   int calls = 0;
-  const char* failed = "";  // what the call was
+  const char* failed = "";                  // what the call was
+  std::vector<std::string>* log = nullptr;  // where the calls are written down
 } plan;
 
 // Whether this call is the one to fail.
 bool fails(const char* call) {
+  if (plan.log != nullptr) plan.log->emplace_back(call);
   if (plan.at == 0 || ++plan.calls != plan.at) return false;
   plan.failed = call;
   if (plan.error == 0) ::raise(SIGKILL);
@@ -58,7 +62,12 @@ ssize_t write(int fd, const void* bytes, size_t size) {
 }
 
 int fsync(int fd) noexcept(false);
-int fsync(int fd) { return fails("fsync") ? -1 : static_cast<int>(::syscall(SYS_fsync, fd)); }
+int fsync(int fd) {
+  struct stat status {};
+  const bool directory = ::fstat(fd, &status) == 0 && S_ISDIR(status.st_mode);
+  return fails(directory ? "fsync of the directory" : "fsync") ? -1
+                                                               : static_cast<int>(::syscall(SYS_fsync, fd));
+}
 
 int renameat(int from_directory, const char* from, int to_directory, const char* to) noexcept {
   return fails("renameat")
@@ -179,6 +188,19 @@ TEST(CheckpointFaults, an_error_in_any_system_call_is_told_and_costs_nothing_tha
     }
     EXPECT_GT(call, 8);
   }
+}
+
+// After a power cut a name may stand for a file whose bytes never reached the disk, unless they were synced
+// first; and the name itself is safe only after the directory was.
+TEST(CheckpointFaults, bytes_are_synced_before_they_get_their_name_and_the_name_after) {
+  const TemporaryDirectory directory;
+  save_steps(directory.path(), {1});
+  std::vector<std::string> calls;
+  plan = {.log = &calls};
+  save_steps(directory.path(), {2});
+  plan = {};
+  EXPECT_THAT(calls, testing::ElementsAre("openat", "write", "fsync", "linkat", "renameat", "unlinkat",
+                                          "renameat", "fsync of the directory"));
 }
 
 TEST(CheckpointFaults, short_writes_and_interrupted_calls_are_gone_on_with) {
