@@ -9,6 +9,7 @@
 #include "examples/commands.h"
 #include "examples/exit_code.h"
 #include "examples/usage_error.h"
+#include "kernels/instruction_set.h"
 #include "kernels/parallel.h"
 #include "kernels/peak.h"
 
@@ -61,6 +62,7 @@ int run_bench(const BenchFlags& flags) {
   const Products products = products_of(flags.precision);
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
   double peak_of_all = 0;
+  if (!flags.json) std::printf("built for %s\n", kernels::instruction_set());
   for (const int threads : counts) {
     const double peak = kernels::measure_peak(threads, products);
     const double bandwidth = kernels::measure_bandwidth(threads);
@@ -90,7 +92,11 @@ int run_bench(const BenchFlags& flags) {
     }
   }
   if (flags.json)
-    std::cout << nlohmann::ordered_json{{"peak_gflops", peak_of_all / 1e9}, {"cases", rows}}.dump() << "\n";
+    std::cout << nlohmann::ordered_json{{"instruction_set", kernels::instruction_set()},
+                                        {"peak_gflops", peak_of_all / 1e9},
+                                        {"cases", rows}}
+                     .dump()
+              << "\n";
   return ok;
 }
 

@@ -12,6 +12,7 @@
 #include "examples/exit_code.h"
 #include "examples/flags.h"
 #include "examples/usage_error.h"
+#include "kernels/instruction_set.h"
 #include "kernels/parallel.h"
 #include "nn/error.h"
 
@@ -225,6 +226,7 @@ int run(int argc, char** argv) {
   CLI::App app{"Reel trains small networks and shows how it is done."};
   app.name("reel");
   app.require_subcommand(1);
+  app.set_version_flag("--version", std::string("reel " REEL_VERSION ", ") + kernels::instruction_set());
   app.footer(
       "Exit codes: 0 ok, 1 failed, 2 usage, 3 data file, 4 model or checkpoint file, 5 input or output,\n"
       "6 numbers that are not finite, 130 interrupted (a checkpoint was saved).");
