@@ -1,6 +1,7 @@
 # What processor the library is for: the one of this machine (REEL_NATIVE), the one that REEL_ARCH names, or any
-# x86-64 with SSE 4.2. For the last the library is built three times, as a shared one, and the dynamic loader
-# takes the best that the processor runs (glibc 2.33 or newer; an older one takes x86-64-v2):
+# x86-64: with SSE2 alone in builds that look for mistakes, with SSE 4.2 and more in a release. For that the
+# library is built three times, as a shared one, and the dynamic loader takes the best that the processor runs
+# (glibc 2.33 or newer; an older one takes x86-64-v2):
 #
 #     lib/libreel.so                             x86-64-v2: SSE 4.2
 #     lib/glibc-hwcaps/x86-64-v3/libreel.so      AVX2 and FMA
@@ -17,7 +18,8 @@ if(REEL_NATIVE)
 elseif(REEL_ARCH)
   target_compile_options(reel_flags INTERFACE "-march=${REEL_ARCH}")
   set(instruction_set "${REEL_ARCH}")
-elseif(REEL_SANITIZE OR REEL_FUZZ OR REEL_COVERAGE OR NOT CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+elseif(REEL_SANITIZE OR REEL_FUZZ OR REEL_COVERAGE OR NOT CMAKE_BUILD_TYPE MATCHES "^Rel"
+    OR NOT CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set(instruction_set "${CMAKE_SYSTEM_PROCESSOR}")
 else()
   set(reel_tiers TRUE)
