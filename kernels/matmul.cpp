@@ -8,6 +8,7 @@
 #include "kernels/matmul_bf16.h"
 #include "kernels/matmul_pack.h"
 #include "kernels/matmul_plan.h"
+#include "kernels/matmul_rows.h"
 #include "kernels/matmul_tile.h"
 #include "kernels/reduce.h"
 
@@ -63,6 +64,12 @@ void compute_part(const Matmul<T>& p, const Plan<T>& plan, std::int64_t batch, s
   }
 }
 
+template <class T>
+void compute(const Matmul<T>& p) {
+  const Plan<T> plan(p);
+  for_each_part(p, plan, plan.cycles(p), [&](auto... part) { compute_part(p, plan, part...); });
+}
+
 }  // namespace
 
 template <class T>
@@ -70,9 +77,17 @@ void matmul(const Matmul<T>& p) {
   if (p.m == 0 || p.n == 0 || p.batch == 0 || (p.k == 0 && p.c.add)) return;
   if constexpr (std::is_same_v<T, float>) {
     if (p.products == Products::bf16) return matmul_bf16(p);
+    if (const std::int64_t done = multiply_few_rows(p); done > 0) {
+      Matmul<float> rest = p;
+      rest.n -= done;
+      rest.b += done * p.ldb;
+      rest.c.data += done;
+      if (p.bias != nullptr) rest.bias += done;
+      if (rest.n > 0) compute(rest);
+      return;
+    }
   }
-  const Plan<T> plan(p);
-  for_each_part(p, plan, plan.cycles(p), [&](auto... part) { compute_part(p, plan, part...); });
+  compute(p);
 }
 
 template <class T>

@@ -45,25 +45,33 @@ inline typename Simd<T>::Vector quarters(const T* a, const T* b, const T* c, con
   return reinterpret_cast<typename Simd<T>::Vector>(v);
 }
 
+// columns[i] = number i of 16 rows; row(quarter, j) is the beginning of row 4 quarter + j.
+template <class Row>
+inline void turn_four_columns(Row row, Simd<float>::Vector* columns) {
+  using V = Simd<float>::Vector;
+  using All = std::make_integer_sequence<int, 16>;
+  V x[4];
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) x[j] = quarters<float>(row(0, j), row(1, j), row(2, j), row(3, j));
+  const V low01 = zip<1, false>(x[0], x[1], All{});
+  const V high01 = zip<1, true>(x[0], x[1], All{});
+  const V low23 = zip<1, false>(x[2], x[3], All{});
+  const V high23 = zip<1, true>(x[2], x[3], All{});
+  columns[0] = zip<2, false>(low01, low23, All{});
+  columns[1] = zip<2, true>(low01, low23, All{});
+  columns[2] = zip<2, false>(high01, high23, All{});
+  columns[3] = zip<2, true>(high01, high23, All{});
+}
+
 inline void transpose_square(const float* from, std::int64_t stride, int count, float* to, int width) {
   using S = Simd<float>;
-  using All = std::make_integer_sequence<int, 16>;
   const auto turn = [to, width](auto row) {
 #pragma GCC unroll 4
     for (int q = 0; q < 16; q += 4) {
-      S::Vector x[4];
+      S::Vector columns[4];
+      turn_four_columns([&](int quarter, int j) { return row(quarter, j) + q; }, columns);
 #pragma GCC unroll 4
-      for (int j = 0; j < 4; ++j) {
-        x[j] = quarters<float>(row(0, j) + q, row(1, j) + q, row(2, j) + q, row(3, j) + q);
-      }
-      const S::Vector low01 = zip<1, false>(x[0], x[1], All{});
-      const S::Vector high01 = zip<1, true>(x[0], x[1], All{});
-      const S::Vector low23 = zip<1, false>(x[2], x[3], All{});
-      const S::Vector high23 = zip<1, true>(x[2], x[3], All{});
-      S::store(to + (q + 0) * width, zip<2, false>(low01, low23, All{}));
-      S::store(to + (q + 1) * width, zip<2, true>(low01, low23, All{}));
-      S::store(to + (q + 2) * width, zip<2, false>(high01, high23, All{}));
-      S::store(to + (q + 3) * width, zip<2, true>(high01, high23, All{}));
+      for (int i = 0; i < 4; ++i) S::store(to + (q + i) * width, columns[i]);
     }
   };
   if (count == 16) {  // a pointer for four rows, so that all of them fit into registers

@@ -1,0 +1,83 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+
+#include "kernels/matmul.h"
+#include "kernels/matmul_pack.h"
+#include "kernels/matmul_plan.h"
+#include "kernels/parallel.h"
+
+// A few rows times a matrix that is stored turned over, as a key-value cache asks for token by token. B is
+// used once, so that packing it costs more than the product: it is turned over in registers instead.
+
+namespace reel::kernels {
+
+#if defined(__AVX512F__)
+namespace detail {
+
+inline constexpr int few_rows = 4;
+
+// C [rows, 16] with the same chains of fma as in a tile.
+template <int rows>
+void turned_rows(const Tile<float>& t) {
+  using S = Simd<float>;
+  S::Vector sums[rows];
+  for (int r = 0; r < rows; ++r) sums[r] = S::zero();
+  const std::int64_t stride = t.b_stride;
+  const float* const four[4] = {t.b, t.b + 4 * stride, t.b + 8 * stride, t.b + 12 * stride};
+  for (std::int64_t k = 0; k < t.depth; k += 4) {
+    S::Vector b[4];
+    turn_four_columns([&](int quarter, int j) { return four[quarter] + j * stride + k; }, b);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+#pragma GCC unroll 4
+      for (int r = 0; r < rows; ++r) sums[r] = S::fma(S::all(t.a[r * t.a_stride + k + i]), b[i], sums[r]);
+    }
+  }
+  for (int r = 0; r < rows; ++r) {
+    float* const c = t.c + r * t.c_stride;
+    if (t.bias != nullptr) sums[r] = sums[r] + S::load(t.bias);
+    if (t.add) sums[r] = S::load(c) + sums[r];
+    S::store(c, sums[r]);
+  }
+}
+
+}  // namespace detail
+
+/// Computes the columns in whole vectors of a product with few rows and B stored turned over, bit for bit as
+/// `matmul` does in general, and returns how many these are: 0 if the product is not of that kind.
+inline std::int64_t multiply_few_rows(const Matmul<float>& p) {
+  if (p.m > detail::few_rows || p.batch != 1 || !p.transpose_b || p.transpose_a || p.k == 0 || p.k % 4 != 0)
+    return 0;
+  constexpr std::int64_t width = Simd<float>::lanes;
+  constexpr std::int64_t together = 8;  // groups of columns of a task
+  static constexpr std::array rows{&detail::turned_rows<1>, &detail::turned_rows<2>, &detail::turned_rows<3>,
+                                   &detail::turned_rows<4>};
+  const std::int64_t block = Plan<float>(p).depth;
+  const std::int64_t groups = p.n / width;
+  parallel_for(divide_up(groups, together), 4 * Plan<float>::cycles(p), [&](std::int64_t task) {
+    Tile<float> t;
+    t.a_stride = p.lda;
+    t.b_stride = p.ldb;
+    t.c_stride = p.ldc;
+    for (std::int64_t g = task * together; g < std::min(groups, (task + 1) * together); ++g) {
+      for (std::int64_t k = 0; k < p.k; k += block) {
+        t.depth = std::min(block, p.k - k);
+        t.a = p.a + k;
+        t.b = p.b + g * width * p.ldb + k;
+        t.c = p.c.data + g * width;
+        t.add = p.c.add || k > 0;
+        t.bias = t.add || p.bias == nullptr ? nullptr : p.bias + g * width;
+        rows[static_cast<std::size_t>(p.m - 1)](t);
+      }
+    }
+  });
+  return groups * width;
+}
+#else
+inline std::int64_t multiply_few_rows(const Matmul<float>&) { return 0; }
+#endif
+
+}  // namespace reel::kernels
