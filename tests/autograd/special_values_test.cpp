@@ -1,0 +1,145 @@
+// Values and gradients where a formula alone would give no number, or where a choice had to be made.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "autograd/autograd.h"
+
+namespace reel {
+namespace {
+
+using testing::ElementsAre;
+constexpr double inf = std::numeric_limits<double>::infinity();
+
+struct Point {
+  const char* name;
+  Tensor (*function)(Here);
+  double x, y, dx;
+};
+
+void PrintTo(const Point& p, std::ostream* out) { *out << p.name << " at " << p.x; }
+
+class SpecialValues : public testing::TestWithParam<Point> {};
+
+TEST_P(SpecialValues, AreThoseOfTheTable) {
+  const Point& p = GetParam();
+  Tape tape(Precision::f64);
+  const auto step = tape.record();
+  const Tensor x = tape.variable(p.x);
+  const Tensor y = p.function(x);
+  tape.backward(y);
+  EXPECT_EQ(y.item(), p.y);
+  EXPECT_EQ(x.gradient()[0], p.dx);
+}
+
+const Point points[] = {
+    {"exp", [](Here x) { return exp(x); }, 1000, inf, inf},
+    {"exp", [](Here x) { return exp(x); }, -1000, 0, 0},
+    {"log", [](Here x) { return log(x); }, 0, -inf, inf},
+    {"log1p", [](Here x) { return log1p(x); }, -1, -inf, inf},
+    {"sqrt", [](Here x) { return sqrt(x); }, 0, 0, inf},
+    {"abs", [](Here x) { return abs(x); }, 0, 0, 0},
+    {"tanh", [](Here x) { return tanh(x); }, 1000, 1, 0},
+    {"sigmoid", [](Here x) { return sigmoid(x); }, 1000, 1, 0},
+    {"sigmoid", [](Here x) { return sigmoid(x); }, -1000, 0, 0},
+    {"softplus", [](Here x) { return softplus(x); }, 1000, 1000, 1},
+    {"softplus", [](Here x) { return softplus(x); }, -1000, 0, 0},
+    {"relu", [](Here x) { return relu(x); }, 0, 0, 0},
+    {"leaky_relu", [](Here x) { return leaky_relu(x, 0.25); }, 0, 0, 0.25},
+    {"elu", [](Here x) { return elu(x, 0.5); }, 0, 0, 0.5},
+    {"silu", [](Here x) { return silu(x); }, 1000, 1000, 1},
+    {"silu", [](Here x) { return silu(x); }, -1000, 0, 0},
+    {"gelu", [](Here x) { return gelu(x); }, 1e200, 1e200, 1},
+    {"gelu", [](Here x) { return gelu(x); }, -1e200, 0, 0},
+    {"gelu_erf", [](Here x) { return gelu_erf(x); }, 1000, 1000, 1},
+    {"gelu_erf", [](Here x) { return gelu_erf(x); }, -1000, 0, 0},
+    {"clamp", [](Here x) { return clamp(x, -1, 2); }, 2, 2, 1},
+    {"clamp", [](Here x) { return clamp(x, -1, 2); }, 2.5, 2, 0},
+    {"clamp", [](Here x) { return clamp(x, -1, 2); }, -1.5, -1, 0},
+    {"pow to 0", [](Here x) { return pow(x, 0.0); }, 0, 1, 0},
+    {"pow to 1", [](Here x) { return pow(x, 1.0); }, 0, 0, 1},
+    {"pow to 2", [](Here x) { return pow(x, 2.0); }, 0, 0, 0},
+};
+INSTANTIATE_TEST_SUITE_P(Every, SpecialValues, testing::ValuesIn(points));
+
+class SpecialPairs : public testing::Test {
+ protected:
+  // The gradients of both arguments of a function at (a, b).
+  std::vector<double> gradients(Tensor (*function)(Here, Here), double a, double b) {
+    const auto step = tape_.record();
+    const Tensor x = tape_.variable(a);
+    const Tensor y = tape_.variable(b);
+    tape_.backward(sum(function(x, y)));
+    return {x.gradient()[0], y.gradient()[0]};
+  }
+
+ private:
+  Tape tape_{Precision::f64};
+};
+
+TEST_F(SpecialPairs, TheFirstOfEqualsGetsTheGradient) {
+  EXPECT_THAT(gradients([](Here x, Here y) { return maximum(x, y); }, 3, 3), ElementsAre(1, 0));
+  EXPECT_THAT(gradients([](Here x, Here y) { return minimum(x, y); }, 3, 3), ElementsAre(1, 0));
+}
+
+TEST_F(SpecialPairs, APowerOfZeroHasGradients) {
+  const auto power = [](Here x, Here y) { return pow(x, y); };
+  EXPECT_THAT(gradients(power, 0, 2), ElementsAre(0, 0));
+  EXPECT_THAT(gradients(power, 0, 1), ElementsAre(1, 0));
+  EXPECT_THAT(gradients(power, 0, 0), ElementsAre(0, 0));
+}
+
+TEST_F(SpecialPairs, ATargetOfZeroTakesNoPartInKlDiv) {
+  const auto loss = [](Here x, Here t) { return kl_div(x, t); };
+  EXPECT_EQ(gradients(loss, -1, 0)[0], 0);
+}
+
+TEST_F(SpecialPairs, ACertainLogitHasNoLossAndNoGradient) {
+  const auto loss = [](Here x, Here t) { return bce_with_logits(x, t); };
+  EXPECT_EQ(gradients(loss, 1000, 1)[0], 0);
+  EXPECT_EQ(gradients(loss, -1000, 0)[0], 0);
+  EXPECT_EQ(gradients(loss, 1000, 0)[0], 1);
+}
+
+TEST(SpecialRows, TheNormOfZerosHasTheGradientZero) {
+  Tape tape(Precision::f64);
+  const auto step = tape.record();
+  const Tensor x = tape.variable({0, 0, 0}, {3});
+  const Tensor y = norm(x);
+  tape.backward(y);
+  EXPECT_EQ(y.item(), 0);
+  EXPECT_THAT(x.gradient(), ElementsAre(0, 0, 0));
+}
+
+TEST(SpecialRows, TheFirstOfEqualMaximaGetsTheGradient) {
+  Tape tape(Precision::f64);
+  const auto step = tape.record();
+  const Tensor x = tape.variable({1, 4, 4, 2}, {4});
+  tape.backward(max(x) + min(x));
+  EXPECT_THAT(x.gradient(), ElementsAre(1, 1, 0, 0));
+}
+
+// The mean of the row is no float: its low digits matter beside a deviation of 1.
+TEST(SpecialRows, LayerNormKeepsItsDigitsFarFromZero) {
+  const std::vector<double> far = {40000, 40001, 40003};
+  const auto normed = [&](Precision precision) {
+    Tape tape(precision);
+    const auto step = tape.record();
+    const Tensor x = tape.variable(far, {1, 3});
+    const Tensor y = layer_norm(x, tape.constant({1, 1, 1}, {3}), tape.constant({0, 0, 0}, {3}));
+    tape.backward(sum(y * y * y));
+    std::vector<double> all = y.values();
+    const std::vector<double> gradient = x.gradient();
+    all.insert(all.end(), gradient.begin(), gradient.end());
+    return all;
+  };
+  const std::vector<double> single = normed(Precision::f32);
+  const std::vector<double> exact = normed(Precision::f64);
+  for (std::size_t i = 0; i < exact.size(); ++i) EXPECT_NEAR(single[i], exact[i], 1e-5) << i;
+}
+
+}  // namespace
+}  // namespace reel
