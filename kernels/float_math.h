@@ -12,17 +12,20 @@
 // multiply-add is available; without it they are up to three times as large. tests/kernels/math_test.cpp
 // holds them.
 
+// A call in a loop keeps it from becoming vector code, and in large functions compilers stop inlining.
+#define REEL_INLINE [[gnu::always_inline]] inline
+
 namespace reel::kernels {
 
 /// a b + c, rounded once where the processor can. The same choice holds for the whole program.
-inline float fma(float a, float b, float c) {
+REEL_INLINE float fma(float a, float b, float c) {
 #ifdef __FMA__
   return __builtin_fmaf(a, b, c);
 #else
   return a * b + c;
 #endif
 }
-inline double fma(double a, double b, double c) {
+REEL_INLINE double fma(double a, double b, double c) {
 #ifdef __FMA__
   return __builtin_fma(a, b, c);
 #else
@@ -41,7 +44,7 @@ inline constexpr float ln2_low = -2.12194440e-4f;
 inline constexpr float round_magic(int bias) { return static_cast<float>(12582912 + bias); }
 
 // The float whose exponent bits are the low 8 bits of `biased`: 2^(biased - 127).
-inline float power_of_two(std::uint32_t biased) { return std::bit_cast<float>(biased << 23); }
+REEL_INLINE float power_of_two(std::uint32_t biased) { return std::bit_cast<float>(biased << 23); }
 
 // x = n ln 2 + r with |r| <= ln(2) / 2; the low bits of `biased` are n + bias.
 struct Reduced {
@@ -49,24 +52,24 @@ struct Reduced {
   std::uint32_t biased;
 };
 template <int bias>
-inline Reduced reduce_by_ln2(float x) {
+REEL_INLINE Reduced reduce_by_ln2(float x) {
   const float shifted = fma(x, log2_e, round_magic(bias));
   const float n = shifted - round_magic(bias);
   return {n, fma(n, -ln2_low, fma(n, -ln2_high, x)), std::bit_cast<std::uint32_t>(shifted)};
 }
 
 // (e^r - 1 - r) / r^2 for |r| <= ln(2) / 2, as exact as e^r needs it.
-inline float exp_tail(float r) {
+REEL_INLINE float exp_tail(float r) {
   float q = 1.38145289e-3f;
   q = fma(q, r, 8.36875103e-3f);
   q = fma(q, r, 4.16683927e-2f);
   q = fma(q, r, 1.66665196e-1f);
   return fma(q, r, 0.49999994f);
 }
-inline float exp_small(float r) { return fma(fma(exp_tail(r), r, 1.0f), r, 1.0f); }
+REEL_INLINE float exp_small(float r) { return fma(fma(exp_tail(r), r, 1.0f), r, 1.0f); }
 
 // e^r - 1, which near 0 needs one term more.
-inline float expm1_small(float r) {
+REEL_INLINE float expm1_small(float r) {
   float q = 1.99142407e-4f;
   q = fma(q, r, 1.39410584e-3f);
   q = fma(q, r, 8.33327323e-3f);
@@ -77,7 +80,7 @@ inline float expm1_small(float r) {
 }
 
 // e^-x for x in [0, 104], or NaN.
-inline float exp_minus(float x) {
+REEL_INLINE float exp_minus(float x) {
   const Reduced part = reduce_by_ln2<127 + 64>(-x);
   return exp_small(part.r) * power_of_two(part.biased) *
          0x1p-64f;  // rounded once, at the end, where subnormal
@@ -86,7 +89,7 @@ inline float exp_minus(float x) {
 }  // namespace detail
 
 /// e^x; at most 0.91 ulp.
-inline float exp(float x) {
+REEL_INLINE float exp(float x) {
   // At these bounds the result is inf, or 0; a NaN goes through. Two bounds one after the other would do, but
   // g++ makes five comparisons of them.
   const float size = std::fabs(x);
@@ -98,7 +101,7 @@ inline float exp(float x) {
 }
 
 /// e^x - 1; at most 1.45 ulp.
-inline float expm1(float x) {
+REEL_INLINE float expm1(float x) {
   float bounded = x > 89.0f ? 89.0f : x;
   bounded = bounded < -26.0f ? -26.0f : bounded;
   const detail::Reduced part = detail::reduce_by_ln2<126>(bounded);
@@ -111,7 +114,7 @@ inline float expm1(float x) {
 namespace detail {
 
 // log of a positive normal number times 2^power, plus `more`, which is small.
-inline float log_normal(float x, float power, float more) {
+REEL_INLINE float log_normal(float x, float power, float more) {
   // Unsigned, since for what is not positive and normal the difference may wrap.
   const std::uint32_t bits = std::bit_cast<std::uint32_t>(x);
   const std::uint32_t offset = bits - std::bit_cast<std::uint32_t>(0.70710677f);  // m in [sqrt(1/2), sqrt(2))
@@ -135,7 +138,7 @@ inline float log_normal(float x, float power, float more) {
 }  // namespace detail
 
 /// log x; at most 0.87 ulp. NaN below 0, -inf at 0.
-inline float log(float x) {
+REEL_INLINE float log(float x) {
   const bool tiny = x < std::numeric_limits<float>::min();
   // 2^23 makes a subnormal number normal.
   float y = detail::log_normal(tiny ? x * 8388608.0f : x, tiny ? -23.0f : 0.0f, 0.0f);
@@ -145,7 +148,7 @@ inline float log(float x) {
 }
 
 /// log(1 + x); at most 1.45 ulp.
-inline float log1p(float x) {
+REEL_INLINE float log1p(float x) {
   const float u = 1.0f + x;
   // What was lost in the sum, to first order (Kahan).
   const float lost = (x - (u - 1.0f)) / u;
@@ -155,7 +158,7 @@ inline float log1p(float x) {
 }
 
 /// tanh x = q / (2 - q), q = 1 - e^-2|x|; at most 2.01 ulp.
-inline float tanh(float x) {
+REEL_INLINE float tanh(float x) {
   const float size = std::fabs(x);
   const float bounded = size > 10.0f ? 10.0f : size;
   const detail::Reduced part = detail::reduce_by_ln2<127>(-(bounded + bounded));
@@ -167,7 +170,7 @@ inline float tanh(float x) {
 }
 
 /// 1 / (1 + e^-x); at most 1.65 ulp.
-inline float sigmoid(float x) {
+REEL_INLINE float sigmoid(float x) {
   const float size = std::fabs(x);
   const float e = detail::exp_minus(size > 104.0f ? 104.0f : size);
   const float smaller = e / (1.0f + e);
@@ -177,7 +180,7 @@ inline float sigmoid(float x) {
 }
 
 /// log(1 + e^x); at most 1.71 ulp.
-inline float softplus(float x) {
+REEL_INLINE float softplus(float x) {
   const float size = std::fabs(x);
   const float e = detail::exp_minus(size > 104.0f ? 104.0f : size);
   const float u = 1.0f + e;
@@ -187,7 +190,7 @@ inline float softplus(float x) {
 }
 
 /// The error function; at most 1.43 ulp.
-inline float erf(float x) {
+REEL_INLINE float erf(float x) {
   const float size = std::fabs(x);
   const float u = x * x;
   // |x| < 1: an odd polynomial.
@@ -216,3 +219,5 @@ inline float erf(float x) {
 }
 
 }  // namespace reel::kernels
+
+#undef REEL_INLINE

@@ -4,6 +4,7 @@
 
 #include "kernels/lanes.h"
 #include "kernels/math.h"
+#include "kernels/narrow_rows.h"
 #include "kernels/parallel.h"
 
 namespace reel::kernels {
@@ -79,6 +80,16 @@ void statistics(const T* x, std::int64_t rows, std::int64_t cols, T scale, T* mo
     return;
   }
   T tile[block_elements];
+  if (cols <= narrow<T>) {
+    turn(x, rows, cols, tile);
+    largest_of_columns(tile, rows, cols, most);
+    for (std::int64_t c = 0; c < cols; ++c) {
+      for (std::int64_t r = 0; r < rows; ++r) tile[c * rows + r] = scale * (tile[c * rows + r] - most[r]);
+    }
+    for (std::int64_t i = 0; i < rows * cols; ++i) tile[i] = exp(tile[i]);
+    sum_columns(tile, rows, cols, sums);
+    return;
+  }
   for (std::int64_t r = 0; r < rows; ++r) {
     most[r] = largest(x + r * cols, cols);
     for (std::int64_t c = 0; c < cols; ++c) tile[r * cols + c] = scale * (x[r * cols + c] - most[r]);
@@ -206,10 +217,11 @@ std::int64_t cross_entropy(const CrossEntropy& ce, const T* logits, T* loss, T* 
     T most[block_elements];
     T sums[block_elements];
     statistics(logits + first * cols, last - first, cols, T(1), most, sums);
+    for (std::int64_t r = 0; r < last - first; ++r) sums[r] = log(sums[r]);
     for (std::int64_t r = first; r < last; ++r) {
       const T* z = logits + r * cols;
       const T m = most[r - first];
-      const T log_sum = log(sums[r - first]);
+      const T log_sum = sums[r - first];
       lse[r] = m + log_sum;
       if (ce.labels[r] == ce.ignore_index) {
         loss[r] = T(0);
@@ -229,37 +241,68 @@ std::int64_t cross_entropy(const CrossEntropy& ce, const T* logits, T* loss, T* 
   return empty.get();
 }
 
+namespace {
+
+// s (softmax - even) of rows [first, last), without the part of the labels; 0 in rows that are ignored.
+template <class T>
+void scaled_softmax(const CrossEntropy& ce, const T* logits, const T* lse, const T* scale, T even,
+                    std::int64_t first, std::int64_t last, Into<T> dz) {
+  const std::int64_t cols = ce.cols;
+  const std::int64_t rows = last - first;
+  const auto ignored = [&](std::int64_t r) { return ce.labels[first + r] == ce.ignore_index; };
+  logits += first * cols, lse += first, scale += first, dz.data += first * cols;
+  if (rows == 1) {  // may be long
+    const T s = *scale;
+    const T total = *lse;
+    if (ignored(0)) {
+      write(dz, 0, cols, [](std::int64_t) { return T(0); });
+    } else {
+      write(dz, 0, cols, [=](std::int64_t i) { return s * (exp(logits[i] - total) - even); });
+    }
+    return;
+  }
+  T tile[block_elements];
+  if (cols <= narrow<T>) {
+    turn(logits, rows, cols, tile);
+    for (std::int64_t c = 0; c < cols; ++c) {
+      for (std::int64_t r = 0; r < rows; ++r) tile[c * rows + r] -= lse[r];
+    }
+    for (std::int64_t i = 0; i < rows * cols; ++i) tile[i] = exp(tile[i]);
+    for (std::int64_t c = 0; c < cols; ++c) {
+      for (std::int64_t r = 0; r < rows; ++r) tile[c * rows + r] = scale[r] * (tile[c * rows + r] - even);
+    }
+    for (std::int64_t r = 0; r < rows; ++r) {
+      for (std::int64_t c = 0; c < cols && ignored(r); ++c) tile[c * rows + r] = T(0);
+    }
+    turn_back(tile, rows, cols, dz);
+    return;
+  }
+  for (std::int64_t r = 0; r < rows; ++r) {
+    for (std::int64_t c = 0; c < cols; ++c) tile[r * cols + c] = logits[r * cols + c] - lse[r];
+  }
+  for (std::int64_t i = 0; i < rows * cols; ++i) tile[i] = exp(tile[i]);
+  for (std::int64_t r = 0; r < rows; ++r) {
+    const T* p = tile + r * cols;
+    const T s = scale[r];
+    if (ignored(r)) {
+      write(dz, r * cols, cols, [](std::int64_t) { return T(0); });
+    } else {
+      write(dz, r * cols, cols, [=](std::int64_t i) { return s * (p[i] - even); });
+    }
+  }
+}
+
+}  // namespace
+
 template <class T>
 void cross_entropy_grad(const CrossEntropy& ce, const T* logits, const T* lse, const T* scale, Into<T> dz) {
   if (!dz) return;
-  const std::int64_t cols = ce.cols;
   const auto keep = static_cast<T>(1 - ce.label_smoothing);
-  const auto even = static_cast<T>(ce.label_smoothing / static_cast<double>(cols));
-  for_blocks(ce.rows, cols, [&](std::int64_t first, std::int64_t last) {
-    T tile[block_elements];
-    const bool narrow = last - first > 1;
-    if (narrow) {
-      for (std::int64_t r = first; r < last; ++r) {
-        for (std::int64_t c = 0; c < cols; ++c) tile[(r - first) * cols + c] = logits[r * cols + c] - lse[r];
-      }
-      for (std::int64_t i = 0; i < (last - first) * cols; ++i) tile[i] = exp(tile[i]);
-    }
+  const auto even = static_cast<T>(ce.label_smoothing / static_cast<double>(ce.cols));
+  for_blocks(ce.rows, ce.cols, [&](std::int64_t first, std::int64_t last) {
+    scaled_softmax(ce, logits, lse, scale, even, first, last, dz);
     for (std::int64_t r = first; r < last; ++r) {
-      if (ce.labels[r] == ce.ignore_index) {
-        write(dz, r * cols, cols, [](std::int64_t) { return T(0); });
-        continue;
-      }
-      const T s = scale[r];
-      if (narrow) {
-        const T* p = tile + (r - first) * cols;
-        write(dz, r * cols, cols, [p, s, even](std::int64_t i) { return s * (p[i] - even); });
-      } else {
-        const T* z = logits + r * cols;
-        const T total = lse[r];
-        write(dz, r * cols, cols,
-              [z, s, even, total](std::int64_t i) { return s * (exp(z[i] - total) - even); });
-      }
-      dz.data[r * cols + ce.labels[r]] -= s * keep;
+      if (ce.labels[r] != ce.ignore_index) dz.data[r * ce.cols + ce.labels[r]] -= scale[r] * keep;
     }
   });
 }
