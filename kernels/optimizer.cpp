@@ -154,16 +154,20 @@ void sgd(float* w, const float* g, float* m, std::int64_t n, const SgdRule& rule
   });
 }
 
-void adam(float* w, const float* g, float* m, float* v, std::int64_t n, const AdamRule& rule,
-          std::int64_t step, double scale) {
+AdamCorrection adam_correction(const AdamRule& rule, std::int64_t step) {
   const auto t = static_cast<double>(step);
+  return {1 - std::pow(rule.beta1, t), 1 - std::pow(rule.beta2, t)};
+}
+
+void adam(float* w, const float* g, float* m, float* v, std::int64_t n, const AdamRule& rule,
+          const AdamCorrection& correction, double scale) {
   const auto factor = static_cast<float>(scale);
   const auto beta1 = static_cast<float>(rule.beta1);
   const auto beta2 = static_cast<float>(rule.beta2);
   const auto share1 = static_cast<float>(1 - rule.beta1);
   const auto share2 = static_cast<float>(1 - rule.beta2);
-  const auto rate = static_cast<float>(rule.learning_rate / (1 - std::pow(rule.beta1, t)));
-  const auto unroot = static_cast<float>(1 / std::sqrt(1 - std::pow(rule.beta2, t)));
+  const auto rate = static_cast<float>(rule.learning_rate / correction.first);
+  const auto unroot = static_cast<float>(1 / std::sqrt(correction.second));
   const auto epsilon = static_cast<float>(rule.epsilon);
   const float pull = rule.decoupled ? 0.0F : static_cast<float>(rule.weight_decay);
   const float keep = rule.decoupled ? static_cast<float>(1 - rule.learning_rate * rule.weight_decay) : 1.0F;

@@ -47,11 +47,18 @@ struct AdamRule {
   bool decoupled = false;  ///< decay shrinks the weight itself (AdamW; Loshchilov, Hutter 2019), not by way
                            ///< of the gradient
 };
+/// What Adam's averages fall short of in a step, counted from 1, because they begin at 0.
+struct AdamCorrection {
+  double first = 1;   ///< 1 - b1^step
+  double second = 1;  ///< 1 - b2^step
+};
+AdamCorrection adam_correction(const AdamRule& rule, std::int64_t step);
+
 /// g' = scale g (+ decay w);  m = b1 m + (1 - b1) g';  v = b2 v + (1 - b2) g'^2;
-/// w (1 - rate decay) - rate m / (1 - b1^step) / (sqrt(v) / sqrt(1 - b2^step) + epsilon).
-/// Steps count from 1 (Kingma, Ba 2015).
+/// w (1 - rate decay) - rate m / first / (sqrt(v) / sqrt(second) + epsilon), with the correction of the step
+/// (Kingma, Ba 2015).
 void adam(float* w, const float* g, float* m, float* v, std::int64_t n, const AdamRule& rule,
-          std::int64_t step, double scale = 1);
+          const AdamCorrection& correction, double scale = 1);
 
 struct RmspropRule {
   double learning_rate = 1e-2;

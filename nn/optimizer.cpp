@@ -193,15 +193,18 @@ AdamW::AdamW(ModelParameters model, AdamWOptions options, Place where)
            true, where) {}
 
 void Adam::update(const Run& run) {
+  const kernels::AdamRule rule = {.learning_rate = run.learning_rate,
+                                  .beta1 = beta1_,
+                                  .beta2 = beta2_,
+                                  .epsilon = epsilon_,
+                                  .weight_decay = run.weight_decay,
+                                  .decoupled = decoupled_};
+  if (run.step != corrected_step_) {
+    correction_ = kernels::adam_correction(rule, run.step);
+    corrected_step_ = run.step;
+  }
   kernels::adam(block().values() + run.offset, block().gradients() + run.offset, slot(0) + run.offset,
-                slot(1) + run.offset, run.count,
-                {.learning_rate = run.learning_rate,
-                 .beta1 = beta1_,
-                 .beta2 = beta2_,
-                 .epsilon = epsilon_,
-                 .weight_decay = run.weight_decay,
-                 .decoupled = decoupled_},
-                run.step, run.scale);
+                slot(1) + run.offset, run.count, rule, correction_, run.scale);
 }
 
 RMSprop::RMSprop(ModelParameters model, RMSpropOptions options, Place where)

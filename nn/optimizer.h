@@ -13,6 +13,7 @@
 
 #include "autograd/parameter.h"
 #include "autograd/place.h"
+#include "kernels/optimizer.h"
 
 namespace reel::nn {
 
@@ -194,6 +195,8 @@ class Adam : public Optimizer {
   double beta2_;
   double epsilon_;
   bool decoupled_;
+  std::int64_t corrected_step_ = 0;  // of the correction, which most runs of a step share
+  kernels::AdamCorrection correction_;
 };
 
 struct AdamWOptions {

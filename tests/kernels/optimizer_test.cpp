@@ -56,8 +56,8 @@ Step with(SgdRule rule) {
 }
 Step with(AdamRule rule) {
   return [rule](Blocks& b, std::int64_t step, double scale) {
-    adam(b.w.data(), b.g.data(), b.m.data(), b.v.data(), static_cast<std::int64_t>(b.w.size()), rule, step,
-         scale);
+    adam(b.w.data(), b.g.data(), b.m.data(), b.v.data(), static_cast<std::int64_t>(b.w.size()), rule,
+         adam_correction(rule, step), scale);
   };
 }
 Step with(RmspropRule rule) {
@@ -250,7 +250,7 @@ TEST(OptimizerKernels, ScaleComesBeforeEverything) {
 TEST(OptimizerKernels, TouchNothingBehindTheEnd) {
   for (const std::int64_t n : {0, 1, 15, 17}) {
     Blocks b = blocks(std::vector<float>(20, 3), 5);
-    adam(b.w.data(), b.g.data(), b.m.data(), b.v.data(), n, {}, 1);
+    adam(b.w.data(), b.g.data(), b.m.data(), b.v.data(), n, {}, adam_correction({}, 1));
     sgd(b.w.data(), b.g.data(), b.m.data(), n, {.momentum = 0.5}, 1);
     rmsprop(b.w.data(), b.g.data(), b.v.data(), b.a.data(), b.m.data(), n,
             {.momentum = 0.5, .centered = true});
@@ -317,7 +317,8 @@ TEST(OptimizerKernels, SameBitsForAnyNumberOfThreadsAndAnyAlignment) {
     double norms = 0;
     for (int t = 1; t <= 3; ++t) {
       norms += squared_norm(g, count);
-      adam(w, g, b.m.data() + gap, b.v.data() + gap, count, {.weight_decay = 0.1}, t, 0.9);
+      adam(w, g, b.m.data() + gap, b.v.data() + gap, count, {.weight_decay = 0.1}, adam_correction({}, t),
+           0.9);
       sgd(w, g, b.m.data() + gap, count, {.momentum = 0.9, .nesterov = true}, t);
       sgd(w, g, nullptr, count, {}, t);
       rmsprop(w, g, b.v.data() + gap, b.a.data() + gap, b.m.data() + gap, count,
