@@ -11,8 +11,8 @@
 
 namespace reel::kernels {
 
-/// How a smaller array is stretched over a larger one (NumPy's broadcasting): sizes of the large one's dimensions, outermost
-/// first, and the element stride of the small one along each; 0 where it is repeated.
+/// How a smaller array is stretched over a larger one (NumPy's broadcasting): sizes of the large one's
+/// dimensions, outermost first, and the element stride of the small one along each; 0 where it is repeated.
 struct Stretch {
   int rank = 0;  // 0: not stretched, the array has the large one's shape
   std::int64_t sizes[6] = {};
@@ -77,7 +77,6 @@ namespace detail {
 // What a tile of stretched inputs occupies must stay in the first-level cache.
 template <class T>
 inline constexpr std::int64_t map_tile = sizeof(T) > 8 ? 256 : 1024;
-inline constexpr std::int64_t map_task = 16384;
 
 template <class T, class F, class... P>
 inline void map_tile_loop(Into<T> out, std::int64_t first, std::int64_t count, F f, const P*... in) {
@@ -91,22 +90,34 @@ inline void map_tile_loop(Into<T> out, std::int64_t first, std::int64_t count, F
 
 }  // namespace detail
 
-/// out[i] (+)= f(in[i]...) for all i, vectorised and threaded. `f` takes and returns the scalar; it must have no branches
-/// that depend on values if it is to be vectorised. Does nothing if nobody wants the result.
-template <class T, class F, class... S>
+/// How long a function of map takes for an element, in the unit of parallel_for's cost: so that also an array
+/// of moderate size is handed to several threads where that pays.
+enum class Work : int {
+  light = 4,        ///< sums, products, comparisons: about as long as the memory takes
+  polynomial = 16,  ///< exp, log, tanh, erf and the like, as vector code
+  call = 200,       ///< into the C library, for every element: sin, cos, pow
+};
+
+/// out[i] (+)= f(in[i]...) for all i, vectorised and threaded. `f` takes and returns the scalar; it must have
+/// no branches that depend on values if it is to be vectorised. Does nothing if nobody wants the result.
+template <Work work = Work::light, class T, class F, class... S>
 void map(Sink<T> out, F f, S... in) {
   if (!out.into) return;
   constexpr std::int64_t tile = detail::map_tile<T>;
-  const std::int64_t tasks = (out.size + detail::map_task - 1) / detail::map_task;
-  const double cost = static_cast<double>(out.size) * 4;
+  // Outside float all functions are calls.
+  constexpr int unit = static_cast<int>(work == Work::light || std::is_same_v<T, float> ? work : Work::call);
+  constexpr std::int64_t task_size = std::max(1024, 65536 / unit);
+  const std::int64_t tasks = (out.size + task_size - 1) / task_size;
+  const double cost = static_cast<double>(out.size) * unit;
   parallel_for(tasks, cost, [&](std::int64_t task) {
-    const std::int64_t end = std::min(out.size, (task + 1) * detail::map_task);
-    for (std::int64_t first = task * detail::map_task; first < end; first += tile) {
+    const std::int64_t end = std::min(out.size, (task + 1) * task_size);
+    for (std::int64_t first = task * task_size; first < end; first += tile) {
       const std::int64_t count = std::min(tile, end - first);
       [&]<std::size_t... I>(std::index_sequence<I...>) {
         T buffers[sizeof...(S)][static_cast<std::size_t>(tile)];
         detail::map_tile_loop(out.into, first, count, f, in.tile(first, count, buffers[I])...);
-      }(std::index_sequence_for<S...>{});
+      }
+      (std::index_sequence_for<S...>{});
     }
   });
 }

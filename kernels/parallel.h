@@ -10,24 +10,25 @@ void set_threads(int count);
 int threads();
 
 namespace detail {
-void run_tasks(std::int64_t tasks, double cost, void (*task)(void* context, std::int64_t index), void* context);
+void run_tasks(std::int64_t tasks, double cost, void (*task)(void* context, std::int64_t index),
+               void* context);
 }
 
 /// Runs body(i) for i in [0, tasks), on several threads when the whole work is worth waking them for.
 ///
-/// `cost` is a rough count of the operations (or bytes, where they dominate) of the whole loop; below a measured threshold it
-/// runs on the caller alone. Which tasks exist must follow from shapes only, never from the number of threads:
-/// that is what keeps every result bit for bit the same. `body` must not throw.
+/// `cost` is a rough count of the operations (or bytes, where they dominate) of the whole loop; below a
+/// measured threshold it runs on the caller alone. Which tasks exist must follow from shapes only, never from
+/// the number of threads: that is what keeps every result bit for bit the same. `body` must not throw.
 template <class Body>
 void parallel_for(std::int64_t tasks, double cost, Body&& body) {
-  if (tasks == 1) {
-    body(std::int64_t{0});
-    return;
-  }
   using Plain = std::remove_reference_t<Body>;
-  detail::run_tasks(
-      tasks, cost, [](void* context, std::int64_t i) { (*static_cast<Plain*>(context))(i); },
-      const_cast<void*>(static_cast<const void*>(&body)));
+  const auto task = [](void* context, std::int64_t i) { (*static_cast<Plain*>(context))(i); };
+  void* const context = const_cast<void*>(static_cast<const void*>(&body));
+  if (tasks == 1) {
+    task(context, 0);
+  } else {
+    detail::run_tasks(tasks, cost, task, context);
+  }
 }
 
 }  // namespace reel::kernels

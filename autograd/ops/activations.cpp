@@ -5,6 +5,7 @@ namespace reel {
 namespace {
 
 using kernels::map;
+using kernels::Work;
 
 const Op& sigmoid_op = define({
     .name = "sigmoid",
@@ -13,7 +14,7 @@ const Op& sigmoid_op = define({
     .reads = Reads::output,
     .forward =
         [](auto& c) {
-          map(
+          map<Work::polynomial>(
               c.result(), [](auto x) { return kernels::sigmoid(x); }, c.in());
         },
     .backward =
@@ -81,7 +82,7 @@ const Op& elu_op = define({
         [](auto& c) {
           const auto zero = c.scalar(0);
           const auto a = c.scalar(c.template options<Slope>().value);
-          map(
+          map<Work::polynomial>(
               c.result(),
               [zero, a](auto x) { return x > zero ? x : a * kernels::expm1(x < zero ? x : zero); }, c.in());
         },
@@ -110,8 +111,9 @@ const Op& gelu_op = define({
         [](auto& c) {
           const auto k = c.scalar(2 * root);
           const auto a = c.scalar(2 * root * 0.044715);
-          map(
-              c.result(), [=](auto x) { return x * kernels::sigmoid(x * kernels::fma(a, x * x, k)); }, c.in());
+          map<Work::polynomial>(
+              c.result(), [=](auto x) { return x * kernels::sigmoid(x * kernels::fma(a, x * x, k)); },
+              c.in());
         },
     .backward =
         [](auto& c) {
@@ -119,7 +121,7 @@ const Op& gelu_op = define({
           const auto a = c.scalar(2 * root * 0.044715);
           const auto a3 = c.scalar(2 * root * 3 * 0.044715);
           const auto one = c.scalar(1);
-          map(
+          map<Work::polynomial>(
               c.gradient(),
               [=, zero = c.scalar(0)](auto x, auto dy) {
                 const auto x2 = x * x;
@@ -143,7 +145,7 @@ const Op& gelu_erf_op = define({
           const auto half = c.scalar(0.5);
           const auto one = c.scalar(1);
           const auto r = c.scalar(0.70710678118654752440);
-          map(
+          map<Work::polynomial>(
               c.result(), [=](auto x) { return half * x * (one + kernels::erf(r * x)); }, c.in());
         },
     .backward =
@@ -152,7 +154,7 @@ const Op& gelu_erf_op = define({
           const auto one = c.scalar(1);
           const auto r = c.scalar(0.70710678118654752440);
           const auto density = c.scalar(0.39894228040143267794);  // 1 / sqrt(2 pi)
-          map(
+          map<Work::polynomial>(
               c.gradient(),
               [=](auto x, auto dy) {
                 return dy *
@@ -170,13 +172,13 @@ const Op& silu_op = define({
     .reads = Reads::inputs,
     .forward =
         [](auto& c) {
-          map(
+          map<Work::polynomial>(
               c.result(), [](auto x) { return x * kernels::sigmoid(x); }, c.in());
         },
     .backward =
         [](auto& c) {
           const auto one = c.scalar(1);
-          map(
+          map<Work::polynomial>(
               c.gradient(),
               [one](auto x, auto dy) {
                 const auto s = kernels::sigmoid(x);
@@ -194,12 +196,12 @@ const Op& softplus_op = define({
     .reads = Reads::inputs,
     .forward =
         [](auto& c) {
-          map(
+          map<Work::polynomial>(
               c.result(), [](auto x) { return kernels::softplus(x); }, c.in());
         },
     .backward =
         [](auto& c) {
-          map(
+          map<Work::polynomial>(
               c.gradient(), [](auto x, auto dy) { return dy * kernels::sigmoid(x); }, c.in(), c.upstream());
         },
     .samples = {on({2, 3}), on({5}).between(-20, 20)},

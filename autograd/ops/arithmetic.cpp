@@ -5,6 +5,7 @@ namespace reel {
 namespace {
 
 using kernels::map;
+using kernels::Work;
 
 const Op& add_op = define({
     .name = "add",
@@ -71,17 +72,17 @@ const Op& pow_op = define({
     .inputs = {"x", "y"},
     .shape = broadcasting,
     .reads = Reads::both,
-    .forward = [](auto& c) { map(c.result(), [](auto x, auto y) { return kernels::pow(x, y); }, c.in(0), c.in(1)); },
+    .forward = [](auto& c) { map<Work::call>(c.result(), [](auto x, auto y) { return kernels::pow(x, y); }, c.in(0), c.in(1)); },
     .backward =
         [](auto& c) {
-          map(
+          map<Work::call>(
               c.gradient(0),
               [](auto x, auto y, auto dz) {
                 using T = decltype(x);
                 return y == T(0) ? T(0) : dz * (y * kernels::pow(x, y - T(1)));
               },
               c.in(0), c.in(1), c.upstream());
-          map(
+          map<Work::polynomial>(
               c.gradient(1),
               [](auto x, auto z, auto dz) {
                 using T = decltype(x);
@@ -104,13 +105,13 @@ const Op& power_op = define({
     .forward =
         [](auto& c) {
           const auto n = c.scalar(c.template options<Number>().value);
-          map(c.result(), [n](auto x) { return kernels::pow(x, n); }, c.in());
+          map<Work::call>(c.result(), [n](auto x) { return kernels::pow(x, n); }, c.in());
         },
     .backward =
         [](auto& c) {
           const auto n = c.scalar(c.template options<Number>().value);
           using T = std::remove_const_t<decltype(n)>;
-          map(
+          map<Work::call>(
               c.gradient(), [n](auto x, auto dy) { return n == T(0) ? T(0) : dy * (n * kernels::pow(x, n - T(1))); },
               c.in(), c.upstream());
         },

@@ -5,13 +5,14 @@ namespace reel {
 namespace {
 
 using kernels::map;
+using kernels::Work;
 
 const Op& exp_op = define({
     .name = "exp",
     .formula = "y = e^x;  dx = dy y",
     .shape = same,
     .reads = Reads::output,
-    .forward = [](auto& c) { map(c.result(), [](auto x) { return kernels::exp(x); }, c.in()); },
+    .forward = [](auto& c) { map<Work::polynomial>(c.result(), [](auto x) { return kernels::exp(x); }, c.in()); },
     .backward = [](auto& c) { map(c.gradient(), [](auto y, auto dy) { return dy * y; }, c.out(), c.upstream()); },
     .samples = {on({2, 3}), on({})},
 });
@@ -21,7 +22,7 @@ const Op& expm1_op = define({
     .formula = "y = e^x - 1;  dx = dy (y + 1)",
     .shape = same,
     .reads = Reads::output,
-    .forward = [](auto& c) { map(c.result(), [](auto x) { return kernels::expm1(x); }, c.in()); },
+    .forward = [](auto& c) { map<Work::polynomial>(c.result(), [](auto x) { return kernels::expm1(x); }, c.in()); },
     .backward =
         [](auto& c) {
           const auto one = c.scalar(1);
@@ -35,7 +36,7 @@ const Op& log_op = define({
     .formula = "y = log x;  dx = dy / x",
     .shape = same,
     .reads = Reads::inputs,
-    .forward = [](auto& c) { map(c.result(), [](auto x) { return kernels::log(x); }, c.in()); },
+    .forward = [](auto& c) { map<Work::polynomial>(c.result(), [](auto x) { return kernels::log(x); }, c.in()); },
     .backward = [](auto& c) { map(c.gradient(), [](auto x, auto dy) { return dy / x; }, c.in(), c.upstream()); },
     .samples = {on({2, 3}).between(0.5, 3)},
 });
@@ -45,7 +46,7 @@ const Op& log1p_op = define({
     .formula = "y = log(1 + x);  dx = dy / (1 + x)",
     .shape = same,
     .reads = Reads::inputs,
-    .forward = [](auto& c) { map(c.result(), [](auto x) { return kernels::log1p(x); }, c.in()); },
+    .forward = [](auto& c) { map<Work::polynomial>(c.result(), [](auto x) { return kernels::log1p(x); }, c.in()); },
     .backward =
         [](auto& c) {
           const auto one = c.scalar(1);
@@ -111,8 +112,8 @@ const Op& sin_op = define({
     .formula = "y = sin x;  dx = dy cos x",
     .shape = same,
     .reads = Reads::inputs,
-    .forward = [](auto& c) { map(c.result(), [](auto x) { return kernels::sin(x); }, c.in()); },
-    .backward = [](auto& c) { map(c.gradient(), [](auto x, auto dy) { return dy * kernels::cos(x); }, c.in(), c.upstream()); },
+    .forward = [](auto& c) { map<Work::call>(c.result(), [](auto x) { return kernels::sin(x); }, c.in()); },
+    .backward = [](auto& c) { map<Work::call>(c.gradient(), [](auto x, auto dy) { return dy * kernels::cos(x); }, c.in(), c.upstream()); },
     .samples = {on({2, 3}), on({5}).between(-10, 10)},
 });
 
@@ -121,9 +122,9 @@ const Op& cos_op = define({
     .formula = "y = cos x;  dx = -dy sin x",
     .shape = same,
     .reads = Reads::inputs,
-    .forward = [](auto& c) { map(c.result(), [](auto x) { return kernels::cos(x); }, c.in()); },
+    .forward = [](auto& c) { map<Work::call>(c.result(), [](auto x) { return kernels::cos(x); }, c.in()); },
     .backward =
-        [](auto& c) { map(c.gradient(), [](auto x, auto dy) { return -(dy * kernels::sin(x)); }, c.in(), c.upstream()); },
+        [](auto& c) { map<Work::call>(c.gradient(), [](auto x, auto dy) { return -(dy * kernels::sin(x)); }, c.in(), c.upstream()); },
     .samples = {on({2, 3}), on({5}).between(-10, 10)},
 });
 
@@ -132,7 +133,7 @@ const Op& tanh_op = define({
     .formula = "y = tanh x;  dx = dy (1 - y^2)",
     .shape = same,
     .reads = Reads::output,
-    .forward = [](auto& c) { map(c.result(), [](auto x) { return kernels::tanh(x); }, c.in()); },
+    .forward = [](auto& c) { map<Work::polynomial>(c.result(), [](auto x) { return kernels::tanh(x); }, c.in()); },
     .backward =
         [](auto& c) {
           const auto one = c.scalar(1);
@@ -146,11 +147,11 @@ const Op& erf_op = define({
     .formula = "y = erf x;  dx = dy 2/sqrt(pi) e^(-x^2)",
     .shape = same,
     .reads = Reads::inputs,
-    .forward = [](auto& c) { map(c.result(), [](auto x) { return kernels::erf(x); }, c.in()); },
+    .forward = [](auto& c) { map<Work::polynomial>(c.result(), [](auto x) { return kernels::erf(x); }, c.in()); },
     .backward =
         [](auto& c) {
           const auto k = c.scalar(1.1283791670955125739);
-          map(c.gradient(), [k](auto x, auto dy) { return dy * (k * kernels::exp(-(x * x))); }, c.in(), c.upstream());
+          map<Work::polynomial>(c.gradient(), [k](auto x, auto dy) { return dy * (k * kernels::exp(-(x * x))); }, c.in(), c.upstream());
         },
     .samples = {on({2, 3}), on({3}).between(-1e-2, 1e-2)},
 });

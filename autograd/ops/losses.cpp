@@ -101,7 +101,7 @@ const Op& bce_with_logits_op = define({
     .forward =
         [](auto& c) {
           // max(x, 0) - t x first: for large x the two must cancel before anything is rounded.
-          kernels::map(
+          kernels::map<kernels::Work::polynomial>(
               c.result(),
               [zero = c.scalar(0)](auto x, auto t) {
                 return (kernels::maximum(x, zero) - t * x) + kernels::softplus(-kernels::abs(x));
@@ -110,7 +110,7 @@ const Op& bce_with_logits_op = define({
         },
     .backward =
         [](auto& c) {
-          kernels::map(
+          kernels::map<kernels::Work::polynomial>(
               c.gradient(0), [](auto x, auto t, auto dl) { return (kernels::sigmoid(x) - t) * dl; }, c.in(0),
               c.in(1), c.upstream());
           kernels::map(
@@ -131,7 +131,7 @@ const Op& kl_div_op = define({
     .reads = Reads::inputs,
     .forward =
         [](auto& c) {
-          kernels::map(
+          kernels::map<kernels::Work::polynomial>(
               c.result(),
               [zero = c.scalar(0), one = c.scalar(1)](auto x, auto t) {
                 return t == zero ? zero : t * (kernels::log(t == zero ? one : t) - x);
@@ -142,7 +142,7 @@ const Op& kl_div_op = define({
         [](auto& c) {
           kernels::map(
               c.gradient(0), [](auto t, auto dl) { return -t * dl; }, c.in(1), c.upstream());
-          kernels::map(
+          kernels::map<kernels::Work::polynomial>(
               c.gradient(1),
               [one = c.scalar(1)](auto x, auto t, auto dl) { return (kernels::log(t) - x + one) * dl; },
               c.in(0), c.in(1), c.upstream());
