@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "autograd/op.h"
 #include "autograd/ops.h"
 
 namespace reel {
@@ -25,6 +26,35 @@ TEST(Tape, ATensorUsedTwiceGetsBothContributions) {
   const Tensor x = tape.variable({1.0, -2.0, 3.0}, {3});
   tape.backward(sum(x * x * x));
   EXPECT_EQ(x.gradient(), (std::vector<double>{3, 12, 27}));
+}
+
+// An op may write its gradients in any order, also if both are of one tensor.
+const Op& backwards_op = define({
+    .name = "product_with_gradients_backwards",
+    .formula = "z = x y",
+    .inputs = {"x", "y"},
+    .shape = {"same", [](const Call& c) { return c[0]; }},
+    .reads = Reads::inputs,
+    .forward =
+        [](auto& c) {
+          kernels::map(
+              c.result(), [](auto x, auto y) { return x * y; }, c.in(0), c.in(1));
+        },
+    .backward =
+        [](auto& c) {
+          kernels::map(
+              c.gradient(1), [](auto x, auto dz) { return x * dz; }, c.in(0), c.upstream());
+          kernels::map(
+              c.gradient(0), [](auto y, auto dz) { return y * dz; }, c.in(1), c.upstream());
+        },
+});
+
+TEST(Tape, ATensorThatStandsTwiceAmongTheInputsGetsBothContributionsInAnyOrder) {
+  Tape tape(Precision::f64);
+  const auto step = tape.record();
+  const Tensor x = tape.variable(3.0);
+  tape.backward(record(backwards_op, {x, x}));
+  EXPECT_EQ(x.gradient(), std::vector<double>{6});
 }
 
 TEST(Tape, BroadcastGradientsAreSummedOverWhatWasStretched) {

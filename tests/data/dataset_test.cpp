@@ -164,6 +164,14 @@ TEST(Text, TargetsAreTheTokensOneLater) {
   EXPECT_NE(again.tokens, b.tokens);
 }
 
+TEST(Text, TrainingReachesItsLastTokenAndNoneOfTheValidation) {
+  const Text t(std::string(89, 'a') + 'b' + std::string(10, 'c'), "t", 4);
+  TokenBatch b;
+  t.random_batch(1, 0, 5000, b);
+  EXPECT_EQ(std::ranges::count(b.targets, 2), 0);
+  EXPECT_GT(std::ranges::count(b.targets, 1), 0);
+}
+
 TEST(Text, ValidationPredictsEveryTokenOnce) {
   std::string bytes(400, 'x');
   for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>('a' + i * i % 11);
