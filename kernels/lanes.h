@@ -92,26 +92,21 @@ inline void write(Into<T> out, std::int64_t first, std::int64_t n, F f) {
 /// Columns that column_sums adds up at a time.
 inline constexpr std::int64_t column_tile = 64;
 
-/// sums[c] = sum over rows of f(row, c) for c in [0, width), width <= column_tile: chunks of 64 rows, joined
-/// two by two like the digits of a binary counter.
-template <class T, class F>
-inline void column_sums(std::int64_t rows, std::int64_t width, F f, T* sums) {
+/// sums[c] = the sum of column c in [0, width), width <= column_tile: chunks of 64 rows, joined two by two
+/// like the digits of a binary counter. add(first, last, acc) sums the rows [first, last), in their order.
+template <class T, class Add>
+inline void column_sums_by(std::int64_t rows, std::int64_t width, Add add, T* sums) {
   constexpr std::int64_t chunk = 64;
   constexpr int levels = 40;
   if (rows <= chunk) {
-    std::fill_n(sums, width, T(0));
-    for (std::int64_t r = 0; r < rows; ++r) {
-      for (std::int64_t c = 0; c < width; ++c) sums[c] += f(r, c);
-    }
+    add(std::int64_t{0}, rows, sums);
     return;
   }
   T part[levels][column_tile];
   std::int64_t filled = 0;  // bit i says that part[i] holds the sum of 2^i chunks
   for (std::int64_t first = 0; first < rows; first += chunk) {
-    T acc[column_tile] = {};
-    for (std::int64_t r = first; r < std::min(rows, first + chunk); ++r) {
-      for (std::int64_t c = 0; c < width; ++c) acc[c] += f(r, c);
-    }
+    T acc[column_tile];
+    add(first, std::min(rows, first + chunk), acc);
     int level = 0;
     for (; (filled >> level & 1) != 0; ++level) {
       for (std::int64_t c = 0; c < width; ++c) acc[c] = part[level][c] + acc[c];
@@ -125,6 +120,18 @@ inline void column_sums(std::int64_t rows, std::int64_t width, F f, T* sums) {
     for (std::int64_t c = 0; c < width; ++c) sums[c] = first ? part[level][c] : part[level][c] + sums[c];
     first = false;
   }
+}
+
+/// The same of f(row, c).
+template <class T, class F>
+inline void column_sums(std::int64_t rows, std::int64_t width, F f, T* sums) {
+  const auto add = [width, f](std::int64_t first, std::int64_t last, T* acc) {
+    std::fill_n(acc, width, T(0));
+    for (std::int64_t r = first; r < last; ++r) {
+      for (std::int64_t c = 0; c < width; ++c) acc[c] += f(r, c);
+    }
+  };
+  column_sums_by(rows, width, add, sums);
 }
 
 }  // namespace reel::kernels

@@ -3,6 +3,7 @@
 #include "kernels/lanes.h"
 #include "kernels/math.h"
 #include "kernels/parallel.h"
+#include "kernels/simd.h"
 
 namespace reel::kernels {
 namespace {
@@ -24,6 +25,38 @@ template <class T>
 WideOf<T> mean_of(const T* x, std::int64_t n) {
   using W = WideOf<T>;
   return sum_of<W>(0, n, [x](std::int64_t i) { return W(x[i]); }) / W(static_cast<double>(n));
+}
+
+// sums [vectors * lanes, or fewer] = the sums of so many columns, which stay in registers.
+template <int vectors, class T>
+void add_columns(const T* x, std::int64_t stride, std::int64_t rows, int last, T* sums) {
+  using S = Simd<T>;
+  typename S::Vector acc[vectors];
+  for (int v = 0; v < vectors; ++v) acc[v] = S::zero();
+  for (std::int64_t r = 0; r < rows; ++r, x += stride) {
+    for (int v = 0; v + 1 < vectors; ++v) acc[v] = acc[v] + S::load(x + v * S::lanes);
+    const T* rest = x + (vectors - 1) * S::lanes;
+    acc[vectors - 1] = acc[vectors - 1] + (last == S::lanes ? S::load(rest) : S::load(rest, last));
+  }
+  for (int v = 0; v + 1 < vectors; ++v) S::store(sums + v * S::lanes, acc[v]);
+  S::store(sums + (vectors - 1) * S::lanes, acc[vectors - 1], last);
+}
+
+// sums [width] = the sum of the rows of x [rows, width], row by row.
+template <class T>
+void add_rows(const T* x, std::int64_t stride, std::int64_t rows, std::int64_t width, T* sums) {
+  constexpr std::int64_t lanes = Simd<T>::lanes;
+  constexpr std::int64_t most = 4 * lanes;
+  for (std::int64_t c = 0; c < width; c += most) {
+    const auto columns = static_cast<int>(std::min(most, width - c));
+    const int vectors = (columns - 1) / static_cast<int>(lanes) + 1;
+    const int last = columns - (vectors - 1) * static_cast<int>(lanes);
+    const auto add = vectors == 1   ? add_columns<1, T>
+                     : vectors == 2 ? add_columns<2, T>
+                     : vectors == 3 ? add_columns<3, T>
+                                    : add_columns<4, T>;
+    add(x + c, stride, rows, last, sums + c);
+  }
 }
 
 }  // namespace
@@ -58,8 +91,10 @@ void sum_axis(const T* x, std::int64_t outer, std::int64_t size, std::int64_t in
       const std::int64_t width = std::min(column_tile, inner - column);
       const T* block = x + o * size * inner + column;
       T sums[column_tile];
-      column_sums(
-          size, width, [block, inner](std::int64_t r, std::int64_t c) { return block[r * inner + c]; }, sums);
+      const auto add = [block, inner, width](std::int64_t first, std::int64_t last, T* acc) {
+        add_rows(block + first * inner, inner, last - first, width, acc);
+      };
+      column_sums_by(size, width, add, sums);
       write(y, o * inner + column, width, [&sums](std::int64_t c) { return sums[c]; });
     });
   }
