@@ -6,6 +6,7 @@
 
 #include "autograd/op.h"
 #include "autograd/ops.h"
+#include "autograd/parameter.h"
 
 namespace reel {
 namespace {
@@ -55,6 +56,29 @@ TEST(Tape, ATensorThatStandsTwiceAmongTheInputsGetsBothContributionsInAnyOrder) 
   const Tensor x = tape.variable(3.0);
   tape.backward(record(backwards_op, {x, x}));
   EXPECT_EQ(x.gradient(), std::vector<double>{6});
+}
+
+TEST(Tape, AViewAddsItsGradientToWhatIsThere) {
+  Tape tape(Precision::f64);
+  const auto step = tape.record();
+  const Tensor x = tape.variable({1.0, 2.0}, {2});
+  const Tensor h = x * x;
+  tape.backward(sum(reshape(h, {2, 1})) + sum(h * h));
+  EXPECT_EQ(x.gradient(), (std::vector<double>{2 + 4, 4 + 32}));
+}
+
+TEST(Tape, AParameterUsedTwiceGetsBothContributionsInEveryBackward) {
+  ParameterBlock block;
+  const Parameter w(block, block.add("w", {2}, true));
+  block.values(0)[0] = 3;
+  block.values(0)[1] = 5;
+  Tape tape;
+  for (const float times : {1.0F, 2.0F}) {
+    const auto step = tape.record();
+    tape.backward(sum(mul(w, w)));
+    EXPECT_EQ(block.gradients(0)[0], times * 6);
+    EXPECT_EQ(block.gradients(0)[1], times * 10);
+  }
 }
 
 TEST(Tape, BroadcastGradientsAreSummedOverWhatWasStretched) {
