@@ -2,6 +2,8 @@
 #include <cmath>
 #include <iomanip>
 #include <ostream>
+#include <sstream>
+#include <vector>
 
 #include "autograd/tape.h"
 
@@ -11,6 +13,12 @@ namespace {
 std::string where(const Node& node) {
   return *node.file == '\0' ? std::string("an unknown line")
                             : std::string(node.file) + ":" + std::to_string(node.line);
+}
+
+double number(const void* values, std::int64_t i, Precision precision) {
+  return precision == Precision::f32   ? static_cast<double>(static_cast<const float*>(values)[i])
+         : precision == Precision::f64 ? static_cast<const double*>(values)[i]
+                                       : static_cast<const Dual*>(values)[i].value;
 }
 
 double milliseconds_since(std::chrono::steady_clock::time_point start) {
@@ -61,7 +69,7 @@ TapeStatistics Tape::statistics() const {
   return s;
 }
 
-void Tape::print(std::ostream& out) const {
+void Tape::print(std::ostream& out, PrintOptions options) const {
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     const Node& made = nodes_[i];
     std::string inputs;
@@ -69,7 +77,9 @@ void Tape::print(std::ostream& out) const {
       inputs += (k > 0 ? " #" : "#") + std::to_string(inputs_[made.first_input + k]);
     }
     out << '#' << std::left << std::setw(6) << i << std::setw(20) << to_string(made.shape) << std::setw(20)
-        << inputs << origin(made) << '\n';
+        << inputs << origin(made);
+    if (options.ranges) out << "  " << range_of(made);
+    out << '\n';
   }
 }
 
@@ -81,18 +91,7 @@ void Tape::poison(bool on) {
 
 void Tape::check_finite(const Node& made, const void* values, std::int64_t count, const char* what) const {
   for (std::int64_t i = 0; i < count; ++i) {
-    double value = 0;
-    switch (precision_) {
-      case Precision::f32:
-        value = static_cast<double>(static_cast<const float*>(values)[i]);
-        break;
-      case Precision::f64:
-        value = static_cast<const double*>(values)[i];
-        break;
-      case Precision::dual:
-        value = static_cast<const Dual*>(values)[i].value;
-        break;
-    }
+    const double value = number(values, i, precision_);
     if (std::isfinite(value)) continue;
     std::string text =
         at(made.place(), std::string(made.op->name) + ": " + what + " " + std::to_string(i) + " is " +
@@ -104,30 +103,55 @@ void Tape::check_finite(const Node& made, const void* values, std::int64_t count
       text += "\n    " + std::string(made.op->input_name(k)) + " " + to_string(input.shape) + "  " +
               origin(input) + "  " + range_of(input);
     }
+    if (const std::string layer = layer_of(made); !layer.empty()) text += "\n    layer    " + layer;
     throw NonFiniteError(made.place(), text);
   }
+}
+
+// The module whose parameter the op reads, or that of the latest op before it that reads one.
+std::string Tape::layer_of(const Node& made) const {
+  const auto last = static_cast<std::size_t>(&made - nodes_.data());
+  std::vector<bool> leads_to_it(last + 1);
+  leads_to_it[last] = true;
+  for (std::size_t i = last + 1; i-- > 0;) {
+    for (std::uint32_t k = 0; leads_to_it[i] && k < nodes_[i].inputs; ++k) {
+      const std::uint32_t input = inputs_[nodes_[i].first_input + k];
+      leads_to_it[input] = true;
+      if (nodes_[input].parameter < 0) continue;
+      const ParameterLeaf& leaf = parameter_leaves_[static_cast<std::size_t>(nodes_[input].parameter)];
+      const std::string& name = leaf.block->entry(leaf.index).name;
+      return (i == last ? "" : "after ") + name.substr(0, name.rfind('.'));
+    }
+  }
+  return "";
 }
 
 std::string Tape::range_of(const Node& made) const {
   double low = INFINITY;
   double high = -INFINITY;
-  std::int64_t bad = 0;
+  double sum = 0;
+  std::int64_t nans = 0;
+  std::int64_t infinities = 0;
   for (std::int64_t i = 0; i < made.size; ++i) {
-    const double value = precision_ == Precision::f32
-                             ? static_cast<double>(static_cast<const float*>(made.value)[i])
-                         : precision_ == Precision::f64 ? static_cast<const double*>(made.value)[i]
-                                                        : static_cast<const Dual*>(made.value)[i].value;
+    const double value = number(made.value, i, precision_);
     if (!std::isfinite(value)) {
-      ++bad;
+      ++(std::isnan(value) ? nans : infinities);
       continue;
     }
     low = std::min(low, value);
     high = std::max(high, value);
+    sum += value;
   }
-  std::string text =
-      low <= high ? "in [" + std::to_string(low) + ", " + std::to_string(high) + "]" : "no finite value";
-  if (bad > 0) text += ", " + std::to_string(bad) + " not finite";
-  return text;
+  const std::int64_t finite = made.size - nans - infinities;
+  std::ostringstream text;
+  if (finite > 0) {
+    text << "in [" << low << ", " << high << "], mean " << sum / static_cast<double>(finite);
+  } else {
+    text << "no finite value";
+  }
+  if (nans > 0) text << ", " << nans << " nan";
+  if (infinities > 0) text << ", " << infinities << " inf";
+  return text.str();
 }
 
 }  // namespace reel

@@ -31,6 +31,10 @@ class Step {
   std::uint64_t number_ = 0;
 };
 
+struct PrintOptions {
+  bool ranges = false;  ///< smallest, largest and mean value of every node, and how many are not finite
+};
+
 struct BackwardOptions {
   bool retain_graph = false;  ///< keep what a second backward through the same ops needs
 };
@@ -110,8 +114,9 @@ class Tape {
   /// Measures the time of every op, for statistics().
   void profile(bool on);
   TapeStatistics statistics() const;
-  /// The tape as a table: a line per node with op, shape, inputs and source line.
-  void print(std::ostream& out) const;
+  /// The tape as a table: a line per node with shape, inputs, op and source line, and its range of values if
+  /// asked.
+  void print(std::ostream& out, PrintOptions options = {}) const;
   /// For tests: memory is filled with NaN before use, so that a read before a write shows.
   void poison(bool on);
   /// For tests: the inputs or the output of every op that its card says backward does not read are
@@ -215,6 +220,7 @@ class Tape {
   static std::string origin(const Here& input);  // for messages
   std::string origin(const Node& made) const;
   std::string range_of(const Node& made) const;
+  std::string layer_of(const Node& made) const;
   void note_time(const Op& op, std::chrono::steady_clock::time_point start, bool backward);
 
   Precision precision_;

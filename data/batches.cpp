@@ -41,7 +41,8 @@ const Batch& Batches::shuffled(std::int64_t step) {
     labels_[static_cast<std::size_t>(i)] = data_.labels[static_cast<std::size_t>(from)];
   }
   current_ = {std::span(inputs_).first(static_cast<std::size_t>(count * data_.features)),
-              std::span(labels_).first(static_cast<std::size_t>(count)), count};
+              std::span(labels_).first(static_cast<std::size_t>(count)), count,
+              std::span(order_).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count))};
   return current_;
 }
 
@@ -52,7 +53,8 @@ Batch Batches::in_order(std::int64_t index) const {
               .subspan(static_cast<std::size_t>(first * data_.features),
                        static_cast<std::size_t>(count * data_.features)),
           std::span(data_.labels).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count)),
-          count};
+          count,
+          {}};
 }
 
 }  // namespace reel::data

@@ -12,6 +12,7 @@ struct Batch {
   std::span<const float> inputs;         // [count, features]
   std::span<const std::int32_t> labels;  // [count]
   std::int64_t count = 0;
+  std::span<const std::int32_t> rows = {};  // [count], of the set; empty in the set's own order
 };
 
 /// Deals out a set in batches, in an order that follows from (seed, epoch) alone, so that a run can go on at

@@ -15,6 +15,7 @@
 #include "data/idx.h"
 #include "data/synthetic.h"
 #include "examples/usage_error.h"
+#include "nn/weights.h"
 
 namespace reel::examples {
 namespace {
@@ -57,6 +58,23 @@ data::Split classifier_data(const std::string& name, const std::string& labels,
     all = from_file(name, labels, label_column);
   }
   return data::split(all, test_fraction, seed);
+}
+
+std::unique_ptr<nn::Mlp> classifier_of(const ModelFile& file) {
+  const auto& config = file.config;
+  std::vector<std::int64_t> sizes = {config.at("features").get<std::int64_t>()};
+  for (const auto& n : config.at("hidden")) sizes.push_back(n.get<std::int64_t>());
+  sizes.push_back(static_cast<std::int64_t>(config.at("classes").size()));
+  auto model = std::make_unique<nn::Mlp>(nn::Seed{config.at("seed").get<std::uint64_t>()}, sizes,
+                                         nn::MlpOptions{.dropout = config.at("dropout").get<double>()});
+  nn::load_weights(file.file, model->parameters());
+  return model;
+}
+
+Tensor classifier_loss(Tape& tape, const nn::Mlp& model, const data::Batch& batch) {
+  const std::int64_t features =
+      batch.count > 0 ? static_cast<std::int64_t>(batch.inputs.size()) / batch.count : 0;
+  return cross_entropy(model(tape.constant(batch.inputs, {batch.count, features})), batch.labels);
 }
 
 Score score(Tape& tape, const nn::Mlp& model, const data::Dataset& data) {

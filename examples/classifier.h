@@ -1,12 +1,15 @@
 #pragma once
 
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "autograd/tape.h"
+#include "data/batches.h"
 #include "data/dataset.h"
 #include "examples/flags.h"
+#include "examples/model_file.h"
 #include "nn/mlp.h"
 
 namespace reel::examples {
@@ -15,6 +18,13 @@ namespace reel::examples {
 /// Throws DataError, IoError, UsageError.
 data::Split classifier_data(const std::string& name, const std::string& labels,
                             const std::string& label_column, double test_fraction, std::uint64_t seed);
+
+/// The classifier of a model file, in training mode. Throws FileError if the file does not fit its own
+/// description.
+std::unique_ptr<nn::Mlp> classifier_of(const ModelFile& file);
+
+/// The mean cross-entropy of a batch.
+Tensor classifier_loss(Tape& tape, const nn::Mlp& model, const data::Batch& batch);
 
 struct Score {
   double loss = 0;

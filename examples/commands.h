@@ -22,6 +22,8 @@ int run_inspect(const std::string& path, bool json);
 int run_attention(const AttentionFlags& flags);
 /// `reel bench`
 int run_bench(const BenchFlags& flags);
+/// `reel autopsy DIR`: does a step again that a run has kept because a number in it was not finite.
+int run_autopsy(const std::string& directory, bool json);
 /// `reel ops`: the catalogue of ops, from their cards.
 int run_ops(bool json);
 

@@ -36,14 +36,10 @@ int evaluate_classifier(const EvaluateFlags& flags, const ModelFile& file) {
   }
   test.class_names = classes;
 
-  std::vector<std::int64_t> sizes = {config.at("features").get<std::int64_t>()};
-  for (const auto& n : config.at("hidden")) sizes.push_back(n.get<std::int64_t>());
-  sizes.push_back(static_cast<std::int64_t>(classes.size()));
-  nn::Mlp model(nn::Seed{0}, sizes);
-  nn::load_weights(file.file, model.parameters());
-  model.eval();
+  const auto model = classifier_of(file);
+  model->eval();
   Tape tape(Precision::f32, file.products());
-  const Score result = score(tape, model, test);
+  const Score result = score(tape, *model, test);
   if (flags.json) {
     std::cout << Json{{"task", "classifier"},     {"data", data},
                       {"samples", test.count},    {"test_accuracy", result.accuracy},

@@ -250,6 +250,12 @@ int run(int argc, char** argv) {
       ->type_name("FILE");
   inspect.add_flag("--json", inspect_json, "Print one JSON object");
 
+  CLI::App& autopsy = *app.add_subcommand("autopsy", "Do a step again in which a number was not finite");
+  std::string autopsied;
+  bool autopsy_json = false;
+  autopsy.add_option("directory", autopsied, "The autopsy-step-N of a run")->required()->type_name("DIR");
+  autopsy.add_flag("--json", autopsy_json, "Print one JSON object");
+
   AttentionFlags attention;
   CLI::App& attention_app =
       *app.add_subcommand("attention", "Look inside attention: an example, or a trained model");
@@ -320,6 +326,7 @@ int run(int argc, char** argv) {
     return run_evaluate(evaluate);
   }
   if (app.got_subcommand("inspect")) return run_inspect(inspected, inspect_json);
+  if (app.got_subcommand("autopsy")) return run_autopsy(autopsied, autopsy_json);
   if (app.got_subcommand("attention")) return run_attention(attention);
   if (app.got_subcommand("bench")) return run_bench(bench);
   return run_ops(ops_json);

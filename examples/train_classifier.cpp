@@ -72,8 +72,15 @@ int train_classifier(const ClassifierFlags& given) {
   training.loss = [&](Tape& tape, std::int64_t step, std::int64_t, std::int64_t& units) {
     const data::Batch& batch = batches.shuffled(step);
     units = batch.count;
-    return cross_entropy(model(tape.constant(batch.inputs, {batch.count, split.train.features})),
-                         batch.labels);
+    return classifier_loss(tape, model, batch);
+  };
+  training.keep_batch = [&](std::int64_t step, std::int64_t) {
+    const data::Batch& batch = batches.shuffled(step);
+    data::NpzWriter arrays;
+    arrays.add("inputs", std::array{batch.count, split.train.features}, batch.inputs);
+    arrays.add("labels", std::array{batch.count}, batch.labels);
+    arrays.add("rows", std::array{batch.count}, batch.rows);
+    return arrays;
   };
   Score latest;
   training.evaluate = [&](Tape& tape) {

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
@@ -132,15 +133,26 @@ int train_transformer(const TransformerFlags& given) {
       .parts = flags.accumulate,
       .unit = "tokens"};
   data::TokenBatch batch;
-  training.loss = [&](Tape& tape, std::int64_t step, std::int64_t part, std::int64_t& units) {
+  const auto fill = [&](std::int64_t step, std::int64_t part) {
     const std::int64_t index = step * flags.accumulate + part;
     if (addition) {
       data::Addition::training_batch(flags.run.seed, index, flags.batch, batch);
     } else {
       text->random_batch(flags.run.seed, index, flags.batch, batch);
     }
+  };
+  training.loss = [&](Tape& tape, std::int64_t step, std::int64_t part, std::int64_t& units) {
+    fill(step, part);
     units = batch.batch * batch.time;
-    return cross_entropy(model(tape, batch.tokens, batch.batch, batch.time), batch.targets);
+    return transformer_loss(tape, model, batch);
+  };
+  training.keep_batch = [&](std::int64_t step, std::int64_t part) {
+    fill(step, part);
+    data::NpzWriter arrays;
+    const std::array<std::int64_t, 2> shape = {batch.batch, batch.time};
+    arrays.add("tokens", shape, batch.tokens);
+    arrays.add("targets", shape, batch.targets);
+    return arrays;
   };
   LanguageScore latest;
   training.evaluate = [&](Tape& tape) {

@@ -5,9 +5,9 @@
 #include <cmath>
 #include <fstream>
 #include <iostream>
-#include <sstream>
 
 #include "autograd/error.h"
+#include "examples/autopsy.h"
 #include "examples/interrupt.h"
 #include "examples/model_file.h"
 #include "examples/usage_error.h"
@@ -165,15 +165,19 @@ class Loop {
     training_.optimizer.set_learning_rate(training_.schedule(step));
     double loss = 0;
     std::int64_t units = 0;
-    for (std::int64_t part = 0; part < training_.parts; ++part) {
-      const auto recording = tape_.record();
-      set_masks(step, part);
-      std::int64_t own = 0;
-      Tensor l = training_.loss(tape_, step, part, own);
-      if (training_.parts > 1) l = l * (1.0 / static_cast<double>(training_.parts));
-      loss += l.item();
-      units += own;
-      tape_.backward(l);
+    try {
+      for (std::int64_t part = 0; part < training_.parts; ++part) {
+        const auto recording = tape_.record();
+        set_masks(step, part);
+        std::int64_t own = 0;
+        Tensor l = training_.loss(tape_, step, part, own);
+        if (training_.parts > 1) l = l * (1.0 / static_cast<double>(training_.parts));
+        loss += l.item();
+        units += own;
+        tape_.backward(l);
+      }
+    } catch (const NonFiniteError& e) {  // with --detect-anomaly
+      throw NonFiniteError(e.place, "step " + std::to_string(step) + ": " + perform_autopsy(step));
     }
     nn::StepReport report;
     if (std::isfinite(loss)) {
@@ -198,23 +202,7 @@ class Loop {
   // again, watched.
   void skip(std::int64_t step, Progress& progress) {
     ++skipped_in_a_row_;
-    std::string culprit = "the gradient's norm is not finite";
-    Tape watched;
-    watched.detect_anomaly(true);
-    try {
-      for (std::int64_t part = 0; part < training_.parts; ++part) {
-        const auto recording = watched.record();
-        set_masks(step, part);
-        std::int64_t units = 0;
-        watched.backward(training_.loss(watched, step, part, units));
-      }
-    } catch (const NonFiniteError& e) {
-      culprit = e.what();
-      std::ostringstream table;
-      table << "step " << step << "\n" << culprit << "\n\n";
-      nn::write_file_atomically(directory_.path() / "autopsy.txt", table.str());
-    }
-    training_.optimizer.zero_grad();
+    const std::string culprit = perform_autopsy(step);
     progress.say("step " + std::to_string(step) + " skipped: " + culprit);
     directory_.append_log({{"step", step + 1}, {"skipped", culprit}});
     if (skipped_in_a_row_ >= most_skipped_in_a_row) {
@@ -222,8 +210,32 @@ class Loop {
                            "training stopped: " + std::to_string(skipped_in_a_row_) +
                                " steps in a row had numbers that are not finite; the last one: " + culprit +
                                help_line("a smaller --lr usually helps; the last good checkpoint is in " +
-                                         directory_.path().string()));
+                                         directory_.path().string() +
+                                         (autopsy_.empty() ? ""
+                                                           : "; ./reel autopsy " + autopsy_ +
+                                                                 " does the first of these steps again")));
     }
+  }
+
+  // What went wrong in a step, in words. The first of several in a row is also kept for a closer look: the
+  // others follow from it.
+  std::string perform_autopsy(std::int64_t step) {
+    for (std::int64_t part = 0; part < training_.parts; ++part) {
+      set_masks(step, part);
+      const std::optional<Autopsy> found = examine(tape_.products(), [&](Tape& tape) {
+        std::int64_t units = 0;
+        return training_.loss(tape, step, part, units);
+      });
+      training_.optimizer.zero_grad();
+      if (!found) continue;
+      if (skipped_in_a_row_ > 1) return found->finding;
+      autopsy_ = (directory_.path() / ("autopsy-step-" + std::to_string(step))).string();
+      write_autopsy(autopsy_, *found, {step, part, step * training_.parts + part},
+                    training_.keep_batch(step, part), training_.model, training_.config);
+      return found->finding + help_line("the batch and the tape are in " + autopsy_ + "; ./reel autopsy " +
+                                        autopsy_ + " does the step again");
+    }
+    return "the gradient's norm is not finite";
   }
 
   Evaluation evaluation() {
@@ -266,6 +278,7 @@ class Loop {
   std::int64_t eval_every_ = 1;
   std::int64_t log_every_ = 1;
   std::int64_t skipped_in_a_row_ = 0;
+  std::string autopsy_;  // where the first of them is kept
   double norm_ = 0;
   double best_ = std::numeric_limits<double>::infinity();
 };

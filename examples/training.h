@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "autograd/tape.h"
+#include "data/npz.h"
 #include "examples/flags.h"
 #include "examples/run_directory.h"
 #include "nn/module.h"
@@ -33,6 +34,8 @@ struct Training {
   /// Records the loss of a part of a step. `rows` receives how many units it holds.
   std::function<Tensor(Tape& tape, std::int64_t step, std::int64_t part, std::int64_t& units)> loss = {};
   std::function<Evaluation(Tape& tape)> evaluate = {};
+  /// The batch of a part of a step, for somebody who wants to look at it.
+  std::function<data::NpzWriter(std::int64_t step, std::int64_t part)> keep_batch = {};
   /// What a model file must say so that others can use it, and what a resumed run must share with the first
   /// one.
   nlohmann::ordered_json config = {};

@@ -33,6 +33,10 @@ std::size_t argmax(std::span<const float> row) {
 
 }  // namespace
 
+Tensor transformer_loss(Tape& tape, const nn::Gpt& model, const data::TokenBatch& batch) {
+  return cross_entropy(model(tape, batch.tokens, batch.batch, batch.time), batch.targets);
+}
+
 LanguageScore score_addition(Tape& tape, const nn::Gpt& model, std::int64_t count) {
   constexpr std::int64_t rows = 250;
   data::TokenBatch batch;
@@ -88,6 +92,7 @@ nn::GptConfig gpt_config(const Json& j) {
   c.layers = j.at("layers").get<std::int64_t>();
   c.heads = j.at("heads").get<std::int64_t>();
   c.width = j.at("width").get<std::int64_t>();
+  c.dropout = j.at("dropout").get<double>();
   c.bias = j.at("bias").get<bool>();
   c.tie_head = j.at("tie_head").get<bool>();
   c.rotary = j.at("rotary").get<bool>();
@@ -102,7 +107,8 @@ LoadedGpt load_gpt(const ModelFile& file) {
     for (const auto& b : file.config.at("bytes")) bytes += static_cast<char>(b.get<unsigned>());
     loaded.vocabulary = data::Vocabulary(bytes);
     loaded.addition = file.config.at("data") == "addition";
-    loaded.model = std::make_unique<nn::Gpt>(nn::Seed{0}, gpt_config(file.config.at("model")));
+    loaded.model = std::make_unique<nn::Gpt>(nn::Seed{file.config.at("seed").get<std::uint64_t>()},
+                                             gpt_config(file.config.at("model")));
     nn::load_weights(file.file, loaded.model->parameters());
     loaded.model->eval();
     return loaded;

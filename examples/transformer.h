@@ -20,6 +20,9 @@ struct LanguageScore {
   double exact_match = 0;  // addition: share of sums with every digit right
 };
 
+/// The mean cross-entropy of the targets that count.
+Tensor transformer_loss(Tape& tape, const nn::Gpt& model, const data::TokenBatch& batch);
+
 /// The first `count` held-out sums.
 LanguageScore score_addition(Tape& tape, const nn::Gpt& model, std::int64_t count);
 

@@ -444,6 +444,31 @@ TEST_F(Misuse, TheFirstNumberThatIsNotFiniteIsNamed) {
   EXPECT_ERROR(log(x), NonFiniteError, "log");
 }
 
+TEST_F(Misuse, TheLayerOfTheFirstNumberThatIsNotFiniteIsNamed) {
+  ParameterBlock block;
+  Parameter inner(block, block.add("blocks.0.inner.weight", {2, 2}, true));
+  Parameter outer(block, block.add("blocks.0.outer.weight", {2, 2}, true));
+  inner.values()[0] = 1e30f;
+  outer.values()[0] = 1e30f;
+  tape.detect_anomaly(true);
+  const auto step = tape.record();
+  const Tensor x = tape.constant({1.0, 1.0}, {1, 2});
+  const Tensor h = linear(x, inner);
+  EXPECT_ERROR(linear(h, outer), NonFiniteError, "layer    blocks.0.outer");
+  EXPECT_ERROR(log(neg(h)), NonFiniteError, "layer    after blocks.0.inner");
+  EXPECT_ERROR(log(neg(x)), NonFiniteError, "in [-1, -1], mean -1");
+}
+
+TEST_F(Misuse, ATapePrintsTheRangesOfItsValues) {
+  const auto step = tape.record();
+  const Tensor x = tape.constant({1.0, 4.0}, {2});
+  log(sub(x, x));
+  std::ostringstream table;
+  tape.print(table, {.ranges = true});
+  EXPECT_THAT(table.str(), HasSubstr("in [1, 4], mean 2.5"));
+  EXPECT_THAT(table.str(), HasSubstr("no finite value, 2 inf"));
+}
+
 TEST_F(Misuse, AGradientThatIsNotFiniteIsNamed) {
   tape.detect_anomaly(true);
   const auto step = tape.record();

@@ -1,0 +1,106 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "data/npy.h"
+#include "data/npz.h"
+#include "tests/examples/program.h"
+
+namespace reel::examples {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+class Autopsy : public ::testing::Test {
+ protected:
+  Workplace place;
+  Ran reel(const std::vector<std::string>& words) { return run_reel(words, place.path()); }
+};
+
+// Without the tape, which comes first.
+std::string finding(const std::string& text) {
+  const std::size_t begin = text.find("error: ");
+  return text.substr(begin, text.find("\n\n", begin) - begin);
+}
+
+TEST_F(Autopsy, ARunThatBlowsUpNamesOpLayerAndStepAndStops) {
+  const Ran ran =
+      reel({"train", "classifier", "--data", "moons", "--lr", "1e20", "--epochs", "3", "--out", "run"});
+  EXPECT_EQ(ran.code, 6);
+  EXPECT_THAT(ran.err, HasSubstr("5 steps in a row"));
+  EXPECT_THAT(ran.err, HasSubstr("error: linear: value 0 is -inf"));
+  EXPECT_THAT(ran.err, HasSubstr("layer    layer1\n"));
+  EXPECT_THAT(ran.err, HasSubstr("autopsy run/autopsy-step-1"));
+  const std::string log = contents(place / "run/log.jsonl");
+  EXPECT_THAT(log, HasSubstr("\"step\":1,\"loss\":"));
+  EXPECT_THAT(log, HasSubstr("\"step\":2,\"skipped\":"));
+
+  const std::string report = contents(place / "run/autopsy-step-1/report.txt");
+  EXPECT_THAT(report, HasSubstr("step     1\n"));
+  EXPECT_THAT(report, HasSubstr("weight [64, 128]  parameter \"layer1.weight\"  in [-1.0"));
+  EXPECT_THAT(report, HasSubstr("./reel autopsy run/autopsy-step-1\n"));
+  EXPECT_THAT(contents(place / "run/autopsy-step-1/tape.txt"), HasSubstr("made by `relu`"));
+  const auto batch = data::read_npz(place / "run/autopsy-step-1/batch.npz");
+  EXPECT_EQ(batch.at("inputs").shape, (std::vector<std::int64_t>{64, 2}));
+  EXPECT_EQ(batch.at("labels").count(), 64U);
+  EXPECT_EQ(batch.at("rows").count(), 64U);
+}
+
+TEST_F(Autopsy, DoesTheStepAgainWithoutTheRun) {
+  reel({"train", "classifier", "--data", "moons", "--lr", "1e20", "--epochs", "3", "--out", "run"});
+  const std::string report = contents(place / "run/autopsy-step-1/report.txt");
+  std::filesystem::rename(place / "run/autopsy-step-1", place / "kept");
+  std::filesystem::remove_all(place / "run");
+  const Ran ran = reel({"autopsy", "kept"});
+  EXPECT_EQ(ran.code, 6);
+  EXPECT_EQ(finding(ran.out + "\n"), finding(report));
+  const auto json = reel({"autopsy", "kept", "--json"}).json();
+  EXPECT_EQ(json["reproduced"], true);
+  EXPECT_EQ(json["tape"], contents(place / "kept/tape.txt"));
+}
+
+TEST_F(Autopsy, DropoutDropsTheSameAgain) {
+  const Ran trained = reel({"train", "transformer", "--width", "16", "--steps", "30", "--lr", "1e30",
+                            "--warmup", "0", "--dropout", "0.3", "--accumulate", "2", "--out", "run"});
+  EXPECT_EQ(trained.code, 6) << trained.err;
+  const std::string report = contents(place / "run/autopsy-step-1/report.txt");
+  const Ran ran = reel({"autopsy", "run/autopsy-step-1"});
+  EXPECT_EQ(ran.code, 6);
+  EXPECT_EQ(finding(ran.out + "\n"), finding(report));
+  EXPECT_THAT(report, HasSubstr("layer    "));
+  // The masks of dropout are in the ranges of what it made.
+  EXPECT_THAT(ran.out, StartsWith(contents(place / "run/autopsy-step-1/tape.txt")));
+}
+
+TEST_F(Autopsy, DetectAnomalyStopsAtTheFirstStep) {
+  const Ran ran = reel({"train", "classifier", "--data", "moons", "--lr", "1e20", "--epochs", "3", "--out",
+                        "run", "--detect-anomaly"});
+  EXPECT_EQ(ran.code, 6);
+  EXPECT_THAT(ran.err, HasSubstr("step 1: "));
+  EXPECT_THAT(ran.err, HasSubstr("layer    layer1\n"));
+  EXPECT_THAT(ran.err, Not(HasSubstr("in a row")));
+  EXPECT_EQ(reel({"autopsy", "run/autopsy-step-1"}).code, 6);
+}
+
+TEST_F(Autopsy, WhatIsNoAutopsyIsRefused) {
+  EXPECT_EQ(reel({"autopsy", "nowhere"}).code, 5);
+  reel({"train", "classifier", "--data", "iris", "--epochs", "2", "--out", "run"});
+  std::filesystem::create_directory(place / "none");
+  std::filesystem::copy_file(place / "run/best.safetensors", place / "none/model.safetensors");
+  const Ran without_batch = reel({"autopsy", "none"});
+  EXPECT_EQ(without_batch.code, 5);
+  EXPECT_THAT(without_batch.err, HasSubstr("batch.npz"));
+  data::NpzWriter writer;
+  writer.add("something", std::vector<std::int64_t>{1}, std::vector<float>{1});
+  writer.write(place / "none/batch.npz");
+  EXPECT_EQ(reel({"autopsy", "none"}).code, 4);
+}
+
+}  // namespace
+}  // namespace reel::examples
