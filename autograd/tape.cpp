@@ -194,8 +194,14 @@ Tensor Tape::add_leaf(std::span<const From> values, std::span<const From> tangen
   leaf.value = values_.allocate(values.size() * scalar_bytes_);
   switch (precision_) {
     case Precision::f32:
-      std::transform(values.begin(), values.end(), static_cast<float*>(leaf.value),
-                     [](From v) { return static_cast<float>(v); });
+      if constexpr (std::is_same_v<From, float>) {
+        kernels::map(
+            kernels::Sink<float>{{static_cast<float*>(leaf.value), false}, leaf.size},
+            [](float v) { return v; }, kernels::Source<float>{values.data(), nullptr});
+      } else {
+        std::transform(values.begin(), values.end(), static_cast<float*>(leaf.value),
+                       [](From v) { return static_cast<float>(v); });
+      }
       break;
     case Precision::f64:
       std::copy(values.begin(), values.end(), static_cast<double*>(leaf.value));

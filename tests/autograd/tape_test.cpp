@@ -31,7 +31,7 @@ TEST(Tape, ATensorUsedTwiceGetsBothContributions) {
 
 // An op may write its gradients in any order, also if both are of one tensor.
 const Op& backwards_op = define({
-    .name = "product_with_gradients_backwards",
+    .name = "wrong_way_round_product",
     .formula = "z = x y",
     .inputs = {"x", "y"},
     .shape = {"same", [](const Call& c) { return c[0]; }},
