@@ -12,6 +12,7 @@
 #include "examples/usage_error.h"
 #include "nn/atomic_file.h"
 #include "nn/error.h"
+#include "nn/file_descriptor.h"
 
 namespace reel::examples {
 namespace {
@@ -29,12 +30,12 @@ bool holds_a_run(const fs::path& path) {
 fs::path next_free(const std::string& name) {
   for (int i = 1;; ++i) {
     const fs::path path = fs::path("runs") / (name + "-" + std::to_string(i));
-    std::error_code error;
-    fs::create_directories("runs", error);
-    // Making it claims it: two runs that start at once get two directories.
-    if (fs::create_directory(path, error)) return path;
-    if (error)
-      throw nn::IoError("runs: cannot make a run directory: " + error.message() + "; choose one with --out");
+    try {
+      // Making it claims it: two runs that start at once get two directories.
+      if (nn::make_directories(path)) return path;
+    } catch (const nn::IoError& e) {
+      throw nn::IoError(std::string(e.what()) + "; choose a run directory with --out");
+    }
   }
 }
 
@@ -46,12 +47,6 @@ RunDirectory::RunDirectory(const RunFlags& flags, const std::string& name) {
     path_ = next_free(name);
   } else {
     path_ = flags.out;
-    std::error_code error;
-    fs::create_directories(path_, error);
-    if (error || !fs::is_directory(path_)) {
-      throw nn::IoError(data::printable(path_) + ": cannot be made the run directory: " +
-                        (error ? error.message() : "it is not a directory"));
-    }
     if (flags.resume && !fs::exists(checkpoint()) && !holds_a_run(path_)) {
       throw UsageError(data::printable(path_) +
                        ": there is no run to resume; leave --resume out to start one");
@@ -60,10 +55,11 @@ RunDirectory::RunDirectory(const RunFlags& flags, const std::string& name) {
       throw UsageError(data::printable(path_) +
                        ": it holds a run already; add --resume to go on with it, or choose another --out");
     }
+    nn::make_directories(path_);
   }
   lock_ = std::make_unique<nn::DirectoryLock>(path_);
   lock_->remove_stale_temporaries();
-  log_ = ::open(log().c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  log_ = nn::open_at(AT_FDCWD, log().c_str(), O_WRONLY | O_CREAT | O_APPEND, 0666).release();
   if (log_ < 0) fail(log(), "cannot be opened");
 }
 
@@ -76,13 +72,7 @@ void RunDirectory::write_config(const nlohmann::ordered_json& config) const {
 }
 
 void RunDirectory::write_all(const std::string& text) {
-  std::size_t done = 0;
-  while (done < text.size()) {
-    const ssize_t wrote = ::write(log_, text.data() + done, text.size() - done);
-    if (wrote < 0 && errno == EINTR) continue;
-    if (wrote < 0) fail(log(), "cannot be written");
-    done += static_cast<std::size_t>(wrote);
-  }
+  if (!nn::write_all(log_, text)) fail(log(), "cannot be written");
 }
 
 void RunDirectory::append_log(const nlohmann::ordered_json& line) { write_all(line.dump() + "\n"); }

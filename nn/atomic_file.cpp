@@ -31,9 +31,7 @@ class Temporary {
   Temporary(int directory, const std::string& final_name, const std::string& path)
       : directory_(directory), path_(path) {
     name_ = make_temporary(final_name, path_, [&](const char* name) {
-      do {
-        file_ = FileDescriptor(::openat(directory_, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
-      } while (!file_.is_open() && errno == EINTR);
+      file_ = open_at(directory_, name, O_WRONLY | O_CREAT | O_EXCL, 0666);
       return file_.is_open();
     });
   }
@@ -46,15 +44,7 @@ class Temporary {
   }
 
   void write(std::string_view bytes) {
-    while (!bytes.empty()) {
-      const ssize_t written = ::write(file_.get(), bytes.data(), bytes.size());
-      if (written < 0) {
-        if (errno == EINTR) continue;
-        throw_io_error(path_, "write", errno);
-      }
-      if (written == 0) throw_io_error(path_, "write", ENOSPC);
-      bytes.remove_prefix(static_cast<std::size_t>(written));
-    }
+    if (!write_all(file_.get(), bytes)) throw_io_error(path_, "write", errno);
   }
 
   void sync_and_close() {
@@ -108,7 +98,7 @@ void write(const std::filesystem::path& path, std::string_view bytes, const std:
   if (text.find('\0') != std::string::npos)
     throw IoError(text.c_str() + std::string(": the path holds a NUL"));
   const std::filesystem::path parent = path.has_parent_path() ? path.parent_path() : ".";
-  const FileDescriptor directory(::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const FileDescriptor directory = open_at(AT_FDCWD, parent.c_str(), O_RDONLY | O_DIRECTORY);
   if (!directory.is_open()) throw_io_error(text, "open its directory", errno);
 
   Temporary temporary(directory.get(), name, text);
@@ -116,8 +106,7 @@ void write(const std::filesystem::path& path, std::string_view bytes, const std:
   temporary.sync_and_close();
   if (previous != nullptr) keep_as(directory.get(), name, *previous, text);
   temporary.rename_to(name);
-  // EINVAL: this file system cannot sync a directory, and there is nothing more to do.
-  if (::fsync(directory.get()) != 0 && errno != EINVAL) throw_io_error(text, "sync its directory", errno);
+  if (!sync_directory(directory.get())) throw_io_error(text, "sync its directory", errno);
 }
 
 }  // namespace

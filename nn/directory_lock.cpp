@@ -47,7 +47,7 @@ std::string holder_of(int fd) {
 
 DirectoryLock::DirectoryLock(const std::filesystem::path& directory) : directory_(directory) {
   const std::string path = (directory / ".lock").string();
-  FileDescriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666));
+  FileDescriptor file = open_at(AT_FDCWD, path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0666);
   if (!file.is_open()) throw_io_error(path, "open", errno);
   int failed = 0;
   do {
@@ -60,10 +60,7 @@ DirectoryLock::DirectoryLock(const std::filesystem::path& directory) : directory
   }
   // The process id is only for the message above; the lock holds without it.
   const std::string pid = std::to_string(::getpid()) + "\n";
-  if (::ftruncate(file.get(), 0) != 0 ||
-      ::pwrite(file.get(), pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size())) {
-    throw_io_error(path, "write", errno);
-  }
+  if (::ftruncate(file.get(), 0) != 0 || !write_all(file.get(), pid)) throw_io_error(path, "write", errno);
   fd_ = file.release();
 }
 

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <filesystem>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace reel::nn {
@@ -30,6 +32,20 @@ class FileDescriptor {
  private:
   int fd_ = -1;
 };
+
+/// openat(2), again after EINTR. Nothing is open, and errno says why, if it fails.
+FileDescriptor open_at(int directory, const char* path, int flags, unsigned mode = 0);
+
+/// Writes all of the bytes, however few write(2) takes at a time. False, and errno says why, if it fails.
+bool write_all(int fd, std::string_view bytes);
+
+/// Flushes the names in a directory to the disk; on a file system that cannot, nothing. False, and errno says
+/// why, if it fails.
+bool sync_directory(int fd);
+
+/// Makes a directory and those above it that are missing, and flushes their names to the disk. False if it
+/// was there. Throws IoError.
+bool make_directories(const std::filesystem::path& path);
 
 /// Throws IoError "PATH: cannot VERB: REASON" for the error number `error`.
 [[noreturn]] void throw_io_error(const std::string& path, const char* verb, int error);
