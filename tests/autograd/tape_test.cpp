@@ -67,6 +67,14 @@ TEST(Tape, AViewAddsItsGradientToWhatIsThere) {
   EXPECT_EQ(x.gradient(), (std::vector<double>{2 + 4, 4 + 32}));
 }
 
+TEST(Tape, NoGradientPassesAnOpThatStopsIt) {
+  Tape tape(Precision::f64);
+  const auto step = tape.record();
+  const Tensor x = tape.variable({2.0, -3.0}, {2});
+  tape.backward(sum(stop_gradient(x) * x + sign(x)));
+  EXPECT_EQ(x.gradient(), (std::vector<double>{2, -3}));
+}
+
 TEST(Tape, AParameterUsedTwiceGetsBothContributionsInEveryBackward) {
   ParameterBlock block;
   const Parameter w(block, block.add("w", {2}, true));
