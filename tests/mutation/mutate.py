@@ -183,7 +183,7 @@ def plant(bugs, jobs, verbose):
 
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--only", default="", metavar="WORD", help="bugs with this word in the title or the file")
+    options.add_argument("--only", nargs="+", default=[""], metavar="WORD", help="bugs with one of these in title or file")
     options.add_argument("--jobs", type=int, default=1, help="how many bugs at once, each in a copy of its own")
     options.add_argument("--list", action="store_true", help="show the bugs")
     options.add_argument("--check", action="store_true", help="only check that every entry applies")
@@ -194,7 +194,7 @@ def main():
     problems = [problem for problem in (bug.problem() for bug in bugs) if problem]
     if problems:
         sys.exit("\n".join(problems) + "\nthe code has changed: write what stands there now, and plant the bug again")
-    bugs = [bug for bug in bugs if chosen.only in bug.title or chosen.only in bug.file]
+    bugs = [bug for bug in bugs if any(word in bug.title or word in bug.file for word in chosen.only)]
     if chosen.list:
         for bug in bugs:
             print(f"{bug.file}: {bug.title}  [{bug.program} {bug.filter}]")
