@@ -20,6 +20,7 @@ using namespace reel;
 
 constexpr int chain_length = 1000;
 constexpr std::int64_t width = 4;
+constexpr std::int64_t apart = 16;  // buffers of a tape begin on lines of their own
 const std::vector<float> numbers(static_cast<std::size_t>(width), 0.5F);
 
 void report(benchmark::State& state, int ops) {
@@ -74,7 +75,6 @@ void reshape_chain(benchmark::State& state) {
 
 void relu_kernels_alone(benchmark::State& state) {
   kernels::set_threads(1);
-  constexpr std::int64_t apart = 16;
   std::vector<float> values(static_cast<std::size_t>((chain_length + 1) * apart), 0.5F);
   std::vector<float> gradients(static_cast<std::size_t>(2 * apart), 1.0F);
   for (auto _ : state) {
@@ -92,6 +92,36 @@ void relu_kernels_alone(benchmark::State& state) {
   report(state, chain_length);
 }
 
+[[gnu::noinline]] void add_forward(kernels::Sink<float> z, const float* x, const float* y) {
+  kernels::map(
+      z, [](float a, float b) { return a + b; }, kernels::Source<float>{x, nullptr},
+      kernels::Source<float>{y, nullptr});
+}
+[[gnu::noinline]] void add_backward(kernels::Sink<float> dx, const float* dz) {
+  kernels::map(
+      dx, [](float d) { return d; }, kernels::Source<float>{dz, nullptr});
+}
+
+void add_kernels_alone(benchmark::State& state) {
+  kernels::set_threads(1);
+  std::vector<float> values(static_cast<std::size_t>((chain_length + 1) * apart), 0.5F);
+  std::vector<float> gradients(static_cast<std::size_t>(3 * apart), 1.0F);
+  float* const sum = gradients.data() + 2 * apart;
+  for (auto _ : state) {
+    for (int i = 0; i < chain_length; ++i) {
+      float* x = values.data() + i * apart;
+      add_forward({{x + apart, false}, width}, x, values.data());
+    }
+    for (int i = chain_length; i-- > 0;) {
+      const float* dz = gradients.data() + (i + 1) % 2 * apart;
+      add_backward({{gradients.data() + i % 2 * apart, false}, width}, dz);
+      add_backward({{sum, true}, width}, dz);
+    }
+    benchmark::ClobberMemory();
+  }
+  report(state, chain_length);
+}
+
 void empty_step(benchmark::State& state) {
   Tape tape;
   for (auto _ : state) {
@@ -103,9 +133,10 @@ void empty_step(benchmark::State& state) {
 
 BENCHMARK(relu_kernels_alone);
 BENCHMARK(relu_chain);
+BENCHMARK(add_kernels_alone);
+BENCHMARK(add_chain);
 BENCHMARK(neg_chain);
 BENCHMARK(scale_chain);
-BENCHMARK(add_chain);
 BENCHMARK(reshape_chain);
 BENCHMARK(empty_step);
 
