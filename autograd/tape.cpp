@@ -353,7 +353,8 @@ Tensor Tape::run(const Op& op, std::span<const Here> inputs, const void* options
     bool wants_gradient = false;
     bool again = false;
     for (const Here& input : inputs) {
-      const std::uint32_t source = resolve(input);
+      const bool held = input.parameter == nullptr && input.tensor.slot_ == slot_ && holds(input.tensor);
+      const std::uint32_t source = held ? input.tensor.index_ : resolve(input);
       again = again || std::find(inputs_.begin() + static_cast<std::ptrdiff_t>(first), inputs_.end(),
                                  source) != inputs_.end();
       inputs_.push_back(source);

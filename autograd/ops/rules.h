@@ -19,7 +19,7 @@ inline constexpr ShapeRule broadcasting{"broadcast",
                                         [](const Call& c) {
                                           Shape result = c[0];
                                           for (int i = 1; i < c.inputs(); ++i) {
-                                            if (!broadcast(result, c[i], result)) {
+                                            if (!(c[i] == result) && !broadcast(result, c[i], result)) {
                                               c.fail("shapes " + to_string(c[0]) + " and " + to_string(c[i]) +
                                                          " do not broadcast",
                                                      "sizes are aligned at the last dimension and must be equal or 1");
