@@ -132,11 +132,13 @@ void Tape::play(std::uint32_t from, const BackwardOptions& options) {
                                             help_line("pass {.retain_graph = true} to the first backward"));
     }
     current.consumed = !options.retain_graph;
+    if (watch_ != nullptr) note_gradient(i);
     if (current.op->view) {
       play_view<T>(current);
     } else {
       play_node<T>(current);
     }
+    if (detect_anomaly_ || watch_ != nullptr) check_gradients(current);
     if (!current.retained && current.gradient != nullptr) {
       if (gradients_.poisons()) fill_with_nan<T>(current.gradient, current.size);
       pool_.give_back(current.gradient, static_cast<std::size_t>(current.size) * sizeof(T));
@@ -193,11 +195,6 @@ void Tape::play_node(Node& made) {
     }
   }
   scratch_.rewind(mark);
-  if (!detect_anomaly_) return;
-  for (int i = 0; i < c.inputs_; ++i) {
-    const Node& input = nodes_[c.input_nodes_[i]];
-    if (input.wants_gradient) check_finite(made, input.gradient, input.size, "gradient");
-  }
 }
 
 template <class T>

@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "autograd/broadcast.h"
+#include "autograd/watch.h"
 
 namespace reel {
 namespace {
@@ -425,7 +426,7 @@ void Tape::forward(Node& node) {
   if (profile_) note_time(*node.op, start, false);
   node.saved = c.saved_;
   scratch_.rewind(mark);
-  if (detect_anomaly_) check_finite(node, node.value, node.size, "value");
+  if (detect_anomaly_) check_value(node);
 }
 
 }  // namespace reel

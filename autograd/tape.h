@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <iosfwd>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -17,6 +18,11 @@
 
 namespace reel {
 
+struct Autopsy;
+struct Layer;
+struct Range;
+struct Watch;
+
 /// While it lives, its tape records; when it ends, everything recorded since it began is forgotten.
 class Step {
  public:
@@ -29,10 +35,6 @@ class Step {
   Step(Tape& tape, bool inference);
   std::uint32_t tape_slot_;
   std::uint64_t number_ = 0;
-};
-
-struct PrintOptions {
-  bool ranges = false;  ///< smallest, largest and mean value of every node, and how many are not finite
 };
 
 struct BackwardOptions {
@@ -111,12 +113,21 @@ class Tape {
   /// Checks every value and gradient as it is made; the first that is not finite throws NonFiniteError with
   /// its op.
   void detect_anomaly(bool on) { detect_anomaly_ = on; }
+  /// For autopsy(): from now on backward notes the range of every gradient, and where the first number that
+  /// is not finite came from, without stopping.
+  void watch(bool on);
+  /// Looks back over the open step of a watched tape: which op made the first number that is not finite, in
+  /// forward or backward, and what everything looked like.
+  ///
+  /// A number that never reached the loss, like a mask's -inf that softmax took away, is passed over, unless
+  /// `every` asks for the very first one, which is where detect_anomaly stops. Throws StateError without an
+  /// open step, or if `loss` is no tensor of it; an empty handle stands for a loss that was never made.
+  Autopsy autopsy(const Tensor& loss, bool every = false, Place place = Place::here()) const;
   /// Measures the time of every op, for statistics().
   void profile(bool on);
   TapeStatistics statistics() const;
-  /// The tape as a table: a line per node with shape, inputs, op and source line, and its range of values if
-  /// asked.
-  void print(std::ostream& out, PrintOptions options = {}) const;
+  /// The tape as a table: a line per node with shape, inputs, op and source line.
+  void print(std::ostream& out) const;
   /// For tests: memory is filled with NaN before use, so that a read before a write shows.
   void poison(bool on);
   /// For tests: the inputs or the output of every op that its card says backward does not read are
@@ -216,11 +227,20 @@ class Tape {
   const void* gradient_of(const Tensor& t) const;
   template <class T>
   void start(std::uint32_t index, std::span<const double> gradient);
-  void check_finite(const Node& node, const void* values, std::int64_t count, const char* what) const;
+  double number(const void* memory, std::int64_t i) const;
+  std::int64_t first_not_finite(const void* memory, std::int64_t count) const;  // or -1
+  Range range_of(const void* memory, std::int64_t count) const;
+  void check_value(const Node& made) const;
+  void check_gradients(const Node& made);
+  void note_gradient(std::uint32_t index);
+  std::string gradient_fault(const Node& made, std::uint32_t input, std::int64_t element) const;
+  std::string value_fault(const Node& made, std::int64_t element) const;
+  std::string anomaly_text(std::uint32_t index, const std::string& what) const;
+  std::string own_parameter(const Node& made) const;  // the path of one that it reads, or ""
+  Layer layer_of(std::uint32_t index) const;
+  std::int64_t guilty_node(const Tensor& loss, bool every) const;
   static std::string origin(const Here& input);  // for messages
   std::string origin(const Node& made) const;
-  std::string range_of(const Node& made) const;
-  std::string layer_of(const Node& made) const;
   void note_time(const Op& op, std::chrono::steady_clock::time_point start, bool backward);
 
   Precision precision_;
@@ -242,6 +262,7 @@ class Tape {
   bool detect_anomaly_ = false;
   bool profile_ = false;
   bool poison_unread_ = false;
+  std::unique_ptr<Watch> watch_;               // while watched
   std::vector<TapeStatistics::PerOp> timing_;  // by op index, while profiling
 };
 

@@ -76,8 +76,10 @@ bool Addition::held_out(std::int64_t a, std::int64_t b) {
 
 void Addition::training_batch(std::uint64_t seed, std::int64_t index, std::int64_t batch, TokenBatch& out) {
   prepare(batch, out);
+  out.origins.resize(static_cast<std::size_t>(batch));
   const kernels::Philox numbers(seed, training_stream);
   for (std::int64_t b = 0; b < batch; ++b) {
+    out.origins[static_cast<std::size_t>(b)] = index * batch + b;
     const Pair pair = draw(numbers, static_cast<std::uint64_t>(index * batch + b),
                            [](Pair p) { return !held_out(p.a, p.b); });
     write(pair, out.tokens.data() + b * context, out.targets.data() + b * context);

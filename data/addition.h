@@ -26,7 +26,8 @@ class Addition {
   static bool held_out(std::int64_t a, std::int64_t b);
 
   /// Pairs for training; they follow from (seed, index), where index counts batches. Numbers of 1, 2 and 3
-  /// digits are equally frequent. Only the digits of the answer are targets.
+  /// digits are equally frequent. Only the digits of the answer are targets. Their origins count the pairs of
+  /// all batches.
   static void training_batch(std::uint64_t seed, std::int64_t index, std::int64_t batch, TokenBatch& out);
   /// The first `count` held-out pairs of a fixed list.
   static void held_out_batch(std::int64_t first, std::int64_t count, TokenBatch& out);

@@ -82,8 +82,10 @@ void Text::random_batch(std::uint64_t seed, std::int64_t index, std::int64_t bat
   out.time = context_;
   out.tokens.resize(static_cast<std::size_t>(batch) * time);
   out.targets.resize(out.tokens.size());
+  out.origins.resize(static_cast<std::size_t>(batch));
   for (std::int64_t b = 0; b < batch; ++b) {
     const auto first = numbers.below(static_cast<std::uint64_t>(index * batch + b), train_size_ - time);
+    out.origins[static_cast<std::size_t>(b)] = static_cast<std::int64_t>(first);
     const auto from = tokens_.begin() + static_cast<std::ptrdiff_t>(first);
     std::copy_n(from, time, out.tokens.begin() + b * context_);
     std::copy_n(from + 1, time, out.targets.begin() + b * context_);

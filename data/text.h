@@ -37,6 +37,7 @@ struct TokenBatch {
   std::vector<std::int32_t> targets;  // [batch, time]
   std::int64_t batch = 0;
   std::int64_t time = 0;
+  std::vector<std::int64_t> origins = {};  // [batch], of training batches: see who made it
 };
 
 /// A text as tokens: the first 90 % train, the rest validates.
@@ -52,6 +53,7 @@ class Text {
   std::int64_t context() const { return context_; }
 
   /// Windows at random places of the training part, which follow from (seed, index): index counts batches.
+  /// Their origins are the positions of their first bytes.
   void random_batch(std::uint64_t seed, std::int64_t index, std::int64_t batch, TokenBatch& out) const;
 
   /// The validation part cut into windows, `batch` at a time; the last window may be shorter and then comes

@@ -27,74 +27,106 @@ std::vector<std::int32_t> integers_of(const data::NpyArray& array) {
   return {wide.begin(), wide.end()};
 }
 
-std::optional<Autopsy> replay_classifier(const ModelFile& file,
-                                         const std::map<std::string, data::NpyArray>& batch,
-                                         std::uint64_t masks) {
+Autopsy replay_classifier(const ModelFile& file, const std::map<std::string, data::NpyArray>& batch,
+                          const AutopsyCase& where) {
   const auto model = classifier_of(file);
-  model->set_step(masks);
+  model->set_step(static_cast<std::uint64_t>(where.masks));
   const std::vector<float> inputs = batch.at("inputs").to_floats();
   const std::vector<std::int32_t> labels = integers_of(batch.at("labels"));
-  return examine(file.products(), [&](Tape& tape) {
+  return examine(file.products(), where.every, [&](Tape& tape) {
     return classifier_loss(tape, *model, {inputs, labels, static_cast<std::int64_t>(labels.size()), {}});
   });
 }
 
-std::optional<Autopsy> replay_transformer(const ModelFile& file,
-                                          const std::map<std::string, data::NpyArray>& batch,
-                                          std::uint64_t masks) {
+Autopsy replay_transformer(const ModelFile& file, const std::map<std::string, data::NpyArray>& batch,
+                           const AutopsyCase& where) {
   const LoadedGpt loaded = load_gpt(file);
   loaded.model->train();
-  loaded.model->set_step(masks);
+  loaded.model->set_step(static_cast<std::uint64_t>(where.masks));
   const data::NpyArray& tokens = batch.at("tokens");
   const data::TokenBatch again{integers_of(tokens), integers_of(batch.at("targets")), tokens.shape.at(0),
                                tokens.shape.at(1)};
-  return examine(file.products(), [&](Tape& tape) { return transformer_loss(tape, *loaded.model, again); });
+  return examine(file.products(), where.every,
+                 [&](Tape& tape) { return transformer_loss(tape, *loaded.model, again); });
+}
+
+Json json_of(const AutopsyCase& where) {
+  return {{"step", where.step},   {"part", where.part},   {"parts", where.parts},
+          {"masks", where.masks}, {"every", where.every}, {"learning_rate", where.learning_rate},
+          {"rows", where.rows}};
+}
+
+AutopsyCase case_of(const Json& json) {
+  AutopsyCase where;
+  where.step = json.at("step").get<std::int64_t>();
+  where.part = json.at("part").get<std::int64_t>();
+  where.parts = json.at("parts").get<std::int64_t>();
+  where.masks = json.at("masks").get<std::int64_t>();
+  where.every = json.at("every").get<bool>();
+  where.learning_rate = json.at("learning_rate").get<double>();
+  where.rows = json.at("rows").get<std::string>();
+  return where;
 }
 
 }  // namespace
 
-std::optional<Autopsy> examine(Products products, const std::function<Tensor(Tape& tape)>& loss) {
+Autopsy examine(Products products, bool every, const std::function<Tensor(Tape& tape)>& loss) {
   Tape tape(Precision::f32, products);
-  tape.detect_anomaly(true);
+  tape.watch(true);
   const auto recording = tape.record();
+  Tensor result;
   try {
-    tape.backward(loss(tape));
-  } catch (const NonFiniteError& e) {
-    std::ostringstream table;
-    tape.print(table, {.ranges = true});
-    return Autopsy{e.what(), table.str()};
+    result = loss(tape);
+    tape.backward(result);
+  } catch (const Error&) {
+    // An op may refuse what became of the numbers; what is on the tape by then tells why.
+    Autopsy autopsy = tape.autopsy(result, every);
+    if (!autopsy.found()) throw;
+    return autopsy;
   }
-  return std::nullopt;
+  return tape.autopsy(result, every);
 }
 
-void write_autopsy(const fs::path& directory, const Autopsy& autopsy, const AutopsyCase& where,
-                   const data::NpzWriter& batch, const nn::Module& model, Json config) {
+std::string StepAutopsy::report(const fs::path& directory) const {
+  std::ostringstream text;
+  text << autopsy.text() << "\n"
+       << "    step     " << where.step << " (the first is 0)";
+  if (where.parts > 1) text << ", part " << where.part << " of " << where.parts;
+  text << ", learning rate " << where.learning_rate << "\n"
+       << "    batch    " << where.rows << "\n"
+       << "    files    " << (directory / "tape.txt").string() << ", " << batch_name << ", " << model_name
+       << "\n"
+       << "    replay   ./reel autopsy " << directory.string() << "\n";
+  return text.str();
+}
+
+std::string StepAutopsy::table() const {
+  std::ostringstream text;
+  autopsy.print_table(text);
+  return text.str();
+}
+
+void write_autopsy(const fs::path& directory, const StepAutopsy& step, const data::NpzWriter& batch,
+                   const nn::Module& model, Json config) {
   std::error_code error;
   fs::create_directories(directory, error);
   if (error) throw nn::IoError(data::printable(directory) + ": cannot be made: " + error.message());
-  config["autopsy"] = {{"step", where.step}, {"part", where.part}, {"masks", where.masks}};
+  config["autopsy"] = json_of(step.where);
   save_model(directory / model_name, model.parameters(), config);
   nn::write_file_atomically(directory / batch_name, batch.bytes());
-  nn::write_file_atomically(directory / "tape.txt", autopsy.tape);
-  std::ostringstream report;
-  report << "step     " << where.step << "\n";
-  if (where.part > 0) report << "part     " << where.part << "\n";
-  report << autopsy.finding << "\n\n"
-         << "tape     " << (directory / "tape.txt").string() << "\n"
-         << "batch    " << (directory / batch_name).string() << "\n"
-         << "model    " << (directory / model_name).string() << "\n"
-         << "replay   ./reel autopsy " << directory.string() << "\n";
-  nn::write_file_atomically(directory / "report.txt", report.str());
+  nn::write_file_atomically(directory / "tape.txt", step.table());
+  nn::write_file_atomically(directory / "report.txt", step.report(directory));
 }
 
-std::optional<Autopsy> replay_autopsy(const fs::path& directory) {
+StepAutopsy replay_autopsy(const fs::path& directory) {
   const fs::path path = directory / model_name;
   const ModelFile file = read_model(path);
   const std::map<std::string, data::NpyArray> batch = data::read_npz(directory / batch_name);
   try {
-    const auto masks = file.config.at("autopsy").at("masks").get<std::uint64_t>();
-    return file.config.at("task") == "classifier" ? replay_classifier(file, batch, masks)
-                                                  : replay_transformer(file, batch, masks);
+    const AutopsyCase where = case_of(file.config.at("autopsy"));
+    return {file.config.at("task") == "classifier" ? replay_classifier(file, batch, where)
+                                                   : replay_transformer(file, batch, where),
+            where};
   } catch (const Json::exception& e) {
     throw nn::FileError(path.string() + ": it is not the model of an autopsy: " + e.what());
   } catch (const std::out_of_range&) {

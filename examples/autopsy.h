@@ -4,37 +4,55 @@
 #include <filesystem>
 #include <functional>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 
+#include "autograd/autopsy.h"
 #include "autograd/tape.h"
 #include "data/npz.h"
 #include "nn/module.h"
 
 namespace reel::examples {
 
-/// What was found in a step with a number that is not finite, done again with a look at every op.
-struct Autopsy {
-  std::string finding;  // the first op with such a number: its line, inputs, their ranges, the layer
-  std::string tape;     // the table of the tape up to that op
-};
+/// Records a loss and plays it backwards, watched: what every op made, and which made the first number that
+/// is not finite. `every`: also one that never reached the loss, as --detect-anomaly has it.
+Autopsy examine(Products products, bool every, const std::function<Tensor(Tape& tape)>& loss);
 
-/// Records a loss and plays it backwards, watched; nothing if every number is finite.
-std::optional<Autopsy> examine(Products products, const std::function<Tensor(Tape& tape)>& loss);
-
-/// Where it happened.
+/// Where it happened, and what it takes to do it again beside the model and the batch.
 struct AutopsyCase {
-  std::int64_t step = 0;
-  std::int64_t part = 0;   // of the batches that make one step
+  std::int64_t step = 0;  // the first is 0
+  std::int64_t part = 0;  // of the batches that make one step
+  std::int64_t parts = 1;
   std::int64_t masks = 0;  // the number that the masks of dropout follow from
+  double learning_rate = 0;
+  bool every = false;  // as examine has it
+  std::string rows;    // of the batch
 };
 
-/// Writes the finding, the tape, the batch and the model as they are now into `directory`: enough to do this
+/// An autopsy, and what it is of.
+struct StepAutopsy {
+  Autopsy autopsy;
+  AutopsyCase where;
+
+  /// The finding with step, batch and the command that does the step again from `directory`.
+  std::string report(const std::filesystem::path& directory) const;
+  /// The tape's table.
+  std::string table() const;
+};
+
+/// Writes report.txt, tape.txt, the batch and the model as they are now into `directory`: enough to do this
 /// step again without the run. Throws IoError.
-void write_autopsy(const std::filesystem::path& directory, const Autopsy& autopsy, const AutopsyCase& where,
+void write_autopsy(const std::filesystem::path& directory, const StepAutopsy& step,
                    const data::NpzWriter& batch, const nn::Module& model, nlohmann::ordered_json config);
 
-/// Does the step of such a directory again.
-std::optional<Autopsy> replay_autopsy(const std::filesystem::path& directory);
+/// Does the step of such a directory again. Throws FileError, DataError, IoError.
+StepAutopsy replay_autopsy(const std::filesystem::path& directory);
+
+/// "3, 17, 4": numbers for a line of text.
+template <class Numbers>
+std::string listed(const Numbers& numbers) {
+  std::string text;
+  for (const auto n : numbers) text += (text.empty() ? "" : ", ") + std::to_string(n);
+  return text;
+}
 
 }  // namespace reel::examples

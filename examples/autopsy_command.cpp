@@ -9,20 +9,29 @@
 namespace reel::examples {
 
 int run_autopsy(const std::string& directory, bool json) {
-  const std::optional<Autopsy> found = replay_autopsy(directory);
+  using Json = nlohmann::ordered_json;
+  const StepAutopsy step = replay_autopsy(directory);
+  const Autopsy& autopsy = step.autopsy;
   if (json) {
-    std::cout << nlohmann::ordered_json{{"directory", directory},
-                                        {"reproduced", found.has_value()},
-                                        {"finding", found ? found->finding : ""},
-                                        {"tape", found ? found->tape : ""}}
-                     .dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace)
-              << "\n";
-  } else if (found) {
-    std::cout << found->tape << "\n" << found->finding << "\n";
+    Json result = {{"directory", directory},        {"step", step.where.step},
+                   {"part", step.where.part},       {"batch", step.where.rows},
+                   {"reproduced", autopsy.found()}, {"finding", autopsy.found() ? autopsy.text() : ""},
+                   {"tape", step.table()}};
+    if (autopsy.found()) {
+      const NodeRecord& guilty = autopsy.nodes[static_cast<std::size_t>(autopsy.culprit)];
+      result["op"] = guilty.op;
+      result["pass"] = autopsy.backward ? "backward" : "forward";
+      result["file"] = guilty.place.file;
+      result["line"] = guilty.place.line;
+      result["layer"] = autopsy.layer.text();
+    }
+    std::cout << result.dump(-1, ' ', false, Json::error_handler_t::replace) << "\n";
+  } else if (autopsy.found()) {
+    std::cout << step.table() << "\n" << step.report(directory);
   } else {
     std::cout << "Every number of the step is finite this time.\n";
   }
-  return found ? non_finite : ok;
+  return autopsy.found() ? non_finite : ok;
 }
 
 }  // namespace reel::examples

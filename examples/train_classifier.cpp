@@ -4,6 +4,7 @@
 
 #include "data/batches.h"
 #include "data/error.h"
+#include "examples/autopsy.h"
 #include "examples/classifier.h"
 #include "examples/commands.h"
 #include "examples/exit_code.h"
@@ -76,11 +77,12 @@ int train_classifier(const ClassifierFlags& given) {
   };
   training.keep_batch = [&](std::int64_t step, std::int64_t) {
     const data::Batch& batch = batches.shuffled(step);
-    data::NpzWriter arrays;
-    arrays.add("inputs", std::array{batch.count, split.train.features}, batch.inputs);
-    arrays.add("labels", std::array{batch.count}, batch.labels);
-    arrays.add("rows", std::array{batch.count}, batch.rows);
-    return arrays;
+    KeptBatch kept;
+    kept.arrays.add("inputs", std::array{batch.count, split.train.features}, batch.inputs);
+    kept.arrays.add("labels", std::array{batch.count}, batch.labels);
+    kept.arrays.add("rows", std::array{batch.count}, batch.rows);
+    kept.rows = "rows " + listed(batch.rows) + " of the training part";
+    return kept;
   };
   Score latest;
   training.evaluate = [&](Tape& tape) {

@@ -7,6 +7,7 @@
 
 #include "data/addition.h"
 #include "data/text.h"
+#include "examples/autopsy.h"
 #include "examples/commands.h"
 #include "examples/exit_code.h"
 #include "examples/report.h"
@@ -148,11 +149,14 @@ int train_transformer(const TransformerFlags& given) {
   };
   training.keep_batch = [&](std::int64_t step, std::int64_t part) {
     fill(step, part);
-    data::NpzWriter arrays;
+    KeptBatch kept;
     const std::array<std::int64_t, 2> shape = {batch.batch, batch.time};
-    arrays.add("tokens", shape, batch.tokens);
-    arrays.add("targets", shape, batch.targets);
-    return arrays;
+    kept.arrays.add("tokens", shape, batch.tokens);
+    kept.arrays.add("targets", shape, batch.targets);
+    kept.arrays.add("origins", std::array{batch.batch}, batch.origins);
+    kept.rows = addition ? "sums " + listed(batch.origins) + " of the seed's sequence"
+                         : "windows at " + listed(batch.origins) + " of the training part";
+    return kept;
   };
   LanguageScore latest;
   training.evaluate = [&](Tape& tape) {

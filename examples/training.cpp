@@ -222,18 +222,26 @@ class Loop {
   std::string perform_autopsy(std::int64_t step) {
     for (std::int64_t part = 0; part < training_.parts; ++part) {
       set_masks(step, part);
-      const std::optional<Autopsy> found = examine(tape_.products(), [&](Tape& tape) {
+      StepAutopsy found;
+      found.autopsy = examine(tape_.products(), flags_.detect_anomaly, [&](Tape& tape) {
         std::int64_t units = 0;
         return training_.loss(tape, step, part, units);
       });
       training_.optimizer.zero_grad();
-      if (!found) continue;
-      if (skipped_in_a_row_ > 1) return found->finding;
+      if (!found.autopsy.found()) continue;
+      if (skipped_in_a_row_ > 1) return found.autopsy.text();
       autopsy_ = (directory_.path() / ("autopsy-step-" + std::to_string(step))).string();
-      write_autopsy(autopsy_, *found, {step, part, step * training_.parts + part},
-                    training_.keep_batch(step, part), training_.model, training_.config);
-      return found->finding + help_line("the batch and the tape are in " + autopsy_ + "; ./reel autopsy " +
-                                        autopsy_ + " does the step again");
+      const KeptBatch kept = training_.keep_batch(step, part);
+      found.where = {step,
+                     part,
+                     training_.parts,
+                     step * training_.parts + part,
+                     training_.optimizer.learning_rate(),
+                     flags_.detect_anomaly,
+                     kept.rows};
+      write_autopsy(autopsy_, found, kept.arrays, training_.model, training_.config);
+      return found.autopsy.text() + help_line("the report is in " + autopsy_ + "; ./reel autopsy " +
+                                              autopsy_ + " does the step again");
     }
     return "the gradient's norm is not finite";
   }

@@ -23,6 +23,12 @@ struct Evaluation {
   double loss = 0;                // decides which checkpoint is the best
 };
 
+/// A batch that outlives its step.
+struct KeptBatch {
+  data::NpzWriter arrays;
+  std::string rows;  // which ones they are: "rows 3, 17, 4 of the training set"
+};
+
 /// What differs between the tasks; the loop below is the same for all.
 struct Training {
   nn::Module& model;
@@ -35,7 +41,7 @@ struct Training {
   std::function<Tensor(Tape& tape, std::int64_t step, std::int64_t part, std::int64_t& units)> loss = {};
   std::function<Evaluation(Tape& tape)> evaluate = {};
   /// The batch of a part of a step, for somebody who wants to look at it.
-  std::function<data::NpzWriter(std::int64_t step, std::int64_t part)> keep_batch = {};
+  std::function<KeptBatch(std::int64_t step, std::int64_t part)> keep_batch = {};
   /// What a model file must say so that others can use it, and what a resumed run must share with the first
   /// one.
   nlohmann::ordered_json config = {};

@@ -460,16 +460,6 @@ TEST(MisuseOfNumbers, TheLayerOfTheFirstNumberThatIsNotFiniteIsNamed) {
   EXPECT_ERROR(log(neg(x)), NonFiniteError, "in [-1, -1], mean -1");
 }
 
-TEST_F(Misuse, ATapePrintsTheRangesOfItsValues) {
-  const auto step = tape.record();
-  const Tensor x = tape.constant({1.0, 4.0}, {2});
-  log(sub(x, x));
-  std::ostringstream table;
-  tape.print(table, {.ranges = true});
-  EXPECT_THAT(table.str(), HasSubstr("in [1, 4], mean 2.5"));
-  EXPECT_THAT(table.str(), HasSubstr("no finite value, 2 inf"));
-}
-
 TEST_F(Misuse, AGradientThatIsNotFiniteIsNamed) {
   tape.detect_anomaly(true);
   const auto step = tape.record();
