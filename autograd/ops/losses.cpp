@@ -125,7 +125,7 @@ const Op& bce_with_logits_op = define({
 
 const Op& kl_div_op = define({
     .name = "kl_div",
-    .formula = "l = t (log t - x), 0 where t = 0;  dx = -t dl,  dt = (log t - x + 1) dl",
+    .formula = "l = t (log t - x);  dx = -t dl,  dt = (log t - x + 1) dl;  l and dt are 0 where t = 0",
     .inputs = {"log_probabilities", "target"},
     .shape = broadcasting,
     .reads = Reads::inputs,
@@ -144,7 +144,9 @@ const Op& kl_div_op = define({
               c.gradient(0), [](auto t, auto dl) { return -t * dl; }, c.in(1), c.upstream());
           kernels::map<kernels::Work::polynomial>(
               c.gradient(1),
-              [one = c.scalar(1)](auto x, auto t, auto dl) { return (kernels::log(t) - x + one) * dl; },
+              [zero = c.scalar(0), one = c.scalar(1)](auto x, auto t, auto dl) {
+                return t == zero ? zero : (kernels::log(t == zero ? one : t) - x + one) * dl;
+              },
               c.in(0), c.in(1), c.upstream());
         },
     .samples = {on({2, 3}, {2, 3}).between(0.1, 0.9).call([](Tensors x) { return kl_div(x[0], x[1]); })},
