@@ -12,7 +12,8 @@ namespace reel::kernels {
 inline std::int64_t divide_up(std::int64_t x, std::int64_t y) { return (x + y - 1) / y; }
 
 /// How a product is cut up. All of it follows from the shapes; the length of a block of k, where the chain of
-/// sums of an element ends and is added to C, even from k alone.
+/// sums of an element ends and is added to C, even from k alone, so that processors with and without AVX-512
+/// get the same bits.
 template <class T>
 struct Plan {
   static constexpr std::int64_t most_depth = 512;
@@ -25,9 +26,9 @@ struct Plan {
   bool pack_b = false;
 
   explicit Plan(const Matmul<T>& p) {
-    constexpr std::int64_t lanes = Simd<T>::lanes;
+    constexpr std::int64_t unit = 64 / static_cast<std::int64_t>(sizeof(T));  // lanes of the longest vectors
     const std::int64_t blocks = std::max<std::int64_t>(1, divide_up(p.k, most_depth));
-    depth = std::max<std::int64_t>(1, std::min(p.k, divide_up(divide_up(p.k, blocks), lanes) * lanes));
+    depth = std::max<std::int64_t>(1, std::min(p.k, divide_up(divide_up(p.k, blocks), unit) * unit));
     panels = divide_up(p.n, tile_columns<T>);
 
     // Every group reads all of its part of the rows, which should fit into half of the second cache; but each

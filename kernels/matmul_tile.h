@@ -10,8 +10,9 @@
 
 namespace reel::kernels {
 
-/// Most rows and vectors of a tile: with 32 registers 24 sums, 2 vectors of B and a few numbers of A fit.
-inline constexpr int tile_rows = vector_registers == 32 ? 12 : 4;
+/// Most rows and vectors of a tile: with 32 registers 24 sums, 2 vectors of B and a few numbers of A fit;
+/// with 16 of them 12 sums, 2 and 1.
+inline constexpr int tile_rows = vector_registers == 32 ? 12 : 6;
 inline constexpr int tile_vectors = 2;
 template <class T>
 inline constexpr int tile_columns = tile_vectors* Simd<T>::lanes;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <cstring>
 
 #include "kernels/dual.h"
@@ -42,11 +43,8 @@ struct Simd {
   static void store(T* y, Vector v, int count);
   /// a b + c, rounded once where the machine can, the same in every lane.
   static Vector fma(Vector a, Vector b, Vector c);
-  static Vector all(T x) {
-    Vector v;
-    for (int i = 0; i < lanes; ++i) v[i] = x;
-    return v;
-  }
+  /// x in every lane. Without the zero, or with lane after lane, compilers do not see that it is a broadcast.
+  static Vector all(T x) { return x - zero(); }
 };
 
 #if defined(__AVX512F__)
@@ -82,6 +80,38 @@ template <>
 inline Simd<double>::Vector Simd<double>::fma(Vector a, Vector b, Vector c) {
   return _mm512_fmadd_pd(a, b, c);
 }
+#elif defined(__AVX2__) && defined(__FMA__)
+namespace detail {
+// As a mask from element n on: 8 - n words that are on, and then none.
+inline constexpr std::int32_t words_on[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+inline __m256i first_words(int count) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(words_on + 8 - count));
+}
+}  // namespace detail
+template <>
+inline Simd<float>::Vector Simd<float>::load(const float* x, int count) {
+  return _mm256_maskload_ps(x, detail::first_words(count));
+}
+template <>
+inline Simd<double>::Vector Simd<double>::load(const double* x, int count) {
+  return _mm256_maskload_pd(x, detail::first_words(2 * count));
+}
+template <>
+inline void Simd<float>::store(float* y, Vector v, int count) {
+  _mm256_maskstore_ps(y, detail::first_words(count), v);
+}
+template <>
+inline void Simd<double>::store(double* y, Vector v, int count) {
+  _mm256_maskstore_pd(y, detail::first_words(2 * count), v);
+}
+template <>
+inline Simd<float>::Vector Simd<float>::fma(Vector a, Vector b, Vector c) {
+  return _mm256_fmadd_ps(a, b, c);
+}
+template <>
+inline Simd<double>::Vector Simd<double>::fma(Vector a, Vector b, Vector c) {
+  return _mm256_fmadd_pd(a, b, c);
+}
 #else
 template <class T>
 inline typename Simd<T>::Vector Simd<T>::load(const T* x, int count) {
@@ -93,21 +123,10 @@ template <class T>
 inline void Simd<T>::store(T* y, Vector v, int count) {
   for (int i = 0; i < count; ++i) y[i] = v[i];
 }
-#if defined(__AVX2__) && defined(__FMA__)
-template <>
-inline Simd<float>::Vector Simd<float>::fma(Vector a, Vector b, Vector c) {
-  return _mm256_fmadd_ps(a, b, c);
-}
-template <>
-inline Simd<double>::Vector Simd<double>::fma(Vector a, Vector b, Vector c) {
-  return _mm256_fmadd_pd(a, b, c);
-}
-#else
 template <class T>
 inline typename Simd<T>::Vector Simd<T>::fma(Vector a, Vector b, Vector c) {
   return a * b + c;
 }
-#endif
 #endif
 
 template <>
