@@ -200,14 +200,18 @@ void Checkpoint::restore(const Safetensors& file) {
       });
   require_fit(file, wanted, nullptr);
 
-  load_weights(file, parameters_);
-  const auto copy = [&](const std::string& name, auto values) {
-    const std::span<const std::byte> saved = file.at(name).bytes;
-    if (!saved.empty()) std::memcpy(values.data(), saved.data(), saved.size());
+  // Weights, state and notes change together or not at all: what takes memory comes first.
+  std::vector<std::pair<void*, std::span<const std::byte>>> copies;
+  const auto plan = [&](const std::string& name, auto values) {
+    copies.emplace_back(values.data(), file.at(name).bytes);
   };
   for_optimizer_state(
       optimizer_, parameters_,
-      [&](const std::string& name, const auto&, std::span<float> values) { copy(name, values); }, copy);
+      [&](const std::string& name, const auto&, std::span<float> values) { plan(name, values); }, plan);
+  load_weights(file, parameters_);
+  for (const auto& [to, from] : copies) {
+    if (!from.empty()) std::memcpy(to, from.data(), from.size());
+  }
   notes_ = std::move(notes);
 }
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
@@ -63,17 +64,30 @@ std::vector<const SafetensorsWriter::Items::value_type*> SafetensorsWriter::data
   return order;
 }
 
+// Put together by hand, a string at a time: the destructor of a JSON object asks for memory, and a program
+// that has none left would end there.
 std::string SafetensorsWriter::header() const {
-  nlohmann::json json = nlohmann::json::object();  // sorted by key
-  if (!metadata_.empty()) json["__metadata__"] = metadata_;
+  const auto quoted = [](const std::string& text) { return nlohmann::json(text).dump(); };
+  std::map<std::string, std::string> fields;  // sorted by key
+  if (!metadata_.empty()) {
+    std::string all;
+    for (const auto& [key, value] : metadata_)
+      all += (all.empty() ? "" : ",") + quoted(key) + ":" + quoted(value);
+    fields["__metadata__"] = "{" + all + "}";
+  }
   std::uint64_t at = 0;
   for (const auto* item : data_order()) {
     const std::uint64_t end = at + item->second.bytes.size();
-    json[item->first] = {
-        {"dtype", name_of(item->second.dtype)}, {"shape", item->second.shape}, {"data_offsets", {at, end}}};
+    std::string shape;
+    for (const std::int64_t n : item->second.shape) shape += (shape.empty() ? "" : ",") + std::to_string(n);
+    fields[item->first] = "{\"data_offsets\":[" + std::to_string(at) + "," + std::to_string(end) +
+                          "],\"dtype\":\"" + std::string(name_of(item->second.dtype)) + "\",\"shape\":[" +
+                          shape + "]}";
     at = end;
   }
-  std::string text = json.dump();
+  std::string text = "{";
+  for (const auto& [name, value] : fields) text += (text.size() > 1 ? "," : "") + quoted(name) + ":" + value;
+  text += "}";
   text.resize((text.size() + 7) / 8 * 8, ' ');
   return text;
 }

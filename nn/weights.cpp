@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "nn/fit.h"
 #include "nn/sha256.h"
@@ -16,9 +17,20 @@ void load_weights(const Safetensors& file, ParameterBlock& parameters, const Wei
   require_fit(file, wanted, [&](std::string_view name) {
     return !options.strict || (options.ignore && options.ignore(name));
   });
+  // All of the memory that this takes is asked for before the first weight changes.
+  std::vector<std::vector<float>> converted(parameters.count());
+  std::vector<const SafetensorsEntry*> entries;
   for (std::size_t i = 0; i < parameters.count(); ++i) {
-    const std::vector<float> values = file.to_floats(file.at(parameters.entry(i).name));
-    std::copy(values.begin(), values.end(), parameters.values(i).begin());
+    entries.push_back(&file.at(parameters.entry(i).name));
+    if (entries[i]->dtype != Dtype::f32) converted[i] = file.to_floats(*entries[i]);
+  }
+  for (std::size_t i = 0; i < parameters.count(); ++i) {
+    const std::span<float> values = parameters.values(i);
+    if (entries[i]->dtype != Dtype::f32) {
+      std::copy(converted[i].begin(), converted[i].end(), values.begin());
+    } else if (!values.empty()) {
+      std::memcpy(values.data(), entries[i]->bytes.data(), values.size_bytes());
+    }
   }
   parameters.touch();
 }

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <new>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define REEL_COUNTS 0
@@ -16,11 +17,19 @@
 
 namespace {
 std::atomic<std::size_t> count{0};
-}
+thread_local std::size_t until_failure = 0;  // 0: none is going to fail
+
+// Whether this request is the one that fails.
+bool fails() { return until_failure > 0 && --until_failure == 0; }
+}  // namespace
 
 namespace reel::support {
 std::size_t allocations() { return count.load(); }
 bool counts_allocations() { return REEL_COUNTS != 0; }
+
+FailingAllocation::FailingAllocation(std::size_t which) { until_failure = which; }
+FailingAllocation::~FailingAllocation() { until_failure = 0; }
+bool FailingAllocation::happened() const { return until_failure == 0; }
 }  // namespace reel::support
 
 #if REEL_COUNTS
@@ -34,23 +43,44 @@ void* __libc_memalign(std::size_t, std::size_t);  // NOLINT
 
 void* malloc(std::size_t size) {
   count.fetch_add(1, std::memory_order_relaxed);
+  if (fails()) return nullptr;
   return __libc_malloc(size);
 }
 void* calloc(std::size_t n, std::size_t size) {
   count.fetch_add(1, std::memory_order_relaxed);
+  if (fails()) return nullptr;
   return __libc_calloc(n, size);
 }
 void* realloc(void* old, std::size_t size) {
   count.fetch_add(1, std::memory_order_relaxed);
+  if (fails()) return nullptr;
   return __libc_realloc(old, size);
 }
 void* memalign(std::size_t alignment, std::size_t size) {
   count.fetch_add(1, std::memory_order_relaxed);
+  if (fails()) return nullptr;
   return __libc_memalign(alignment, size);
 }
 void* aligned_alloc(std::size_t alignment, std::size_t size) {
   count.fetch_add(1, std::memory_order_relaxed);
+  if (fails()) return nullptr;
   return __libc_memalign(alignment, size);
 }
+}
+#else
+// A sanitizer keeps malloc for itself; what is built on it can still be made to fail.
+void* operator new(std::size_t size) {
+  void* memory = fails() ? nullptr : std::malloc(size > 0 ? size : 1);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+void* operator new[](std::size_t size) { return operator new(size); }
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete[](void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+extern "C" void* aligned_alloc(std::size_t alignment, std::size_t size) {
+  void* memory = nullptr;
+  return fails() || ::posix_memalign(&memory, alignment, size) != 0 ? nullptr : memory;
 }
 #endif

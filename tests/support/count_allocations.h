@@ -9,4 +9,15 @@ namespace reel::support {
 std::size_t allocations();
 bool counts_allocations();
 
+/// While it lives, the `which`-th request of this thread for memory (the first is 1) fails, once. Under a
+/// sanitizer only operator new and aligned_alloc fail; malloc from C code does not.
+class FailingAllocation {
+ public:
+  explicit FailingAllocation(std::size_t which);
+  ~FailingAllocation();
+  FailingAllocation(const FailingAllocation&) = delete;
+  FailingAllocation& operator=(const FailingAllocation&) = delete;
+  bool happened() const;
+};
+
 }  // namespace reel::support
