@@ -123,7 +123,7 @@ TEST(Tiers, TrainToTheSameBitsWithFusedMultiplyAddAndAlikeWithout) {
       {"transformer", "--width", "40", "--heads", "2", "--batch", "12", "--steps", "40", "--precision",
        "bf16"},
       // Sums so long that they are cut.
-      {"classifier", "--data", "iris", "--hidden", "1100,40", "--epochs", "10"},
+      {"classifier", "--data", "iris", "--hidden", "784,40", "--epochs", "10"},
       {"classifier", "--hidden", "64,32", "--epochs", "2"}};
   const std::vector<Tier> supported = tiers();
   ASSERT_FALSE(supported.empty());
