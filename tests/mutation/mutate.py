@@ -20,6 +20,7 @@ tree below build/mutation, never in the tree itself.
 import argparse
 import os
 import queue
+import resource
 import shutil
 import subprocess
 import sys
@@ -30,7 +31,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-LONGEST = 300  # seconds; a test program that is still running then has noticed, too
+# A test program that is still running then has noticed, too. Processor time, since other work may hold the machine up.
+MOST_PROCESSOR_SECONDS = 300
+MOST_SECONDS = 1800
 
 
 @dataclass
@@ -78,6 +81,10 @@ def parse(path):
     return bugs
 
 
+def limit_processor_time():
+    resource.setrlimit(resource.RLIMIT_CPU, (MOST_PROCESSOR_SECONDS, MOST_PROCESSOR_SECONDS))
+
+
 class Copy:
     """A copy of the tree with a build folder of its own."""
 
@@ -117,8 +124,8 @@ class Copy:
     def passes(self, program, test_filter):
         command = [self.build / "tests" / program, f"--gtest_filter={test_filter}", "--gtest_fail_fast", "--gtest_brief=1"]
         try:
-            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LONGEST,
-                                  text=True, errors="replace", cwd=self.build)
+            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=MOST_SECONDS,
+                                  preexec_fn=limit_processor_time, text=True, errors="replace", cwd=self.build)
         except subprocess.TimeoutExpired:
             return False, "it did not end"
         # Without a test there is nothing that could fail.
