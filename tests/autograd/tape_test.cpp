@@ -63,7 +63,9 @@ TEST(Tape, AViewAddsItsGradientToWhatIsThere) {
   const auto step = tape.record();
   const Tensor x = tape.variable({1.0, 2.0}, {2});
   const Tensor h = x * x;
-  tape.backward(sum(reshape(h, {2, 1})) + sum(h * h));
+  const Tensor first = sum(reshape(h, {2, 1}));  // played last, when the other has delivered
+  const Tensor second = sum(h * h);
+  tape.backward(first + second);
   EXPECT_EQ(x.gradient(), (std::vector<double>{2 + 4, 4 + 32}));
 }
 
