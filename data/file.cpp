@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <exception>
 #include <memory>
 
 #include "data/error.h"
@@ -59,7 +60,13 @@ std::string read_file(const std::filesystem::path& path) {
   if (S_ISDIR(status.st_mode)) fail(path, "is a directory; name a file in it");
   if (!S_ISREG(status.st_mode)) fail(path, "is not a regular file (a pipe or a device)");
   const auto size = static_cast<std::size_t>(status.st_size);
-  std::string bytes(size, '\0');
+  std::string bytes;
+  try {
+    bytes.resize(size);
+  } catch (const std::exception&) {
+    // bad_alloc, or length_error for a size that no string can have.
+    fail(path, "has " + std::to_string(size) + " bytes, more than there is memory for");
+  }
   std::size_t done = 0;
   while (done < size) {
     const ssize_t got = ::read(file.get(), bytes.data() + done, size - done);

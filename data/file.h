@@ -7,7 +7,8 @@
 namespace reel::data {
 
 /// The bytes of a regular file. Throws IoError `PATH: reason` for a file that is missing, unreadable, no
-/// regular file (a directory, a pipe, a device), or that changes its size while it is read.
+/// regular file (a directory, a pipe, a device), that memory cannot hold, or that changes its size while it
+/// is read.
 std::string read_file(const std::filesystem::path& path);
 
 /// Writes a file, over what was there. Throws IoError.
