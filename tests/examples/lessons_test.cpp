@@ -43,7 +43,7 @@ TEST_P(Lesson, SaysWhatItsPageShows) { EXPECT_EQ(output_of(GetParam()), shown_in
 
 INSTANTIATE_TEST_SUITE_P(Exact, Lesson,
                          testing::Values("01_scalar_gradients", "04_softmax_jacobian", "05_custom_op",
-                                         "06_hessian_vector", "07_attention_by_hand"));
+                                         "06_hessian_vector", "07_attention_by_hand", "10_checkpoint"));
 
 // Training ends in the same place on every machine, but not with the same digits.
 TEST(TrainedLessons, ArriveWhereTheyShould) {

@@ -103,11 +103,12 @@ std::string faults(const std::string& directory, const std::string& settings) {
 
 bool full() { return std::getenv("REEL_FULL") != nullptr; }
 
-std::vector<int> sample(int count, int most) {
-  std::vector<int> all;
-  const int stride = full() || count <= most ? 1 : (count + most - 1) / most;
-  for (int i = 1; i <= count; i += stride) all.push_back(i);
-  return all;
+std::vector<int> sample(int count, int most, int most_in_full) {
+  std::vector<int> chosen;
+  const int wanted = full() ? most_in_full : most;
+  const int stride = count <= wanted ? 1 : (count - 1) / wanted + 1;
+  for (int i = 1; i <= count; i += stride) chosen.push_back(i);
+  return chosen;
 }
 
 }  // namespace reel::examples

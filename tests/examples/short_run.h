@@ -52,7 +52,7 @@ std::string faults(const std::string& directory, const std::string& settings);
 /// Whether the long versions of the tests are wanted (REEL_FULL=1).
 bool full();
 
-/// 1, 2, ... count: all of them, or about `most` spread over them unless full().
-std::vector<int> sample(int count, int most);
+/// 1, 2, ... count, or about `most` of them, spread evenly; `most_in_full` of them if full().
+std::vector<int> sample(int count, int most, int most_in_full = 1 << 30);
 
 }  // namespace reel::examples
