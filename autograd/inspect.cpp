@@ -27,6 +27,7 @@ std::string Tape::origin(const Here& input) {
 std::string Tape::origin(const Node& made) const {
   if (made.parameter >= 0) {
     const ParameterLeaf& leaf = parameter_leaves_[static_cast<std::size_t>(made.parameter)];
+    if (blocks_[leaf.leaves].life.expired()) return "parameter of a model that was destroyed";
     return "parameter \"" + leaf.block->entry(leaf.index).name + "\"";
   }
   if (made.op == nullptr) return (made.wants_gradient ? "variable at " : "constant at ") + where(made);

@@ -11,16 +11,17 @@
 
 namespace reel {
 
-/// All parameters of a model: one flat block of values and one of gradients, so that an optimizer, a clipping norm or
-/// a checkpoint is a single loop. Every parameter starts on a 64-byte boundary; the gap behind it holds zeros.
+/// All parameters of a model: one flat block of values and one of gradients, so that an optimizer, a clipping
+/// norm or a checkpoint is a single loop. Every parameter starts on a 64-byte boundary; the gap behind it
+/// holds zeros.
 class ParameterBlock {
  public:
   struct Entry {
-    std::string name;          ///< the path: "hidden.weight"
+    std::string name;  ///< the path: "hidden.weight"
     Shape shape;
-    std::int64_t offset = 0;   ///< of its first value, in floats
-    bool decay = true;         ///< whether weight decay applies by default: false for biases and norms
-    bool has_gradient = false; ///< backward has written to it since the last zero_grad
+    std::int64_t offset = 0;    ///< of its first value, in floats
+    bool decay = true;          ///< whether weight decay applies by default: false for biases and norms
+    bool has_gradient = false;  ///< backward has written to it since the last zero_grad
     std::int64_t size() const { return shape.size(); }
   };
 
@@ -35,8 +36,8 @@ class ParameterBlock {
   const Entry& entry(std::size_t i) const { return entries_[i]; }
   Entry& entry(std::size_t i) { return entries_[i]; }
   const std::vector<Entry>& entries() const { return entries_; }
-  std::int64_t parameters() const;                                      ///< without the gaps
-  std::int64_t length() const { return length_; }                       ///< of the flat block, with the gaps
+  std::int64_t parameters() const;                 ///< without the gaps
+  std::int64_t length() const { return length_; }  ///< of the flat block, with the gaps
 
   float* values() { return values_.get(); }
   const float* values() const { return values_.get(); }
@@ -46,13 +47,17 @@ class ParameterBlock {
   std::span<const float> values(std::size_t i) const;
   std::span<float> gradients(std::size_t i);
 
-  /// Forgets all gradients: the next backward overwrites them. Parameters that no backward reaches read as zero.
+  /// Forgets all gradients: the next backward overwrites them. Parameters that no backward reaches read as
+  /// zero.
   void zero_grad();
   /// Writes zeros where no backward has written, so that a loop over the flat gradients is right.
   void fill_missing_gradients();
 
-  /// Counts changes of the values. A tape remembers it, to notice an optimizer step between forward and backward.
+  /// Counts changes of the values. A tape remembers it, to notice an optimizer step between forward and
+  /// backward.
   std::uint64_t version() const { return version_; }
+  /// Expires with the block: how tapes and optimizers notice that a model is gone.
+  std::weak_ptr<const void> life() const { return life_; }
   void touch() { ++version_; }
 
  private:
@@ -68,6 +73,7 @@ class ParameterBlock {
   Buffer values_;
   Buffer gradients_;
   std::uint64_t version_ = 0;
+  std::shared_ptr<const void> life_ = std::make_shared<const char>();
 };
 
 /// One parameter of a model: a name for a stretch of the model's block.

@@ -244,8 +244,12 @@ Tensor Tape::variable(std::span<const double> v, std::span<const double> tangent
 Tape::BlockLeaves& Tape::leaves_of(const ParameterBlock& block) {
   const auto known =
       std::find_if(blocks_.begin(), blocks_.end(), [&](const BlockLeaves& b) { return b.block == &block; });
-  if (known != blocks_.end()) return *known;
-  blocks_.push_back({&block, {}, {}, {}});
+  if (known != blocks_.end() && !known->life.expired()) return *known;
+  if (known != blocks_.end()) {  // another model lies where one that is gone lay
+    if (parameter_leaves_.empty()) return *known = {&block, block.life(), {}, {}, {}};
+    known->block = nullptr;
+  }
+  blocks_.push_back({&block, block.life(), {}, {}, {}});
   return blocks_.back();
 }
 
@@ -302,7 +306,8 @@ Tensor Tape::leaf(const Parameter& parameter, Place place) {
       }
     }
   }
-  parameter_leaves_.push_back({&block, parameter.index(), block.version()});
+  parameter_leaves_.push_back(
+      {&block, parameter.index(), block.version(), static_cast<std::size_t>(&leaves - blocks_.data())});
   index = push(leaf);
   step = leaf.step;
   return handle(index);

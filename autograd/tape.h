@@ -156,10 +156,12 @@ class Tape {
     ParameterBlock* block;
     std::size_t index;
     std::uint64_t version;  // of the block when the leaf was made
+    std::size_t leaves;     // of the block: index into blocks_
   };
   // For every block a step has used: the node of each of its parameters, so that each has one leaf a step.
   struct BlockLeaves {
     const ParameterBlock* block = nullptr;
+    std::weak_ptr<const void> life;                             // of the block
     std::vector<std::pair<std::uint64_t, std::uint32_t>> node;  // (step, node) of each parameter
     std::vector<double> values, tangents;                       // overrides
   };

@@ -53,6 +53,7 @@ void check_group(const char* owner, Place where, const ParameterBlock& block, co
 Optimizer::Optimizer(const char* name, ParameterBlock& block, const Common& common)
     : name_(name),
       block_(&block),
+      life_(block.life()),
       length_(block.length()),
       learning_rate_(common.learning_rate),
       clip_norm_(common.clip_norm),
@@ -88,6 +89,11 @@ void Optimizer::add_slot(const char* name) {
 }
 
 StepReport Optimizer::step(Place where) {
+  if (life_.expired()) {
+    throw StateError(where,
+                     at(where, std::string(name_) + ": the model whose parameters it steps was destroyed") +
+                         help_line("an optimizer must not outlive its model"));
+  }
   if (block_->count() != own_steps_.size()) {
     const std::string what =
         std::string(name_) + ": parameters were added to the model after the optimizer was made";

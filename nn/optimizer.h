@@ -140,6 +140,7 @@ class Optimizer {
 
   const char* name_;
   ParameterBlock* block_;
+  std::weak_ptr<const void> life_;  // of the block
   std::int64_t length_;
   double learning_rate_;
   double clip_norm_;

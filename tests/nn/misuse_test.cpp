@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <type_traits>
+#include <vector>
 
 #include "nn/nn.h"
 
@@ -170,6 +171,44 @@ TEST(MisusedModules, TokensAndLengthsOfAGpt) {
   expect_error<ValueError>([&] { gpt(tape, wrong, 1, 2); }, "token 5");
   expect_error<ShapeError>([&] { gpt(tape, two, 1, 3); }, "2 tokens");
   expect_error<ValueError>([&] { gpt(tape, {}, 1, 0); }, "at least one token");
+}
+
+TEST(DestroyedModel, ThatIsDestroyedInsideAStepIsNamedByBackward) {
+  Tape tape;
+  const auto step = tape.record();
+  auto model = std::make_unique<Mlp>(Seed{1}, std::vector<std::int64_t>{2, 3, 1});
+  const Tensor loss = sum((*model)(tape.constant({1.0, 2.0}, {1, 2})));
+  model.reset();
+  try {
+    tape.backward(loss);
+    FAIL() << "no error";
+  } catch (const StateError& e) {
+    EXPECT_THAT(e.what(), testing::HasSubstr("misuse_test.cpp"));
+    EXPECT_THAT(e.what(), testing::HasSubstr("was destroyed"));
+  }
+}
+
+TEST(DestroyedModel, ThatTakesThePlaceOfADestroyedOneIsNotTakenForIt) {
+  Tape tape;
+  for (int i = 0; i < 3; ++i) {
+    Mlp model(Seed{static_cast<std::uint64_t>(i)}, std::vector<std::int64_t>{2, 3, 1});
+    const auto step = tape.record();
+    tape.backward(sum(model(tape.constant({1.0, 2.0}, {1, 2}))));
+    EXPECT_EQ(model.parameters().entry(0).has_gradient, true);
+  }
+}
+
+TEST(MisusedOptimizer, ThatOutlivesItsModelSaysSo) {
+  auto model = std::make_unique<Mlp>(Seed{1}, std::vector<std::int64_t>{2, 3, 1});
+  AdamW adam(*model);
+  model.reset();
+  try {
+    adam.step();
+    FAIL() << "no error";
+  } catch (const StateError& e) {
+    EXPECT_THAT(e.what(), testing::HasSubstr("AdamW: the model"));
+    EXPECT_THAT(e.what(), testing::HasSubstr("outlive"));
+  }
 }
 
 }  // namespace
