@@ -21,7 +21,6 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
 constexpr float infinity = std::numeric_limits<float>::infinity();
 const double nan_value = std::numeric_limits<double>::quiet_NaN();
 
