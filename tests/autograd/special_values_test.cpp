@@ -141,5 +141,15 @@ TEST(SpecialRows, LayerNormKeepsItsDigitsFarFromZero) {
   for (std::size_t i = 0; i < exact.size(); ++i) EXPECT_NEAR(single[i], exact[i], 1e-5) << i;
 }
 
+TEST(Mean, OverSeveralAxesDividesByAllOfThem) {
+  Tape tape(Precision::f64);
+  const auto step = tape.record();
+  const Tensor x = tape.variable({1, 2, 3, 4, 5, 6}, {1, 2, 3});
+  EXPECT_EQ(mean(x, {.axes = {1, 2}}).values(), std::vector<double>{3.5});
+  EXPECT_EQ(mean(x, {.axes = {0, 1}}).values(), (std::vector<double>{2.5, 3.5, 4.5}));
+  tape.backward(sum(mean(x, {.axes = {1, 2}})));
+  for (const double g : x.gradient()) EXPECT_DOUBLE_EQ(g, 1.0 / 6);
+}
+
 }  // namespace
 }  // namespace reel

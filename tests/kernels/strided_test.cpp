@@ -34,10 +34,9 @@ const Example examples[] = {
 };
 // An element may be read twice, but not written twice.
 const Example repeated[] = {
-    {6, {3, {4, 5, 6}, {0, 0, 1}, 0}},
-    {4, {3, {4, 5, 6}, {1, 0, 0}, 0}},
-    {1, {2, {40, 50}, {0, 0}, 0}},
-    {300, {2, {300, 300}, {1, 0}, 0}},
+    {11, {2, {3, 4}, {2, 2}, 0}},  // steps of the same length, which are not one stretch
+    {6, {3, {4, 5, 6}, {0, 0, 1}, 0}}, {4, {3, {4, 5, 6}, {1, 0, 0}, 0}},
+    {1, {2, {40, 50}, {0, 0}, 0}},     {300, {2, {300, 300}, {1, 0}, 0}},
 };
 
 std::int64_t size(const Strided& view) {

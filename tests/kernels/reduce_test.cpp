@@ -1,0 +1,64 @@
+#include "kernels/reduce.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+#include "kernels/norm.h"
+
+namespace reel::kernels {
+namespace {
+
+// Small whole numbers: their sums are exact in any order.
+std::vector<float> whole_numbers(std::int64_t n) {
+  std::vector<float> x;
+  for (std::int64_t i = 0; i < n; ++i) x.push_back(static_cast<float>(i * 37 % 101 - 50));
+  return x;
+}
+
+TEST(Reduce, ASumHasEveryTermAtEveryLength) {
+  for (const std::int64_t n : {0, 1, 2, 31, 32, 33, 1023, 1024, 1025, 65535, 65536, 65537, 300001}) {
+    const std::vector<float> x = whole_numbers(n);
+    double expected = 0;
+    for (const float v : x) expected += static_cast<double>(v);
+    EXPECT_EQ(static_cast<double>(sum(x.data(), n)), expected) << n;
+  }
+}
+
+TEST(Reduce, TheExtremeIsFoundWhereverItStands) {
+  for (const std::int64_t cols : {1, 2, 3, 15, 16, 17, 31, 32, 33, 63, 64, 65, 200}) {
+    for (std::int64_t at = 0; at < cols; ++at) {
+      std::vector<float> x(static_cast<std::size_t>(3 * cols), 0.5F);  // [3, cols]
+      x[static_cast<std::size_t>(cols + at)] = 2;
+      x[static_cast<std::size_t>(2 * cols + at)] = -2;
+      float high[3], low[3];
+      row_max(x.data(), 3, cols, high);
+      row_min(x.data(), 3, cols, low);
+      EXPECT_EQ(high[0], 0.5F);
+      EXPECT_EQ(high[1], 2) << cols << " columns, the largest at " << at;
+      EXPECT_EQ(low[2], -2) << cols << " columns, the smallest at " << at;
+      std::vector<float> dx(x.size(), 7);
+      const float dy[3] = {1, 1, 1};
+      row_extreme_grad(x.data(), high, dy, 3, cols, Into<float>{dx.data(), false});
+      for (std::int64_t c = 0; c < cols; ++c) {
+        EXPECT_EQ(dx[static_cast<std::size_t>(cols + c)], c == at ? 1 : 0);
+        EXPECT_EQ(dx[static_cast<std::size_t>(c)], c == 0 ? 1 : 0);  // of equal ones, the first
+      }
+    }
+  }
+}
+
+TEST(Norm, EpsilonStandsUnderTheRoot) {
+  const float x[2] = {-1, 1}, w[2] = {1, 1}, b[2] = {0, 0};
+  float y[2], saved[layer_norm_saved];
+  layer_norm(x, w, b, 1, 2, 3.0, y, saved);  // variance 1
+  EXPECT_EQ(y[1], 0.5F);
+  rms_norm(x, w, 1, 2, 3.0, y, saved);
+  EXPECT_EQ(y[1], 0.5F);
+}
+
+}  // namespace
+}  // namespace reel::kernels
