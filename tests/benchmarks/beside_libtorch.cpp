@@ -1,0 +1,294 @@
+// The training steps of `reel bench` beside the same steps in libtorch, in turn, in one process.
+//
+//   beside_libtorch [--threads N] [--rounds N] [--seconds S] [--keep-memory 1] [--case NAME]...
+//
+// First both train for three steps from the same weights on the same numbers: their losses must agree, or
+// they would not be doing the same work. Then every round runs each of them for S seconds and at least three
+// steps, after one step that nobody times. The table has the median of the rounds' medians, the fastest step,
+// and the ratios of both.
+//
+// What is done for libtorch: its libraries are held to N threads by the environment that they read when they
+// are loaded (the program starts itself again with it); it gets the OpenBLAS that shares libtorch's OpenMP
+// threads where that is installed (Debian: libopenblas0-openmp), because two pools of threads take the cores
+// from each other; and the fastest of three ways to attend. --keep-memory 1 asks malloc to give nothing back
+// to the system, which spares libtorch the fresh pages of every large tensor; few users do so.
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "autograd/ops.h"
+#include "autograd/tape.h"
+#include "examples/bench_cases.h"
+#include "kernels/parallel.h"
+#include "kernels/philox.h"
+#include "nn/gpt.h"
+#include "nn/mlp.h"
+#include "nn/optimizer.h"
+#include "tests/benchmarks/libtorch_steps.h"
+
+namespace {
+
+using namespace reel;
+
+constexpr peer::Optimizing plain{.learning_rate = 1e-3, .weight_decay = 1e-2, .clip_norm = 0};
+constexpr peer::Optimizing clipped{.learning_rate = 1e-3, .weight_decay = 1e-2, .clip_norm = 1};
+
+struct Case {
+  std::string name;
+  std::vector<std::int64_t> layers;   // of an MLP, or
+  std::optional<peer::GptSizes> gpt;  // this
+  std::int64_t batch = 0;
+  bool heavy = false;
+};
+
+const std::vector<Case>& cases() {
+  static const std::vector<Case> all = {
+      {"mlp-2-16-16-3-b32", {2, 16, 16, 3}, {}, 32},
+      {"mlp-64-64-10-b32", {64, 64, 10}, {}, 32},
+      {"mlp-784-128-10-b64", {784, 128, 10}, {}, 64},
+      {"mlp-784-512-512-10-b128", {784, 512, 512, 10}, {}, 128},
+      {"mlp-784-500-10-b500", {784, 500, 10}, {}, 500},
+      {"gpt-4x128-b12-t64", {}, peer::GptSizes{65, 64, 4, 4, 128, 12, 64}},
+      {"gpt2-124m-b4-t64", {}, peer::GptSizes{50257, 1024, 12, 12, 768, 4, 64}, 0, true},
+  };
+  return all;
+}
+
+std::vector<std::int32_t> random_numbers(std::uint64_t stream, std::int64_t count, std::int64_t below) {
+  const kernels::Philox numbers(7, stream);
+  std::vector<std::int32_t> result;
+  for (std::int64_t i = 0; i < count; ++i) {
+    result.push_back(static_cast<std::int32_t>(
+        numbers.below(static_cast<std::uint64_t>(i), static_cast<std::uint64_t>(below))));
+  }
+  return result;
+}
+
+// The data that both train on.
+struct Data {
+  std::vector<float> inputs;
+  std::vector<std::int32_t> tokens, targets;
+};
+
+Data data_of(const Case& c) {
+  Data d;
+  if (c.gpt) {
+    d.tokens = random_numbers(1, c.gpt->batch * c.gpt->time, c.gpt->vocabulary);
+    d.targets = random_numbers(2, c.gpt->batch * c.gpt->time, c.gpt->vocabulary);
+  } else {
+    for (std::int64_t i = 0; i < c.batch * c.layers.front(); ++i)
+      d.inputs.push_back(std::sin(static_cast<float>(i)));
+    d.targets = random_numbers(2, c.batch, c.layers.back());
+  }
+  return d;
+}
+
+peer::Training libtorch_training(const Case& c, const Data& d) {
+  return c.gpt ? peer::train_gpt(*c.gpt, d.tokens, d.targets, clipped)
+               : peer::train_mlp(c.layers, d.inputs, d.targets, plain);
+}
+
+// Gives the model's weights to the peer and trains both. Throws if they are not the same.
+template <class Model, class Loss>
+double largest_difference(Model& model, peer::Optimizing how, Loss loss, const peer::Training& theirs) {
+  ParameterBlock& block = model.parameters();
+  if (block.count() != theirs.values.size()) throw std::runtime_error("another number of parameters");
+  for (std::size_t i = 0; i < block.count(); ++i) {
+    const auto found = theirs.values.find(block.entry(i).name);
+    const std::span<const float> from = std::as_const(block).values(i);
+    if (found == theirs.values.end() || found->second.size() != from.size())
+      throw std::runtime_error("no such parameter there: " + block.entry(i).name);
+    std::copy(from.begin(), from.end(), found->second.begin());
+  }
+  nn::AdamW adam(
+      model,
+      {.learning_rate = how.learning_rate, .weight_decay = how.weight_decay, .clip_norm = how.clip_norm});
+  Tape tape;
+  double largest = 0;
+  for (int i = 0; i < 3; ++i) {
+    const auto step = tape.record();
+    const Tensor value = loss(tape, model);
+    tape.backward(value);
+    adam.step();
+    const double ours = value.item();
+    largest = std::max(largest, std::abs(theirs.step() / ours - 1));
+  }
+  return largest;
+}
+
+void check_same_work(const Case& c, const Data& d, const peer::Training& theirs) {
+  double difference = 0;
+  if (c.gpt) {
+    const peer::GptSizes& n = *c.gpt;
+    nn::Gpt model(nn::Seed{1}, {.vocabulary = n.vocabulary,
+                                .context = n.context,
+                                .layers = n.layers,
+                                .heads = n.heads,
+                                .width = n.width});
+    difference = largest_difference(
+        model, clipped,
+        [&](Tape& tape, nn::Gpt& gpt) {
+          return cross_entropy(gpt(tape, d.tokens, n.batch, n.time), d.targets);
+        },
+        theirs);
+  } else {
+    nn::Mlp model(nn::Seed{1}, c.layers);
+    difference = largest_difference(
+        model, plain,
+        [&](Tape& tape, nn::Mlp& mlp) {
+          return cross_entropy(mlp(tape.constant(d.inputs, {c.batch, c.layers.front()})), d.targets);
+        },
+        theirs);
+  }
+  if (!(difference < 1e-4))
+    throw std::runtime_error(c.name + ": the losses differ by " + std::to_string(difference));
+}
+
+double milliseconds(const std::function<void()>& step) {
+  const auto start = std::chrono::steady_clock::now();
+  step();
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+}
+
+double median(std::vector<double> v) {
+  std::sort(v.begin(), v.end());
+  return (v[(v.size() - 1) / 2] + v[v.size() / 2]) / 2;
+}
+
+double processor_seconds() {
+  timespec t;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+struct Contestant {
+  std::function<void()> step;
+  std::vector<double> medians;
+  double fastest = 1e300;
+  double cores = 0;  // the most that a turn kept busy
+
+  void turn(double seconds) {
+    // The waiting threads of the other library must fall asleep before this one is measured.
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    step();
+    std::vector<double> times;
+    const auto begin = std::chrono::steady_clock::now();
+    const double before = processor_seconds();
+    double passed = 0;
+    while (times.size() < 3 || passed < seconds) {
+      times.push_back(milliseconds(step));
+      passed = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    }
+    cores = std::max(cores, (processor_seconds() - before) / passed);
+    medians.push_back(median(times));
+    fastest = std::min(fastest, *std::min_element(times.begin(), times.end()));
+  }
+};
+
+void compare(const Case& c, int rounds, double seconds) {
+  const Data data = data_of(c);
+  const peer::Training theirs = libtorch_training(c, data);
+  check_same_work(c, data, theirs);
+  const std::vector<examples::BenchCase> all = examples::bench_cases();
+  const auto found = std::find_if(all.begin(), all.end(), [&](const auto& b) { return b.name == c.name; });
+  if (found == all.end()) throw std::runtime_error("reel bench has no case " + c.name);
+  Contestant reel{.step = found->make(Products::full), .medians = {}};
+  Contestant torch{.step = theirs.step, .medians = {}};
+  for (int i = 0; i < rounds; ++i) {
+    reel.turn(seconds);
+    torch.turn(seconds);
+  }
+  for (const Contestant* who : {&reel, &torch}) {
+    if (who->cores > kernels::threads() + 0.05)
+      throw std::runtime_error(c.name + ": one side kept " + std::to_string(who->cores) + " cores busy");
+  }
+  const double ours = median(reel.medians);
+  const double other = median(torch.medians);
+  std::printf("%-26s %10.4f %10.4f %7.2fx %10.4f %10.4f %7.2fx  %s\n", c.name.c_str(), ours, other,
+              other / ours, reel.fastest, torch.fastest, torch.fastest / reel.fastest, theirs.remark.c_str());
+  std::fflush(stdout);
+}
+
+// The libraries below libtorch read these once, when they are loaded, and without them some keep all cores.
+void start_with(int threads, bool keep_memory, char** argv) {
+  if (std::getenv("BESIDE_LIBTORCH_STARTED") != nullptr) return;
+  setenv("BESIDE_LIBTORCH_STARTED", "1", 1);
+  for (const char* name : {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"})
+    setenv(name, std::to_string(threads).c_str(), 1);
+#if defined(REEL_OPENBLAS_OPENMP)
+  setenv("LD_LIBRARY_PATH", REEL_OPENBLAS_OPENMP, 1);
+#else
+  setenv("GOMP_SPINCOUNT", "1000", 0);  // let OpenMP's waiting threads sleep, or OpenBLAS's find no core
+#endif
+  if (keep_memory) {
+    for (const char* name : {"MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"})
+      setenv(name, "17179869184", 1);
+    setenv("MALLOC_TOP_PAD_", "536870912", 1);
+  }
+  execv("/proc/self/exe", argv);
+  throw std::runtime_error("cannot start again");
+}
+
+int run(int argc, char** argv) {
+  int threads = 1;
+  int rounds = 5;
+  double seconds = 0.5;
+  bool keep_memory = false;
+  std::vector<std::string> names;
+  for (int i = 1; i < argc; i += 2) {
+    const std::string flag = argv[i];
+    const char* const value = argv[i + 1];
+    if (value == nullptr) throw std::runtime_error(flag + " needs a value");
+    if (flag == "--threads") {
+      threads = std::max(1, std::atoi(value));
+    } else if (flag == "--rounds") {
+      rounds = std::max(1, std::atoi(value));
+    } else if (flag == "--seconds") {
+      seconds = std::atof(value);
+    } else if (flag == "--keep-memory") {
+      keep_memory = std::atoi(value) != 0;
+    } else if (flag == "--case") {
+      names.emplace_back(value);
+    } else {
+      throw std::runtime_error("unknown flag " + flag);
+    }
+  }
+  start_with(threads, keep_memory, argv);
+  kernels::set_threads(threads);
+  peer::set_threads(threads);
+  std::printf("%d thread(s), libtorch %s, %d rounds of at least %.1f s each\n", threads,
+              peer::version().c_str(), rounds, seconds);
+  std::printf("%-26s %10s %10s %8s %10s %10s %8s  %s\n", "median, then fastest, ms", "reel", "libtorch",
+              "ratio", "reel", "libtorch", "ratio", "attention");
+  for (const std::string& name : names) {
+    if (std::none_of(cases().begin(), cases().end(), [&](const Case& c) { return c.name == name; }))
+      throw std::runtime_error("no case " + name);
+  }
+  for (const Case& c : cases()) {
+    const bool asked = std::find(names.begin(), names.end(), c.name) != names.end();
+    if (names.empty() ? !c.heavy : asked) compare(c, rounds, seconds);
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "beside_libtorch: %s\n", e.what());
+    return 1;
+  }
+}
