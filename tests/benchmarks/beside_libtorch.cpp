@@ -151,7 +151,7 @@ void check_same_work(const Case& c, const Data& d, const peer::Training& theirs)
         },
         theirs);
   }
-  if (!(difference < 1e-4))
+  if (!(difference < 5e-6))
     throw std::runtime_error(c.name + ": the losses differ by " + std::to_string(difference));
 }
 
