@@ -7,6 +7,7 @@ PROGRAM is the built `reel`. Every round times each contestant once; the table s
 """
 
 import argparse
+import glob
 import json
 import math
 import os
@@ -20,8 +21,14 @@ import time
 THREADS = sys.argv[sys.argv.index("--threads") + 1] if "--threads" in sys.argv[:-1] else "1"
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = THREADS
-# Waiting threads that spin long take the cores from those that work: without this, two threads are slower than one.
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+# Two pools of threads take the cores from each other, so PyTorch gets the OpenBLAS that shares its OpenMP threads (Debian:
+# libopenblas0-openmp); where there is none, waiting threads sleep early: if they spin, two are slower than one.
+SHARED_POOL = glob.glob("/usr/lib/*/openblas-openmp")
+if not SHARED_POOL:
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+elif SHARED_POOL[0] not in os.environ.get("LD_LIBRARY_PATH", "").split(":"):
+    os.environ["LD_LIBRARY_PATH"] = ":".join(filter(None, [SHARED_POOL[0], os.environ.get("LD_LIBRARY_PATH")]))
+    os.execv(sys.executable, [sys.executable] + sys.argv)
 
 import torch
 import torch.nn as nn
@@ -52,9 +59,7 @@ class Block(nn.Module):
         scores = (q @ k.transpose(-2, -1)) / math.sqrt(w // self.heads)
         a = F.softmax(scores.masked_fill(mask, float("-inf")), -1) @ v
         x = x + self.proj(a.transpose(1, 2).reshape(b, t, w))
-        h = self.c_fc(self.ln_2(x))
-        h = 0.5 * h * (1 + torch.tanh(math.sqrt(2 / math.pi) * (h + 0.044715 * h**3)))
-        return x + self.c_proj(h)
+        return x + self.c_proj(F.gelu(self.c_fc(self.ln_2(x)), approximate="tanh"))
 
 
 def gpt(layers, heads, width, vocabulary, context, batch, t):
