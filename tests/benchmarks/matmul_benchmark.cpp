@@ -1,4 +1,5 @@
-// The speed of kernels::matmul on the products of training, beside OpenBLAS and Eigen, as shares of the peak.
+// The speed of kernels::matmul on the products of training, beside OpenBLAS, Eigen and oneDNN, as
+// shares of the peak.
 //
 //   matmul_benchmark [--threads N] [--rounds N] [--only TEXT] [--alone 1]
 //
@@ -25,6 +26,10 @@
 #include "kernels/matmul.h"
 #include "kernels/parallel.h"
 #include "kernels/simd.h"
+
+#if defined(REEL_ONEDNN)
+#include <dnnl.h>
+#endif
 
 #if defined(REEL_OPENBLAS)
 extern "C" {
@@ -117,8 +122,19 @@ std::vector<Product> products() {
   return list;
 }
 
-enum Contestant { reel_kernel, openblas, eigen, contestants };
-const char* const names[contestants] = {"reel", "openblas", "eigen"};
+enum Contestant { reel_kernel, openblas, eigen, onednn, contestants };
+const char* const names[contestants] = {"reel", "openblas", "eigen", "onednn"};
+#if defined(REEL_OPENBLAS)
+constexpr bool has_openblas = true;
+#else
+constexpr bool has_openblas = false;
+#endif
+#if defined(REEL_ONEDNN)
+constexpr bool has_onednn = true;
+#else
+constexpr bool has_onednn = false;
+#endif
+constexpr bool present[contestants] = {true, has_openblas, true, has_onednn};
 
 struct Operands {
   std::vector<float> a, b, c;
@@ -146,6 +162,14 @@ void run(const Product& p, Contestant who, const Operands& x, float* c) {
       cblas_sgemm(101, p.transpose_a ? 112 : 111, p.transpose_b ? 112 : 111, static_cast<int>(p.m),
                   static_cast<int>(p.n), static_cast<int>(p.k), 1, x.a.data(), static_cast<int>(lda),
                   x.b.data(), static_cast<int>(ldb), 0, c, static_cast<int>(p.n));
+#endif
+      break;
+    case onednn:
+#if defined(REEL_ONEDNN)
+      if (dnnl_sgemm(p.transpose_a ? 'T' : 'N', p.transpose_b ? 'T' : 'N', p.m, p.n, p.k, 1, x.a.data(), lda,
+                     x.b.data(), ldb, 0, c, p.n) != dnnl_success) {
+        std::abort();
+      }
 #endif
       break;
     case eigen:
@@ -213,6 +237,7 @@ int main(int argc, char** argv) {
     for (int round = 0; round < rounds; ++round) {
       peak = std::max(peak, peak_flops(threads));
       for (int who = 0; who < (alone ? 1 : static_cast<int>(contestants)); ++who) {
+        if (!present[who]) continue;
         // The waiting threads of one library must fall asleep before the next one is measured.
         if (threads > 1) std::this_thread::sleep_for(std::chrono::milliseconds(60));
         run(p, static_cast<Contestant>(who), x, x.c.data());
@@ -230,7 +255,13 @@ int main(int argc, char** argv) {
   std::printf("\n");
   const auto row = [&](const std::string& set, const std::string& name, const Score& s) {
     std::printf("%-24s %-16s %10.2f", set.c_str(), name.c_str(), s.seconds[reel_kernel] * 1e6);
-    for (const double seconds : s.seconds) std::printf(" %8.1f%%", s.flops / seconds / peak * 100);
+    for (int who = 0; who < contestants; ++who) {
+      if (present[who]) {
+        std::printf(" %8.1f%%", s.flops / s.seconds[who] / peak * 100);
+      } else {
+        std::printf(" %9s", "-");
+      }
+    }
     std::printf("\n");
   };
   double log_sum[contestants] = {};
