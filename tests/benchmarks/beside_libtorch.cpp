@@ -1,4 +1,4 @@
-// The training steps of `reel bench` beside the same steps in libtorch, in turn, in one process.
+// The training steps of `reel bench` beside the same steps in libtorch, in turn.
 //
 //   beside_libtorch [--threads N] [--rounds N] [--seconds S] [--keep-memory 1] [--case NAME]...
 //
@@ -7,24 +7,28 @@
 // steps, after one step that nobody times. The table has the median of the rounds' medians, the fastest step,
 // and the ratios of both.
 //
-// What is done for libtorch: its libraries are held to N threads by the environment that they read when they
-// are loaded (the program starts itself again with it); it gets the OpenBLAS that shares libtorch's OpenMP
-// threads where that is installed (Debian: libopenblas0-openmp), because two pools of threads take the cores
-// from each other; and the fastest of three ways to attend. --keep-memory 1 asks malloc to give nothing back
-// to the system, which spares libtorch the fresh pages of every large tensor; few users do so.
+// Each has a process of its own that waits while the other works. In one process they are not alone: Reel
+// frees large blocks, after which malloc keeps the memory of large tensors, and libtorch's step on the MLP
+// 784-512-512-10 takes half the time. --keep-memory 1 asks malloc to do so from the start, in both.
+//
+// What else is done for libtorch: its libraries are held to N threads by the environment that they read when
+// they are loaded (the program starts itself again with it); it gets the OpenBLAS that shares libtorch's
+// OpenMP threads where that is installed (Debian: libopenblas0-openmp), because two pools of threads take the
+// cores from each other; and the fastest of three ways to attend.
 
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
 #include <optional>
 #include <stdexcept>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "autograd/ops.h"
@@ -172,51 +176,126 @@ double processor_seconds() {
   return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
-struct Contestant {
-  std::function<void()> step;
-  std::vector<double> medians;
-  double fastest = 1e300;
-  double cores = 0;  // the most that a turn kept busy
+// What a contestant's process tells after its turn.
+struct Turn {
+  double median, fastest;
+  double cores;  // that were busy
+  char remark[40];
+};
 
-  void turn(double seconds) {
-    // The waiting threads of the other library must fall asleep before this one is measured.
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
-    step();
-    std::vector<double> times;
-    const auto begin = std::chrono::steady_clock::now();
-    const double before = processor_seconds();
-    double passed = 0;
-    while (times.size() < 3 || passed < seconds) {
-      times.push_back(milliseconds(step));
-      passed = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    }
-    cores = std::max(cores, (processor_seconds() - before) / passed);
-    medians.push_back(median(times));
-    fastest = std::min(fastest, *std::min_element(times.begin(), times.end()));
+Turn take_turn(const std::function<void()>& step, double seconds, const std::string& remark) {
+  step();
+  std::vector<double> times;
+  const auto begin = std::chrono::steady_clock::now();
+  const double before = processor_seconds();
+  double passed = 0;
+  while (times.size() < 3 || passed < seconds) {
+    times.push_back(milliseconds(step));
+    passed = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   }
+  Turn turn{median(times),
+            *std::min_element(times.begin(), times.end()),
+            (processor_seconds() - before) / passed,
+            {}};
+  remark.copy(turn.remark, sizeof turn.remark - 1);
+  return turn;
+}
+
+// Runs `work` in a process of its own, forked before this one has started any thread.
+template <class Work>
+pid_t start_process(Work work) {
+  const pid_t child = fork();
+  if (child < 0) throw std::runtime_error("cannot fork");
+  if (child > 0) return child;
+  try {
+    work();
+    _exit(0);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "beside_libtorch: %s\n", e.what());
+    _exit(1);
+  }
+}
+
+// A process that makes its training once and runs a turn whenever it is asked for one.
+class Contestant {
+ public:
+  template <class Make>
+  Contestant(double seconds, Make make) {
+    int ask[2];
+    int answer[2];
+    if (pipe(ask) != 0 || pipe(answer) != 0) throw std::runtime_error("cannot make a pipe");
+    process_ = start_process([&] {
+      close(ask[1]);
+      const auto [step, remark] = make();
+      for (char byte = 0; read(ask[0], &byte, 1) == 1;) {
+        const Turn turn = take_turn(step, seconds, remark);
+        if (write(answer[1], &turn, sizeof turn) != sizeof turn) break;
+      }
+    });
+    close(ask[0]);
+    close(answer[1]);
+    ask_ = ask[1];
+    answer_ = answer[0];
+  }
+  Contestant(const Contestant&) = delete;
+  Contestant& operator=(const Contestant&) = delete;
+  ~Contestant() {
+    close(ask_);
+    close(answer_);
+    waitpid(process_, nullptr, 0);
+  }
+
+  void turn() {
+    Turn turn{};
+    if (write(ask_, "", 1) != 1 || read(answer_, &turn, sizeof turn) != sizeof turn)
+      throw std::runtime_error("a contestant's process has ended");
+    if (turn.cores > kernels::threads() + 0.05)
+      throw std::runtime_error("a contestant kept " + std::to_string(turn.cores) + " cores busy");
+    medians_.push_back(turn.median);
+    fastest_ = std::min(fastest_, turn.fastest);
+    remark_ = turn.remark;
+  }
+  double typical() const { return median(medians_); }
+  double fastest() const { return fastest_; }
+  const std::string& remark() const { return remark_; }
+
+ private:
+  pid_t process_ = 0;
+  int ask_ = -1;
+  int answer_ = -1;
+  std::vector<double> medians_;
+  double fastest_ = 1e300;
+  std::string remark_;
 };
 
 void compare(const Case& c, int rounds, double seconds) {
+  using Made = std::pair<std::function<void()>, std::string>;
+  const int threads = kernels::threads();
   const Data data = data_of(c);
-  const peer::Training theirs = libtorch_training(c, data);
-  check_same_work(c, data, theirs);
-  const std::vector<examples::BenchCase> all = examples::bench_cases();
-  const auto found = std::find_if(all.begin(), all.end(), [&](const auto& b) { return b.name == c.name; });
-  if (found == all.end()) throw std::runtime_error("reel bench has no case " + c.name);
-  Contestant reel{.step = found->make(Products::full), .medians = {}};
-  Contestant torch{.step = theirs.step, .medians = {}};
+  int status = 0;
+  waitpid(start_process([&] {
+            peer::set_threads(threads);
+            check_same_work(c, data, libtorch_training(c, data));
+          }),
+          &status, 0);
+  if (status != 0) throw std::runtime_error(c.name + ": the two could not be shown to do the same");
+  Contestant reel(seconds, [&] {
+    for (const examples::BenchCase& b : examples::bench_cases())
+      if (b.name == c.name) return Made(b.make(Products::full), "");
+    throw std::runtime_error("reel bench has no case " + c.name);
+  });
+  Contestant torch(seconds, [&] {
+    peer::set_threads(threads);
+    const peer::Training t = libtorch_training(c, data);
+    return Made(t.step, t.remark);
+  });
   for (int i = 0; i < rounds; ++i) {
-    reel.turn(seconds);
-    torch.turn(seconds);
+    reel.turn();
+    torch.turn();
   }
-  for (const Contestant* who : {&reel, &torch}) {
-    if (who->cores > kernels::threads() + 0.05)
-      throw std::runtime_error(c.name + ": one side kept " + std::to_string(who->cores) + " cores busy");
-  }
-  const double ours = median(reel.medians);
-  const double other = median(torch.medians);
-  std::printf("%-26s %10.4f %10.4f %7.2fx %10.4f %10.4f %7.2fx  %s\n", c.name.c_str(), ours, other,
-              other / ours, reel.fastest, torch.fastest, torch.fastest / reel.fastest, theirs.remark.c_str());
+  std::printf("%-26s %10.4f %10.4f %7.2fx %10.4f %10.4f %7.2fx  %s\n", c.name.c_str(), reel.typical(),
+              torch.typical(), torch.typical() / reel.typical(), reel.fastest(), torch.fastest(),
+              torch.fastest() / reel.fastest(), torch.remark().c_str());
   std::fflush(stdout);
 }
 
@@ -266,11 +345,12 @@ int run(int argc, char** argv) {
   }
   start_with(threads, keep_memory, argv);
   kernels::set_threads(threads);
-  peer::set_threads(threads);
+  std::signal(SIGPIPE, SIG_IGN);  // a contestant that has ended is an error that turn() reports
   std::printf("%d thread(s), libtorch %s, %d rounds of at least %.1f s each\n", threads,
               peer::version().c_str(), rounds, seconds);
   std::printf("%-26s %10s %10s %8s %10s %10s %8s  %s\n", "median, then fastest, ms", "reel", "libtorch",
               "ratio", "reel", "libtorch", "ratio", "attention");
+  std::fflush(stdout);
   for (const std::string& name : names) {
     if (std::none_of(cases().begin(), cases().end(), [&](const Case& c) { return c.name == name; }))
       throw std::runtime_error("no case " + name);
