@@ -233,23 +233,6 @@ void Tape::check_value(const Node& made) const {
   throw NonFiniteError(made.place(), anomaly_text(index, value_fault(made, element)));
 }
 
-void Tape::check_gradients(const Node& made) {
-  if (!detect_anomaly_ && watch_->guilty_step == made.step) return;  // only the first counts
-  for (std::uint32_t k = 0; k < made.inputs; ++k) {
-    const Node& input = nodes_[inputs_[made.first_input + k]];
-    if (!input.wants_gradient || input.gradient == nullptr) continue;
-    const std::int64_t element = first_not_finite(input.gradient, input.size);
-    if (element < 0) continue;
-    const auto index = static_cast<std::uint32_t>(&made - nodes_.data());
-    const std::string what = gradient_fault(made, k, element);
-    if (detect_anomaly_) throw NonFiniteError(made.place(), anomaly_text(index, what));
-    watch_->guilty = index;
-    watch_->guilty_step = made.step;
-    watch_->what = what;
-    return;
-  }
-}
-
 void Tape::note_gradient(std::uint32_t index) {
   const Node& made = nodes_[index];
   if (watch_->gradients.size() < nodes_.size()) watch_->gradients.resize(nodes_.size());

@@ -1,9 +1,11 @@
 #include <algorithm>
 #include <chrono>
 #include <limits>
+#include <utility>
 
 #include "autograd/broadcast.h"
 #include "autograd/tape.h"
+#include "autograd/watch.h"
 
 namespace reel {
 namespace {
@@ -143,7 +145,7 @@ void Tape::play(std::uint32_t from, const BackwardOptions& options) {
     } else {
       play_node<T>(current);
     }
-    if (detect_anomaly_ || watch_ != nullptr) check_gradients(current);
+    if (detect_anomaly_ || watch_ != nullptr) check_gradients<T>(current);
     if (!current.retained && current.gradient != nullptr) {
       if (gradients_.poisons()) fill_with_nan<T>(current.gradient, current.size);
       pool_.give_back(current.gradient, static_cast<std::size_t>(current.size) * sizeof(T));
@@ -164,6 +166,11 @@ void Tape::play_view(Node& made) {
 
 template <class T>
 void Tape::play_node(Node& made) {
+  deliver<T>(made, [this](Node& input) { return into_of<T>(input); });
+}
+
+template <class T, class Target>
+void Tape::deliver(Node& made, const Target& target) {
   const Arena::Mark mark = scratch_.mark();
   Context<T> c = context_of<T>(made);
   c.dy_ = static_cast<const T*>(made.gradient);
@@ -182,7 +189,7 @@ void Tape::play_node(Node& made) {
         continue;
       }
     }
-    into[i] = input.wants_gradient ? into_of<T>(input) : kernels::Into<T>{};
+    into[i] = input.wants_gradient ? target(input) : kernels::Into<T>{};
   }
   c.into_ = into;
   if (poison_unread_) spoil_unread<T>(made);
@@ -192,7 +199,8 @@ void Tape::play_node(Node& made) {
   for (int i = 0; i < c.inputs_ && detours != nullptr; ++i) {
     if (detours[i].memory == nullptr) continue;
     Node& input = nodes_[c.input_nodes_[i]];
-    const kernels::Into<T> final = into_of<T>(input);
+    const kernels::Into<T> final = target(input);
+    if (final.data == nullptr) continue;
     if (detours[i].stretched) {
       unstretch<T>(detours[i].memory, input.shape, made.shape, final, scratch_);
     } else {
@@ -200,6 +208,44 @@ void Tape::play_node(Node& made) {
     }
   }
   scratch_.rewind(mark);
+}
+
+template <class T>
+void Tape::check_gradients(Node& made) {
+  if (!detect_anomaly_ && watch_->guilty_step == made.step) return;  // only the first counts
+  for (std::uint32_t k = 0; k < made.inputs; ++k) {
+    const Node& input = nodes_[inputs_[made.first_input + k]];
+    if (!input.wants_gradient || input.gradient == nullptr) continue;
+    const std::int64_t element = first_not_finite(input.gradient, input.size);
+    if (element < 0) continue;
+    const auto index = static_cast<std::uint32_t>(&made - nodes_.data());
+    std::string what = gradient_fault(made, k, element);
+    if (own_share_is_finite<T>(made, k))
+      what += ": the sum of several gradients, of which this op's is finite";
+    if (detect_anomaly_) throw NonFiniteError(made.place(), anomaly_text(index, what));
+    watch_->guilty = index;
+    watch_->guilty_step = made.step;
+    watch_->what = what;
+    return;
+  }
+}
+
+// Whether what the op itself adds to the gradient of an input is finite: its backward once more, beside what
+// came from others.
+template <class T>
+bool Tape::own_share_is_finite(Node& made, std::uint32_t input) {
+  Node& to = nodes_[inputs_[made.first_input + input]];
+  if (made.op->view) return made.gradient != nullptr && first_not_finite(made.gradient, made.size) < 0;
+  const Arena::Mark mark = scratch_.mark();
+  T* share = scratch_.allocate<T>(to.size);
+  bool add = false;
+  deliver<T>(made, [&](Node& other) {
+    if (&other != &to) return kernels::Into<T>{};
+    return kernels::Into<T>{share, std::exchange(add, true)};
+  });
+  const bool finite = first_not_finite(share, to.size) < 0;
+  scratch_.rewind(mark);
+  return finite;
 }
 
 template <class T>

@@ -194,6 +194,11 @@ class Tape {
   void play(std::uint32_t from, const BackwardOptions& options);
   template <class T>
   void play_node(Node& made);
+  // Runs an op's backward; `target` says where the gradient of an input goes.
+  template <class T, class Target>
+  void deliver(Node& made, const Target& target);
+  template <class T>
+  bool own_share_is_finite(Node& made, std::uint32_t input);
   template <class T>
   void play_view(Node& made);
   template <class T>
@@ -233,7 +238,8 @@ class Tape {
   std::int64_t first_not_finite(const void* memory, std::int64_t count) const;  // or -1
   Range range_of(const void* memory, std::int64_t count) const;
   void check_value(const Node& made) const;
-  void check_gradients(const Node& made);
+  template <class T>
+  void check_gradients(Node& made);
   void note_gradient(std::uint32_t index);
   std::string gradient_fault(const Node& made, std::uint32_t input, std::int64_t element) const;
   std::string value_fault(const Node& made, std::int64_t element) const;

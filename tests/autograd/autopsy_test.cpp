@@ -79,6 +79,64 @@ TEST_F(Watched, GradientsThatOnlyTheirSumTakesBeyondFloatsAreBlamedOnTheOpThatAd
   ASSERT_TRUE(found.found());
   EXPECT_TRUE(found.backward);
   EXPECT_EQ(guilty(found).value.high, static_cast<double>(3e38F * 1e-3F));  // recorded first, played last
+  EXPECT_EQ(found.what, "gradient 0 of x is inf: the sum of several gradients, of which this op's is finite");
+}
+
+TEST_F(Watched, AShareThatIsNotFiniteItselfIsNotBlamedOnTheSum) {
+  const auto step = tape.record();
+  const Tensor x = tape.variable({1e-3, 0.0}, {2});
+  const Tensor loss = sum(sqrt(x) + x * 2.0);
+  tape.backward(loss);
+  EXPECT_EQ(tape.autopsy(loss).what, "gradient 1 of x is inf");
+}
+
+TEST_F(Watched, SharesOfABroadcastOpAndOfOneThatReadsAnInputTwiceAreToldApart) {
+  const auto step = tape.record();
+  {
+    const auto inner = tape.record();
+    const Tensor x = tape.variable(1e-3);
+    const Tensor one_op = x * tape.constant({3e38, 3e38}, {2});  // its own share, a sum over two rows
+    tape.backward(sum(one_op));
+    EXPECT_EQ(tape.autopsy(Tensor{}).what, "gradient 0 of x is inf");
+  }
+  {
+    const auto inner = tape.record();
+    const Tensor x = tape.variable(1e-3);
+    const Tensor finite = x * tape.constant({1e38, 1e38}, {2});
+    tape.backward(sum(finite) + x * 3e38);
+    EXPECT_THAT(tape.autopsy(Tensor{}).what, HasSubstr("this op's is finite"));
+  }
+  {
+    const auto inner = tape.record();
+    const Tensor x = tape.variable(1e-3);
+    tape.backward((x + x) * 3e38);  // twice 3e38 from one op
+    EXPECT_EQ(tape.autopsy(Tensor{}).what, "gradient 0 of x is inf");
+  }
+}
+
+TEST_F(Watched, ASumOfGradientsOverSeveralBackwardsIsNamedAtItsParameter) {
+  const Parameter w(block, block.add("w", {1}, true));
+  for (int part = 0; part < 2; ++part) {
+    const auto step = tape.record();
+    const Tensor loss = sum(mul(w, tape.constant({3e38}, {1})));
+    tape.backward(loss);
+    EXPECT_EQ(tape.autopsy(loss).found(), part == 1);
+    EXPECT_THAT(tape.autopsy(loss).what, HasSubstr(part == 0 ? "" : "this op's is finite"));
+  }
+}
+
+TEST_F(Watched, DetectingAnomaliesNamesTheSumToo) {
+  tape.detect_anomaly(true);
+  const auto step = tape.record();
+  const Tensor x = tape.variable(1e-3);
+  const Tensor loss = x * 3e38 + x * 2e38;
+  try {
+    tape.backward(loss);
+    FAIL() << "no error";
+  } catch (const NonFiniteError& e) {
+    EXPECT_THAT(e.what(), HasSubstr("scale: gradient 0 of x is inf"));
+    EXPECT_THAT(e.what(), HasSubstr("the sum of several gradients"));
+  }
 }
 
 TEST_F(Watched, AViewsGradientIsSeenToo) {
@@ -89,6 +147,7 @@ TEST_F(Watched, AViewsGradientIsSeenToo) {
   const Autopsy found = tape.autopsy(loss);
   ASSERT_TRUE(found.found());
   EXPECT_EQ(guilty(found).op, "reshape");
+  EXPECT_THAT(found.what, HasSubstr("the sum of several gradients"));
 }
 
 TEST_F(Watched, ABatchWithAnInfinityIsSaidToHaveBroughtIt) {
