@@ -360,7 +360,10 @@ Tensor Tape::run(const Op& op, std::span<const Here> inputs, const void* options
     bool again = false;
     for (const Here& input : inputs) {
       const bool held = input.parameter == nullptr && input.tensor.slot_ == slot_ && holds(input.tensor);
-      const std::uint32_t source = held ? input.tensor.index_ : resolve(input);
+      // A layer's own parameter comes from the layer's line; errors are to name the user's.
+      const std::uint32_t source = held                         ? input.tensor.index_
+                                   : input.parameter != nullptr ? leaf(*input.parameter, place).index_
+                                                                : resolve(input);
       again = again || std::find(inputs_.begin() + static_cast<std::ptrdiff_t>(first), inputs_.end(),
                                  source) != inputs_.end();
       inputs_.push_back(source);

@@ -50,4 +50,10 @@ inline void check_at_least(std::int64_t value, std::int64_t least, const Field& 
   if (value < least) refuse(static_cast<double>(value), field, "is less than " + std::to_string(least));
 }
 
+/// The size of a dimension, if it is one.
+inline std::int64_t checked_size(std::int64_t size, const Field& field) {
+  check_at_least(size, 0, field);
+  return size;
+}
+
 }  // namespace reel::nn

@@ -12,11 +12,11 @@ namespace reel::nn {
 class Dropout final : public Module {
  public:
   /// Throws ValueError for p outside [0, 1).
-  Dropout(Module* parent, std::string_view name, double p)
-      : Module(parent, name), p_(p), stream_(stream_of(path())) {
+  Dropout(Module* parent, std::string_view name, double p, Place place = Place::here())
+      : Module(parent, name, place), p_(p), stream_(stream_of(path())) {
     if (!(p >= 0 && static_cast<float>(p) < 1)) {
-      throw ValueError(Place{}, "error: dropout: p is " + std::to_string(p) + ", not in [0, 1)" +
-                                    help_line("p is the share of the elements that become 0"));
+      throw ValueError(place, at(place, "dropout: p is " + std::to_string(p) + ", not in [0, 1)") +
+                                  help_line("p is the share of the elements that become 0"));
     }
   }
 

@@ -1,15 +1,21 @@
 #pragma once
 
+#include "nn/check.h"
 #include "nn/init.h"
 
 namespace reel::nn {
 
 /// Rows of a table by number: tokens of shape [...] give [..., channels]. At first the table is normal with
-/// deviation 1.
+/// deviation 1. Throws ValueError for a size below 0.
 class Embedding final : public Module {
  public:
-  Embedding(Module* parent, std::string_view name, std::int64_t rows, std::int64_t channels)
-      : Module(parent, name), weight(add_parameter("weight", {rows, channels}, true)) {
+  Embedding(Module* parent, std::string_view name, std::int64_t rows, std::int64_t channels,
+            Place place = Place::here())
+      : Module(parent, name, place),
+        weight(add_parameter("weight",
+                             {checked_size(rows, {"embedding", "rows", place}),
+                              checked_size(channels, {"embedding", "channels", place})},
+                             true)) {
     init::normal(weight, seed());
   }
 

@@ -64,7 +64,7 @@ void copy_transposed(const std::vector<float>& from, const Shape& shape, std::sp
 
 }  // namespace
 
-GptConfig gpt2_config(const Safetensors& file, std::int64_t heads) {
+GptConfig gpt2_config(const Safetensors& file, std::int64_t heads, Place place) {
   const std::string start = prefix_of(file);
   const auto table = [&](const char* name) -> const std::vector<std::int64_t>& {
     const SafetensorsEntry* tensor = file.find(start + name);
@@ -82,8 +82,9 @@ GptConfig gpt2_config(const Safetensors& file, std::int64_t heads) {
   if (config.layers == 0) throw FileError(file.name() + ": it holds no GPT-2: it has no layers");
   constexpr std::int64_t channels = 64;
   if (heads == 0 && config.width % channels != 0) {
-    throw ValueError(Place{}, "error: gpt2_config: heads of 64 channels do not fill the width " +
-                                  std::to_string(config.width) + help_line("say how many heads there are"));
+    throw ValueError(place, at(place, "gpt2_config: heads of 64 channels do not fill the width " +
+                                          std::to_string(config.width)) +
+                                help_line("say how many heads there are"));
   }
   config.heads = heads == 0 ? config.width / channels : heads;
   const SafetensorsEntry* head = file.find(head_name);

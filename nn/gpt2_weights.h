@@ -8,7 +8,7 @@ namespace reel::nn {
 /// The sizes of the GPT-2 in a file of Hugging Face's, from the shapes of its tensors. Shapes do not tell the
 /// number of heads: unless it is given, a head has 64 channels, as in every GPT-2 that OpenAI published.
 /// Throws FileError if the file holds no GPT-2, ValueError if no number of heads follows from the width.
-GptConfig gpt2_config(const Safetensors& file, std::int64_t heads = 0);
+GptConfig gpt2_config(const Safetensors& file, std::int64_t heads = 0, Place place = Place::here());
 
 /// Copies the weights of a Hugging Face GPT-2 into a model. That file differs from Reel's own in four ways:
 /// linear weights lie as [in, out] (its Conv1D layer), the prefix "transformer." may be missing, the causal

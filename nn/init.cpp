@@ -18,12 +18,12 @@ struct Fans {
   double in, out;
 };
 
-Fans fans_of(const Parameter& p) {
+Fans fans_of(const Parameter& p, Place place) {
   const Shape& shape = p.shape();
   if (shape.rank() < 2) {
     throw ShapeError(
-        Place{}, "error: init: \"" + p.name() + "\" has shape " + to_string(shape) + ", and no fans" +
-                     help_line("fans need at least two dimensions, [out, in]; use normal() or uniform()"));
+        place, at(place, "init: \"" + p.name() + "\" has shape " + to_string(shape) + ", and no fans") +
+                   help_line("fans need at least two dimensions, [out, in]; use normal() or uniform()"));
   }
   const auto field = static_cast<double>(shape.product(2, shape.rank()));
   return {static_cast<double>(shape[1]) * field, static_cast<double>(shape[0]) * field};
@@ -70,28 +70,28 @@ void truncated_normal(Parameter p, Seed seed, double mean, double deviation, dou
   touch(p);
 }
 
-void kaiming_uniform(Parameter p, Seed seed, double gain) {
-  const double bound = gain * std::sqrt(3.0 / fans_of(p).in);
+void kaiming_uniform(Parameter p, Seed seed, double gain, Place place) {
+  const double bound = gain * std::sqrt(3.0 / fans_of(p, place).in);
   uniform(p, seed, -bound, bound);
 }
 
-void kaiming_normal(Parameter p, Seed seed, double gain) {
-  normal(p, seed, 0, gain / std::sqrt(fans_of(p).in));
+void kaiming_normal(Parameter p, Seed seed, double gain, Place place) {
+  normal(p, seed, 0, gain / std::sqrt(fans_of(p, place).in));
 }
 
-void xavier_uniform(Parameter p, Seed seed, double gain) {
-  const Fans fans = fans_of(p);
+void xavier_uniform(Parameter p, Seed seed, double gain, Place place) {
+  const Fans fans = fans_of(p, place);
   const double bound = gain * std::sqrt(6.0 / (fans.in + fans.out));
   uniform(p, seed, -bound, bound);
 }
 
-void xavier_normal(Parameter p, Seed seed, double gain) {
-  const Fans fans = fans_of(p);
+void xavier_normal(Parameter p, Seed seed, double gain, Place place) {
+  const Fans fans = fans_of(p, place);
   normal(p, seed, 0, gain * std::sqrt(2.0 / (fans.in + fans.out)));
 }
 
-void orthogonal(Parameter p, Seed seed, double gain) {
-  fans_of(p);  // refuses vectors
+void orthogonal(Parameter p, Seed seed, double gain, Place place) {
+  fans_of(p, place);  // refuses vectors
   const auto rows = static_cast<std::size_t>(p.shape()[0]);
   const auto cols = static_cast<std::size_t>(p.shape().product(1, p.shape().rank()));
   const bool tall = rows > cols;

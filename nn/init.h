@@ -20,13 +20,13 @@ void normal(Parameter p, Seed seed, double mean = 0, double deviation = 1);
 void truncated_normal(Parameter p, Seed seed, double mean = 0, double deviation = 1, double bound = 2);
 
 /// Variance gain^2 / fan_in; gain sqrt(2) suits relu (He, Zhang, Ren, Sun 2015).
-void kaiming_uniform(Parameter p, Seed seed, double gain = 1.4142135623730951);
-void kaiming_normal(Parameter p, Seed seed, double gain = 1.4142135623730951);
+void kaiming_uniform(Parameter p, Seed seed, double gain = 1.4142135623730951, Place place = Place::here());
+void kaiming_normal(Parameter p, Seed seed, double gain = 1.4142135623730951, Place place = Place::here());
 /// Variance 2 gain^2 / (fan_in + fan_out) (Glorot, Bengio 2010).
-void xavier_uniform(Parameter p, Seed seed, double gain = 1);
-void xavier_normal(Parameter p, Seed seed, double gain = 1);
+void xavier_uniform(Parameter p, Seed seed, double gain = 1, Place place = Place::here());
+void xavier_normal(Parameter p, Seed seed, double gain = 1, Place place = Place::here());
 /// Rows or columns, whichever are fewer, become orthonormal, times gain (Saxe, McClelland, Ganguli 2014).
 /// Throws ShapeError for fewer than two dimensions.
-void orthogonal(Parameter p, Seed seed, double gain = 1);
+void orthogonal(Parameter p, Seed seed, double gain = 1, Place place = Place::here());
 
 }  // namespace reel::nn::init

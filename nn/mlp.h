@@ -20,13 +20,14 @@ class Mlp final : public Module {
  public:
   /// `sizes` are the numbers of inputs, of hidden units and of outputs. A root. Throws ValueError for fewer
   /// than two.
-  Mlp(Seed seed, std::span<const std::int64_t> sizes, MlpOptions options = {})
+  Mlp(Seed seed, std::span<const std::int64_t> sizes, MlpOptions options = {}, Place place = Place::here())
       : Module(seed), options_(options) {
-    build(sizes);
+    build(sizes, place);
   }
-  Mlp(Module* parent, std::string_view name, std::span<const std::int64_t> sizes, MlpOptions options = {})
-      : Module(parent, name), options_(options) {
-    build(sizes);
+  Mlp(Module* parent, std::string_view name, std::span<const std::int64_t> sizes, MlpOptions options = {},
+      Place place = Place::here())
+      : Module(parent, name, place), options_(options) {
+    build(sizes, place);
   }
 
   Tensor operator()(Here x) const {
@@ -39,14 +40,14 @@ class Mlp final : public Module {
   }
 
  private:
-  void build(std::span<const std::int64_t> sizes) {
+  void build(std::span<const std::int64_t> sizes, Place place) {
     if (sizes.size() < 2) {
-      throw ValueError(Place{}, "error: mlp: " + std::to_string(sizes.size()) + " sizes" +
-                                    help_line("give at least the numbers of inputs and of outputs"));
+      throw ValueError(place, at(place, "mlp: " + std::to_string(sizes.size()) + " sizes") +
+                                  help_line("give at least the numbers of inputs and of outputs"));
     }
     for (std::size_t i = 0; i + 1 < sizes.size(); ++i) {
-      if (i > 0) dropouts_.emplace_back(this, "dropout" + std::to_string(i - 1), options_.dropout);
-      layers_.emplace_back(this, "layer" + std::to_string(i), sizes[i], sizes[i + 1]);
+      if (i > 0) dropouts_.emplace_back(this, "dropout" + std::to_string(i - 1), options_.dropout, place);
+      layers_.emplace_back(this, "layer" + std::to_string(i), sizes[i], sizes[i + 1], LinearOptions{}, place);
     }
   }
 

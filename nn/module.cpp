@@ -8,28 +8,29 @@ namespace reel::nn {
 
 Module::Module(Seed seed) : owned_(std::make_unique<State>()), state_(owned_.get()) { state_->seed = seed; }
 
-Module::Module(Module* parent, std::string_view name) : state_(parent->state_), path_(parent->path_of(name)) {
-  parent->claim(name);
+Module::Module(Module* parent, std::string_view name, Place place)
+    : state_(parent->state_), path_(parent->path_of(name)) {
+  parent->claim(name, place);
 }
 
 std::string Module::path_of(std::string_view name) const {
   return path_.empty() ? std::string(name) : path_ + "." + std::string(name);
 }
 
-void Module::claim(std::string_view name) {
+void Module::claim(std::string_view name, Place place) {
   if (name.empty() || name.find('.') != std::string_view::npos) {
-    throw ValueError(Place{}, "error: module: \"" + std::string(name) + "\" is not a name" +
-                                  help_line("a name is not empty and has no dots; dots join names to paths"));
+    throw ValueError(place, at(place, "module: \"" + std::string(name) + "\" is not a name") +
+                                help_line("a name is not empty and has no dots; dots join names to paths"));
   }
   if (std::find(names_.begin(), names_.end(), name) != names_.end()) {
-    throw ValueError(Place{}, "error: module: \"" + path_of(name) + "\" is there twice" +
-                                  help_line("give every child and parameter of a module its own name"));
+    throw ValueError(place, at(place, "module: \"" + path_of(name) + "\" is there twice") +
+                                help_line("give every child and parameter of a module its own name"));
   }
   names_.emplace_back(name);
 }
 
-Parameter Module::add_parameter(std::string_view name, const Shape& shape, bool decay) {
-  claim(name);
+Parameter Module::add_parameter(std::string_view name, const Shape& shape, bool decay, Place place) {
+  claim(name, place);
   return {state_->block, state_->block.add(path_of(name), shape, decay)};
 }
 

@@ -33,8 +33,9 @@ class Module {
  public:
   /// A root.
   explicit Module(Seed seed);
-  /// A child. Throws ValueError if a sibling has that name, or if the name is empty or holds a dot.
-  Module(Module* parent, std::string_view name);
+  /// A child. Throws ValueError if a sibling has that name, or if the name is empty or holds a dot. As the
+  /// place of a member that is initialised where it is declared, compilers give the struct that holds it.
+  Module(Module* parent, std::string_view name, Place place = Place::here());
   virtual ~Module() = default;
   Module(const Module&) = delete;
   Module& operator=(const Module&) = delete;
@@ -56,7 +57,7 @@ class Module {
 
  protected:
   /// Adds a parameter of zeros; `decay` says whether weight decay applies to it by default.
-  Parameter add_parameter(std::string_view name, const Shape& shape, bool decay);
+  Parameter add_parameter(std::string_view name, const Shape& shape, bool decay, Place place = Place::here());
 
  private:
   struct State {
@@ -65,7 +66,7 @@ class Module {
     bool training = true;
     std::uint64_t step = 0;
   };
-  void claim(std::string_view name);
+  void claim(std::string_view name, Place place);
   std::string path_of(std::string_view name) const;
 
   std::unique_ptr<State> owned_;  // in a root

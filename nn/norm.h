@@ -1,5 +1,6 @@
 #pragma once
 
+#include "nn/check.h"
 #include "nn/init.h"
 
 namespace reel::nn {
@@ -9,12 +10,13 @@ struct NormOptions {
 };
 
 /// Layer normalisation over the last dimension (Ba, Kiros, Hinton 2016). weight [channels] starts at 1, bias
-/// at 0.
+/// at 0. Throws ValueError for a size below 0.
 class LayerNorm final : public Module {
  public:
-  LayerNorm(Module* parent, std::string_view name, std::int64_t channels, NormOptions options = {})
-      : Module(parent, name),
-        weight(add_parameter("weight", {channels}, false)),
+  LayerNorm(Module* parent, std::string_view name, std::int64_t channels, NormOptions options = {},
+            Place place = Place::here())
+      : Module(parent, name, place),
+        weight(add_parameter("weight", {checked_size(channels, {"layer_norm", "channels", place})}, false)),
         bias(add_parameter("bias", {channels}, false)),
         epsilon_(options.epsilon) {
     init::ones(weight);
@@ -30,11 +32,14 @@ class LayerNorm final : public Module {
 };
 
 /// Normalisation by the root mean square of the last dimension (Zhang, Sennrich 2019). weight [channels]
-/// starts at 1.
+/// starts at 1. Throws ValueError for a size below 0.
 class RMSNorm final : public Module {
  public:
-  RMSNorm(Module* parent, std::string_view name, std::int64_t channels, NormOptions options = {})
-      : Module(parent, name), weight(add_parameter("weight", {channels}, false)), epsilon_(options.epsilon) {
+  RMSNorm(Module* parent, std::string_view name, std::int64_t channels, NormOptions options = {},
+          Place place = Place::here())
+      : Module(parent, name, place),
+        weight(add_parameter("weight", {checked_size(channels, {"rms_norm", "channels", place})}, false)),
+        epsilon_(options.epsilon) {
     init::ones(weight);
   }
 

@@ -9,16 +9,16 @@
 namespace reel::nn {
 namespace {
 
-std::int64_t checked_width(std::int64_t width, std::int64_t heads, bool rotary_positions) {
+std::int64_t checked_width(std::int64_t width, std::int64_t heads, bool rotary_positions, Place place) {
   if (heads < 1 || width < 1 || width % heads != 0) {
-    throw ValueError(Place{}, "error: attention: " + std::to_string(heads) +
-                                  " heads do not divide the width " + std::to_string(width) +
-                                  help_line("the width must be a multiple of the number of heads"));
+    throw ValueError(place, at(place, "attention: " + std::to_string(heads) +
+                                          " heads do not divide the width " + std::to_string(width)) +
+                                help_line("the width must be a multiple of the number of heads"));
   }
   if (rotary_positions && width / heads % 2 != 0) {
-    throw ValueError(Place{}, "error: attention: rotary positions turn pairs of channels, a head has " +
-                                  std::to_string(width / heads) +
-                                  help_line("choose a width that is an even multiple of heads"));
+    throw ValueError(place, at(place, "attention: rotary positions turn pairs of channels, a head has " +
+                                          std::to_string(width / heads)) +
+                                help_line("choose a width that is an even multiple of heads"));
   }
   return width;
 }
@@ -26,14 +26,15 @@ std::int64_t checked_width(std::int64_t width, std::int64_t heads, bool rotary_p
 }  // namespace
 
 MultiHeadSelfAttention::MultiHeadSelfAttention(Module* parent, std::string_view name, std::int64_t width,
-                                               std::int64_t heads, AttentionLayerOptions options)
-    : Module(parent, name),
-      c_attn(this, "c_attn", checked_width(width, heads, options.rotary), 3 * width, {.bias = options.bias}),
+                                               std::int64_t heads, AttentionLayerOptions options, Place place)
+    : Module(parent, name, place),
+      c_attn(this, "c_attn", checked_width(width, heads, options.rotary, place), 3 * width,
+             {.bias = options.bias}),
       c_proj(this, "c_proj", width, width, {.bias = options.bias}),
       width_(width),
       heads_(heads),
       options_(options),
-      resid_dropout_(this, "resid_dropout", options.dropout),
+      resid_dropout_(this, "resid_dropout", options.dropout, place),
       stream_(stream_of(path() + ".attn_dropout")) {}
 
 Tensor MultiHeadSelfAttention::operator()(Here x) const {

@@ -28,7 +28,7 @@ class MultiHeadSelfAttention final : public Module {
   /// Throws ValueError if `heads` does not divide `width`, or if rotary positions meet an odd number of
   /// channels.
   MultiHeadSelfAttention(Module* parent, std::string_view name, std::int64_t width, std::int64_t heads,
-                         AttentionLayerOptions options = {});
+                         AttentionLayerOptions options = {}, Place place = Place::here());
 
   /// x [batch, time, width].
   Tensor operator()(Here x) const;

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <string>
 #include <type_traits>
 #include <vector>
 
@@ -14,13 +15,22 @@ namespace {
 
 using testing::HasSubstr;
 
+constexpr int another_line =
+    0;  // of this file: where the model was called, or the struct that holds a member
+
+// Checks the type, a part of the message, and that the message starts with the user's line: the one where
+// expect_error itself is called, unless it is said to be another.
 template <class Type, class Work>
-void expect_error(Work work, const char* part) {
+void expect_error(Work work, const char* part, int line = __builtin_LINE()) {
+  const std::string number = line == another_line ? "" : std::to_string(line) + ": error: ";
   try {
     work();
     ADD_FAILURE() << "no error; expected: " << part;
   } catch (const Type& e) {
     EXPECT_THAT(e.what(), HasSubstr(part));
+    EXPECT_THAT(e.what(), HasSubstr("misuse_test.cpp:" + number));
+    EXPECT_THAT(e.place.file, testing::EndsWith("misuse_test.cpp"));
+    EXPECT_EQ(e.what(), at(e.place, "") + (e.what() + at(e.place, "").size()));
   }
 }
 
@@ -42,7 +52,7 @@ class MisusedModel : public testing::Test {
 };
 
 TEST_F(MisusedModel, CalledWithoutAStep) {
-  expect_error<StateError>([&] { model(input()); }, "no step is open");
+  expect_error<StateError>([&] { model(input()); }, "no step is open", another_line);
 }
 
 TEST_F(MisusedModel, GivenAnInputOfAnotherSizeNamesTheParameter) {
@@ -67,7 +77,8 @@ TEST_F(MisusedModel, SteppedBetweenForwardAndBackward) {
   const Tensor second = cross_entropy(model(input()), labels);
   tape.backward(first);
   adam.step();
-  expect_error<StateError>([&] { tape.backward(second); }, "changed after this step recorded it");
+  expect_error<StateError>([&] { tape.backward(second); }, "changed after this step recorded it",
+                           another_line);
 }
 
 TEST_F(MisusedModel, LoadedBetweenForwardAndBackward) {
@@ -78,14 +89,14 @@ TEST_F(MisusedModel, LoadedBetweenForwardAndBackward) {
   const std::string text = writer.bytes();
   const auto* bytes = reinterpret_cast<const std::byte*>(text.data());
   load_weights(Safetensors::parse({bytes, bytes + text.size()}, "weights"), model.parameters());
-  expect_error<StateError>([&] { tape.backward(loss); }, "changed after this step recorded it");
+  expect_error<StateError>([&] { tape.backward(loss); }, "changed after this step recorded it", another_line);
 }
 
 TEST_F(MisusedModel, BackwardTwice) {
   const auto step = tape.record();
   const Tensor loss = cross_entropy(model(input()), labels);
   tape.backward(loss);
-  expect_error<StateError>([&] { tape.backward(loss); }, "retain_graph");
+  expect_error<StateError>([&] { tape.backward(loss); }, "retain_graph", another_line);
 }
 
 TEST_F(MisusedModel, BackwardOfItsLogits) {
@@ -149,17 +160,110 @@ TEST(MisusedModules, NamesAndSizes) {
     Linear a{this, "twin", 1, 1};
     Linear b{this, "twin", 1, 1};
   };
-  expect_error<ValueError>([] { const Twins twins(Seed{1}); }, "\"twin\" is there twice");
+  expect_error<ValueError>([] { const Twins twins(Seed{1}); }, "\"twin\" is there twice", another_line);
   struct Dotted final : Module {
     using Module::Module;
     Linear a{this, "a.b", 1, 1};
   };
-  expect_error<ValueError>([] { const Dotted dotted(Seed{1}); }, "is not a name");
+  expect_error<ValueError>([] { const Dotted dotted(Seed{1}); }, "is not a name", another_line);
   struct Negative final : Module {
     using Module::Module;
     Linear a{this, "a", -1, 1};
   };
-  expect_error<ShapeError>([] { const Negative negative(Seed{1}); }, "-1");
+  expect_error<ValueError>([] { const Negative negative(Seed{1}); }, "linear: in = -1", another_line);
+}
+
+// A module made with an outer scope's line of its own, as a model that is put together at run time.
+struct Root final : Module {
+  using Module::add_parameter;
+  using Module::Module;
+};
+
+TEST(MisusedModules, MadeInAFunctionNameTheLineThatMadeThem) {
+  Root root(Seed{1});
+  expect_error<ValueError>([&] { Linear(&root, "", 1, 1); }, "\"\" is not a name");
+  expect_error<ValueError>([&] { Linear(&root, "a", 1, -2); }, "linear: out = -2 is less than 0");
+  expect_error<ValueError>([&] { Linear(&root, "b", -3, 1); }, "linear: in = -3 is less than 0");
+  expect_error<ValueError>([&] { Embedding(&root, "c", -1, 1); }, "embedding: rows = -1 is less than 0");
+  expect_error<ValueError>([&] { Embedding(&root, "d", 1, -1); }, "embedding: channels = -1 is less than 0");
+  expect_error<ValueError>([&] { LayerNorm(&root, "e", -1); }, "layer_norm: channels = -1 is less than 0");
+  expect_error<ValueError>([&] { RMSNorm(&root, "f", -1); }, "rms_norm: channels = -1 is less than 0");
+  expect_error<ValueError>([&] { Dropout(&root, "g", 1); }, "dropout: p is 1");
+  expect_error<ValueError>([&] { Dropout(&root, "g", 0.5); }, "\"g\" is there twice");
+  expect_error<ValueError>([&] { MultiHeadSelfAttention(&root, "h", 8, 3); }, "3 heads do not divide");
+  expect_error<ValueError>([&] { MultiHeadSelfAttention(&root, "i", 6, 2, {.rotary = true}); }, "turn pairs");
+  expect_error<ValueError>([&] { root.add_parameter("a.b", {1}, true); }, "\"a.b\" is not a name");
+  const std::vector<std::int64_t> one = {3}, negative = {3, -1};
+  expect_error<ValueError>([&] { Mlp(&root, "j", one); }, "mlp: 1 sizes");
+  expect_error<ValueError>([&] { Mlp(&root, "k", negative); }, "linear: out = -1");
+  const std::vector<std::int64_t> three = {3, 3, 3};
+  expect_error<ValueError>([&] { Mlp(&root, "l", three, {.dropout = 2}); }, "dropout: p is 2");
+}
+
+TEST(MisusedModules, InitialisersThatNeedFans) {
+  Root root(Seed{1});
+  const Parameter p = root.add_parameter("bias", {3}, false);
+  const Seed seed{1};
+  expect_error<ShapeError>([&] { init::kaiming_uniform(p, seed); }, "\"bias\" has shape [3], and no fans");
+  expect_error<ShapeError>([&] { init::kaiming_normal(p, seed); }, "no fans");
+  expect_error<ShapeError>([&] { init::xavier_uniform(p, seed); }, "no fans");
+  expect_error<ShapeError>([&] { init::xavier_normal(p, seed); }, "no fans");
+  expect_error<ShapeError>([&] { init::orthogonal(p, seed); }, "no fans");
+}
+
+TEST(MisusedModules, LayersGivenWhatDoesNotFit) {
+  Root root(Seed{1});
+  const Linear linear_layer(&root, "linear", 3, 2);
+  const Embedding table(&root, "table", 5, 2);
+  const LayerNorm layer_norm_layer(&root, "layer_norm", 4);
+  const RMSNorm rms_norm_layer(&root, "rms_norm", 4);
+  const MultiHeadSelfAttention attention_layer(&root, "attention", 4, 2);
+  const std::vector<std::int32_t> six = {6};
+  Tape tape;
+  const auto step = tape.record();
+  const Tensor x = tape.constant({1.0, 2.0}, {1, 2});
+  expect_error<ShapeError>([&] { linear_layer(x); }, "linear.weight");
+  expect_error<ValueError>([&] { table(six, {1}); }, "6");
+  expect_error<ShapeError>([&] { layer_norm_layer(x); }, "layer_norm.weight");
+  expect_error<ShapeError>([&] { rms_norm_layer(x); }, "rms_norm.weight");
+  expect_error<ShapeError>([&] { attention_layer(x); }, "attention.c_attn.weight");
+}
+
+TEST(MisusedOptimizer, OptionsOutOfRange) {
+  Root root(Seed{1});
+  const Linear layer(&root, "layer", 2, 2);
+  expect_error<ValueError>([&] { SGD(root, {.learning_rate = 0}); }, "SGD: learning_rate = 0");
+  expect_error<ValueError>([&] { SGD(root, {.momentum = 1}); }, "SGD: momentum = 1");
+  expect_error<ValueError>([&] { SGD(root, {.nesterov = true}); }, "leaves nothing for nesterov");
+  expect_error<ValueError>([&] { Adam(root, {.beta1 = -1}); }, "Adam: beta1 = -1");
+  expect_error<ValueError>([&] { AdamW(root, {.epsilon = 0}); }, "AdamW: epsilon = 0");
+  expect_error<ValueError>([&] { AdamW(root, {.groups = {{.names = {"no"}}}}); }, "names \"no\"");
+  expect_error<ValueError>([&] { RMSprop(root, {.weight_decay = -1}); }, "RMSprop: weight_decay = -1");
+  AdamW adam(root);
+  expect_error<ValueError>([&] { adam.set_learning_rate(-1); }, "learning_rate = -1");
+  expect_error<ValueError>([&] { clip_grad_norm(root.parameters(), -1); }, "max_norm = -1");
+  expect_error<ValueError>([&] { clip_grad_value(root.parameters(), 0); }, "limit = 0");
+  expect_error<ValueError>([&] { Schedule::constant(-1); }, "learning_rate = -1");
+  expect_error<ValueError>([&] { Schedule::cosine({.learning_rate = 1, .steps = 0}); }, "steps = 0");
+}
+
+TEST(MisusedModules, ConfigurationsOfAGptAndOptionsOfASampler) {
+  const GptConfig good = {.vocabulary = 5, .context = 4, .layers = 1, .heads = 2, .width = 8};
+  GptConfig config = good;
+  config.heads = 3;
+  expect_error<ValueError>([&] { Gpt(Seed{1}, config); }, "3 heads do not divide the width 8");
+  expect_error<ValueError>([&] { KeyValueCache cache(config); }, "3 heads");
+  config = good;
+  config.layers = 2;
+  const Gpt gpt(Seed{1}, good);
+  KeyValueCache cache(config);
+  Tape tape;
+  const auto step = tape.inference();
+  expect_error<ValueError>([&] { gpt.next(tape, 0, cache); }, "another size");
+  expect_error<ValueError>([&] { Sampler sampler({.temperature = -1}); }, "temperature = -1");
+  Sampler sampler({});
+  const std::vector<float> none;
+  expect_error<ValueError>([&] { sampler(none, 0); }, "no logit");
 }
 
 TEST(MisusedModules, TokensAndLengthsOfAGpt) {
