@@ -11,6 +11,7 @@
 #include "examples/interrupt.h"
 #include "examples/model_file.h"
 #include "examples/usage_error.h"
+#include "kernels/instruction_set.h"
 #include "nn/atomic_file.h"
 #include "nn/checkpoint.h"
 #include "nn/error.h"
@@ -55,6 +56,18 @@ void require_same(const Json& saved, const Json& now, const std::string& directo
   }
 }
 
+// What the bits of a run depend on beside its data and flags.
+std::string this_build() { return std::string(kernels::instruction_set()) + ", " + kernels::compiler(); }
+
+// The same binary gives the same bits; another one goes on with the run, but says so.
+void warn_of_another_build(const std::map<std::string, std::string>& notes) {
+  const auto saved = notes.find("build");
+  const std::string then = saved == notes.end() ? "a build that did not say what it is" : saved->second;
+  if (then == this_build()) return;
+  std::cerr << "reel: warning: the checkpoint was made by another build: " << then << "; this one is "
+            << this_build() << "; the results may differ from those of a run that was never stopped\n";
+}
+
 // What happens in one run of the loop.
 class Loop {
  public:
@@ -73,7 +86,7 @@ class Loop {
     if (flags_.resume) {
       resume();
     } else {
-      directory_.write_config(training_.config);
+      write_config();
     }
     Progress progress(flags_.progress, training_.steps, first_, training_.unit);
     InterruptGuard interrupt;
@@ -105,6 +118,12 @@ class Loop {
   }
 
  private:
+  void write_config() {
+    Json config = training_.config;
+    config["build"] = this_build();
+    directory_.write_config(config);
+  }
+
   void resume() {
     checkpoint_.check_notes([&](const std::map<std::string, std::string>& notes) {
       const auto config = notes.find("config");
@@ -117,9 +136,10 @@ class Loop {
       std::cerr << "reel: skipped a checkpoint: " << reason << "\n";
     if (first_ == 0) {
       directory_.cut_log(0);
-      directory_.write_config(training_.config);
+      write_config();
       return;
     }
+    warn_of_another_build(checkpoint_.notes());
     if (first_ > training_.steps) {
       throw UsageError("--resume: the run is at step " + std::to_string(first_) +
                        " already, which is more than " + std::to_string(training_.steps));
@@ -268,6 +288,7 @@ class Loop {
   void save(std::int64_t done) {
     auto& notes = checkpoint_.notes();
     notes["config"] = training_.config.dump();
+    notes["build"] = this_build();
     notes["log_bytes"] = std::to_string(directory_.sync_log());
     notes["average_sum"] = Json(average_.sum).dump();
     notes["average_weight"] = Json(average_.weight).dump();

@@ -72,4 +72,14 @@ const char* instruction_set() {
   return native ? REEL_INSTRUCTION_SET " (" REEL_VECTORS ")" : REEL_INSTRUCTION_SET;
 }
 
+const char* compiler() {
+#if defined(__clang__)
+  return "clang++ " __clang_version__;
+#elif defined(__GNUC__)
+  return "g++ " __VERSION__;
+#else
+  return "an unknown compiler";
+#endif
+}
+
 }  // namespace reel::kernels

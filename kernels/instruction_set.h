@@ -7,4 +7,7 @@ namespace reel::kernels {
 /// it.
 const char* instruction_set();
 
+/// The compiler of this library and its version, such as "g++ 12.2.0": bits of results depend on it, too.
+const char* compiler();
+
 }  // namespace reel::kernels

@@ -6,6 +6,9 @@
 #include <filesystem>
 #include <iostream>
 
+#include "nn/checkpoint.h"
+#include "nn/mlp.h"
+#include "nn/optimizer.h"
 #include "tests/examples/short_run.h"
 #include "tests/support/disk.h"
 
@@ -144,6 +147,37 @@ TEST_P(Resume, SaysWhatIsWrongIfBothGenerationsAreDamaged) {
   EXPECT_EQ(result.code, 4);
   EXPECT_THAT(result.err, HasSubstr("checkpoint.safetensors: the checksum does not match"));
   EXPECT_THAT(result.err, HasSubstr("checkpoint.previous.safetensors: the checksum does not match"));
+}
+
+TEST(ResumeOfAnotherBuild, GoesOnAndSaysSo) {
+  const Workplace place;
+  const std::string directory = place / "run";
+  const ShortRun what = short_classifier();
+  ASSERT_EQ(run(what, directory).code, 0);
+  const auto config = nlohmann::json::parse(contents(directory + "/config.json"));
+  const std::string build = config.at("build");
+  EXPECT_THAT(build, HasSubstr("++ "));
+  EXPECT_EQ(run(what, directory, {"--resume"}).err, "");
+
+  const std::vector<std::int64_t> sizes = {4, 8, 3};
+  nn::Mlp model(nn::Seed{0}, sizes);
+  nn::AdamW adam(model);
+  nn::Checkpoint checkpoint(directory, model.parameters(), adam);
+  const std::int64_t step = checkpoint.load();
+  EXPECT_EQ(checkpoint.notes().at("build"), build);
+  const auto resumed = [&] {
+    checkpoint.save(step);
+    const Result result = run(what, directory, {"--resume"});
+    EXPECT_EQ(result.code, 0);
+    return result.err;
+  };
+  checkpoint.notes()["build"] = "x86-64-v0, another compiler";
+  EXPECT_THAT(resumed(),
+              HasSubstr("made by another build: x86-64-v0, another compiler; this one is " + build));
+  checkpoint.notes().erase("build");
+  EXPECT_THAT(resumed(), HasSubstr("made by another build: a build that did not say"));
+  checkpoint.notes()["build"] = build;
+  EXPECT_EQ(resumed(), "");
 }
 
 INSTANTIATE_TEST_SUITE_P(Short, Resume, testing::Values(short_classifier(), short_transformer()),
