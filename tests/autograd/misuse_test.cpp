@@ -127,6 +127,30 @@ TEST_F(Misuse, RecordingWithoutAStep) {
   EXPECT_ERROR(tape.variable(1.0), StateError, "record()");
 }
 
+TEST_F(Misuse, AStepThatAnotherThreadHasOpen) {
+  const auto step = tape.record();
+  std::thread([&] {
+    EXPECT_ERROR(tape.constant(1.0), StateError, "another thread has a step open");
+    EXPECT_THROW(tape.record(), StateError);
+  }).join();
+}
+
+TEST_F(Misuse, AnOpWithoutTensorsOutsideOfEveryStep) {
+  ParameterBlock block;
+  const Parameter w(block, block.add("w", {2}, true));
+  EXPECT_ERROR(exp(w), StateError, "no step is open on this thread");
+}
+
+TEST_F(Misuse, ValuesInPlaceOfParameters) {
+  ParameterBlock block;
+  block.add("w", {2}, true);
+  const std::vector<double> few(3), right(static_cast<std::size_t>(block.length()));
+  EXPECT_THROW(tape.override_parameters(block, few), ShapeError);
+  EXPECT_THROW(tape.override_parameters(block, right, few), ShapeError);
+  EXPECT_NO_THROW(tape.override_parameters(block, right, right));
+  EXPECT_THROW(Tape().override_parameters(block, right), StateError);
+}
+
 TEST_F(Misuse, BackwardInInference) {
   const auto step = tape.inference();
   const Tensor x = tape.variable(1.0);

@@ -43,4 +43,26 @@ TEST(FileDeathTest, says_that_memory_cannot_hold_a_file) {
   fs::remove(path);
 }
 
+std::string refusal(const char* path) {
+  try {
+    (void)reel::data::read_file(path);
+  } catch (const reel::data::IoError& error) {
+    return error.what();
+  }
+  return "read";
+}
+
+// The kernel says that its own files are of no size, or of a page, and gives more, or less.
+TEST(File, that_is_not_as_long_as_the_system_said) {
+  const char* more = "/proc/self/status";
+  EXPECT_EQ(refusal(more),
+            std::string(more) + ": became longer while it was read; try again when it is complete");
+  const char* less = "/sys/devices/system/cpu/online";
+  std::error_code none;
+  if (fs::file_size(less, none) != 4096) GTEST_SKIP() << less << " is not there";
+  const std::string said = refusal(less);
+  EXPECT_TRUE(said.starts_with(std::string(less) + ": became shorter while it was read: ")) << said;
+  EXPECT_TRUE(said.ends_with(" of 4096 bytes")) << said;
+}
+
 }  // namespace

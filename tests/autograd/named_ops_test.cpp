@@ -1,0 +1,161 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+#include <numbers>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "autograd/autograd.h"
+
+// The cards are tested by their entry in the registry; these are the functions by which users reach them, and
+// those that are made of several ops.
+
+namespace reel {
+namespace {
+
+using testing::HasSubstr;
+using Numbers = std::vector<double>;
+
+struct Named {
+  std::string name;
+  std::function<Tensor(Here)> op;
+  double (*value)(double);
+  double (*slope)(double);
+};
+
+TEST(NamedOps, AreTheFunctionsThatTheirNamesSay) {
+  const std::vector<Named> all = {
+      {"expm1", expm1, [](double x) { return std::expm1(x); }, [](double x) { return std::exp(x); }},
+      {"log1p", log1p, [](double x) { return std::log1p(x); }, [](double x) { return 1 / (1 + x); }},
+      {"rsqrt", rsqrt, [](double x) { return 1 / std::sqrt(x); },
+       [](double x) { return -0.5 / (x * std::sqrt(x)); }},
+      {"square", square, [](double x) { return x * x; }, [](double x) { return 2 * x; }},
+      {"sin", sin, [](double x) { return std::sin(x); }, [](double x) { return std::cos(x); }},
+      {"cos", cos, [](double x) { return std::cos(x); }, [](double x) { return -std::sin(x); }},
+      {"erf", erf, [](double x) { return std::erf(x); },
+       [](double x) { return 2 / std::sqrt(std::numbers::pi) * std::exp(-x * x); }},
+      {"sub", [](Here x) { return sub(x, 3.0 * x.tensor); }, [](double x) { return -2 * x; },
+       [](double) { return -2.0; }}};
+  for (const Named& f : all) {
+    Tape tape(Precision::f64);
+    const auto step = tape.record();
+    const Tensor x = tape.variable(0.7);
+    const Tensor y = f.op(x);
+    tape.backward(y);
+    EXPECT_NEAR(y.item(), f.value(0.7), 1e-14) << f.name;
+    EXPECT_NEAR(x.gradient()[0], f.slope(0.7), 1e-14) << f.name;
+  }
+}
+
+class Composed : public testing::Test {
+ protected:
+  Tape tape{Precision::f64};
+};
+
+TEST_F(Composed, OuterHasARowForEveryNumberOfTheFirst) {
+  const auto step = tape.record();
+  const Tensor x = tape.variable({1.0, 2.0}, {2});
+  const Tensor y = tape.variable({3.0, 4.0, 5.0}, {3});
+  const Tensor z = outer(x, y);
+  EXPECT_EQ(z.shape(), Shape({2, 3}));
+  EXPECT_EQ(z.values(), (Numbers{3, 4, 5, 6, 8, 10}));
+  tape.backward(z, Numbers{1, 10, 100, 1000, 10000, 100000});
+  EXPECT_EQ(x.gradient(), (Numbers{543, 543000}));
+  EXPECT_EQ(y.gradient(), (Numbers{2001, 20010, 200100}));
+  EXPECT_THROW(outer(z, y), ShapeError);
+  EXPECT_THROW(outer(x, z), ShapeError);
+}
+
+TEST_F(Composed, DotIsASumOfProducts) {
+  const auto step = tape.record();
+  const Tensor x = tape.variable({1.0, 2.0}, {2});
+  const Tensor y = tape.variable({3.0, 4.0}, {2});
+  const Tensor z = dot(x, y);
+  EXPECT_EQ(z.rank(), 0);
+  EXPECT_EQ(z.item(), 11);
+  tape.backward(z);
+  EXPECT_EQ(x.gradient(), (Numbers{3, 4}));
+  EXPECT_EQ(y.gradient(), (Numbers{1, 2}));
+  EXPECT_THROW(dot(x, tape.constant({1.0}, {1})), ShapeError);
+}
+
+TEST_F(Composed, SplitCutsPiecesOfWhichTheLastMayBeSmaller) {
+  const auto step = tape.record();
+  const Tensor x = tape.variable({1.0, 2.0, 3.0, 4.0, 5.0}, {5});
+  const std::vector<Tensor> pieces = split(x, 2, 0);
+  ASSERT_EQ(pieces.size(), 3U);
+  EXPECT_EQ(pieces[0].values(), (Numbers{1, 2}));
+  EXPECT_EQ(pieces[1].values(), (Numbers{3, 4}));
+  EXPECT_EQ(pieces[2].values(), (Numbers{5}));
+  tape.backward(sum(pieces[1] * 2.0) + sum(pieces[2] * 3.0));
+  EXPECT_EQ(x.gradient(), (Numbers{0, 0, 2, 2, 3}));
+}
+
+// ---- a look at a tape
+
+TEST(Inspect, TheListOfATapeHasEveryNodeWithItsInputsAndItsLine) {
+  ParameterBlock block;
+  const Parameter w(block, block.add("hidden.weight", {2}, true));
+  Tape tape;
+  const auto step = tape.record();
+  const Tensor x = tape.constant({1.0, 2.0}, {2});
+  const int line = __LINE__ + 1;
+  exp(mul(x, w));
+  std::ostringstream out;
+  tape.print(out);
+  const std::string here = "named_ops_test.cpp:" + std::to_string(line);
+  EXPECT_THAT(out.str(), HasSubstr("constant at "));
+  EXPECT_THAT(out.str(), HasSubstr("parameter \"hidden.weight\"\n"));
+  EXPECT_THAT(out.str(), testing::ContainsRegex("#2 +\\[2\\] +#0 #1 +made by `mul` at [^\n]*" + here + "\n"));
+  EXPECT_THAT(out.str(), testing::ContainsRegex("#3 +\\[2\\] +#2 +made by `exp` at [^\n]*" + here + "\n"));
+}
+
+TEST(Inspect, StatisticsCountNodesBytesAndWhileProfilingTheTimeOfEveryOp) {
+  Tape tape;
+  {
+    const auto step = tape.record();
+    exp(tape.constant(1.0));
+    EXPECT_TRUE(tape.statistics().ops.empty());
+  }
+  tape.profile(true);
+  const auto step = tape.record();
+  const Tensor x = tape.variable(std::vector<double>(1000, 0.5), {1000});
+  tape.backward(sum(exp(x) + exp(x * 2.0)));
+  const TapeStatistics s = tape.statistics();
+  std::ostringstream list;
+  tape.print(list);
+  EXPECT_EQ(s.nodes, 7U) << list.str();  // a sum ends in a view
+  EXPECT_GE(s.value_bytes, 5U * 4000);
+  EXPECT_GE(s.gradient_bytes, 2U * 4000);
+  EXPECT_GE(s.reserved_bytes, s.value_bytes + s.gradient_bytes);
+  ASSERT_EQ(s.ops.size(), 4U);
+  double before = INFINITY;
+  for (const auto& op : s.ops) {
+    EXPECT_EQ(op.calls, op.op == "exp" ? 2U : 1U) << op.op;
+    EXPECT_GT(op.forward_ms, 0) << op.op;
+    EXPECT_GT(op.backward_ms, 0) << op.op;
+    EXPECT_LE(op.forward_ms + op.backward_ms, before);
+    before = op.forward_ms + op.backward_ms;
+  }
+}
+
+TEST(Inspect, GradientsThatNoBackwardWroteAreFilledWithZeros) {
+  ParameterBlock block;
+  const Parameter a(block, block.add("a", {2}, true));
+  const Parameter b(block, block.add("b", {2}, true));
+  for (std::int64_t i = 0; i < block.length(); ++i) block.gradients()[i] = 7;
+  Tape tape;
+  {
+    const auto step = tape.record();
+    tape.backward(sum(mul(a, tape.constant({3.0, 4.0}, {2}))));
+  }
+  block.fill_missing_gradients();
+  EXPECT_THAT(block.gradients(0), testing::ElementsAre(3, 4));
+  EXPECT_THAT(block.gradients(1), testing::ElementsAre(0, 0));
+}
+
+}  // namespace
+}  // namespace reel
