@@ -25,10 +25,11 @@ build() {
 }
 tests() { ctest --test-dir "build/$tool" --output-on-failure -j "$jobs" --no-tests=error "$@"; }
 # Runs a test program in one go: under a tool a process for each test would mostly start.
-run() { "build/$tool/tests/$1" --gtest_brief=1 --gtest_filter="${2:-*}"; }
+TIMEFORMAT='%U s of processor time'
+run() { time "build/$tool/tests/$1" --gtest_brief=1 --gtest_filter="${2:-*}"; }
 memcheck() {
   # The sleeping helpers of the thread pool are only "possibly lost".
-  valgrind --quiet --error-exitcode=1 --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
+  time valgrind --quiet --error-exitcode=1 --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
     "build/$tool/tests/$1" --gtest_brief=1 --gtest_filter="$2"
 }
 # Lines of each layer, headers included, that any of the test programs run; fails below 95 %. build/coverage/LAYER.txt
@@ -49,9 +50,13 @@ case $tool in
       build test_kernels test_data planted
       tests -R '^planted'
       for layer in kernels data; do run "test_$layer"; done
-    else
+    elif [ $# -gt 0 ]; then
       build all
       tests "$@"
+    else
+      build all
+      tests -E '^(kernels|data|autograd|nn)\.'
+      for layer in kernels data autograd nn; do run "test_$layer"; done
     fi
     ;;
   tsan)
