@@ -12,6 +12,14 @@ namespace reel::examples {
 long allocations() { return count.load(); }
 }  // namespace reel::examples
 
+// clang's sanitizers bring their own and cannot be linked with this one.
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define REEL_COUNTS 0
+#endif
+#endif
+#ifndef REEL_COUNTS
+
 void* operator new(std::size_t size) {
   count.fetch_add(1, std::memory_order_relaxed);
   if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
@@ -25,3 +33,5 @@ void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 void operator delete(void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
+
+#endif

@@ -68,7 +68,9 @@ void* aligned_alloc(std::size_t alignment, std::size_t size) {
 }
 }
 #else
-// A sanitizer keeps malloc for itself; what is built on it can still be made to fail.
+// A sanitizer keeps malloc for itself; what is built on it can still be made to fail. clang's cannot be
+// linked with an operator new of one's own: there only aligned_alloc fails.
+#ifndef __clang__
 void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
   return fails() ? nullptr : std::malloc(size > 0 ? size : 1);
 }
@@ -87,6 +89,7 @@ void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
 void operator delete(void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
 void operator delete[](void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
+#endif
 extern "C" void* aligned_alloc(std::size_t alignment, std::size_t size) {
   void* memory = nullptr;
   return fails() || ::posix_memalign(&memory, alignment, size) != 0 ? nullptr : memory;
