@@ -1,5 +1,4 @@
 #include <CLI/CLI.hpp>
-#include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <iostream>
@@ -11,6 +10,7 @@
 #include "examples/commands.h"
 #include "examples/exit_code.h"
 #include "examples/flags.h"
+#include "examples/number_checks.h"
 #include "examples/usage_error.h"
 #include "kernels/instruction_set.h"
 #include "kernels/parallel.h"
@@ -21,43 +21,14 @@
 namespace reel::examples {
 namespace {
 
-const CLI::Validator positive_number(
-    [](std::string& text) -> std::string {
-      const double x = std::strtod(text.c_str(), nullptr);
-      return std::isfinite(x) && x > 0 ? "" : "must be a positive number, not " + text;
-    },
-    "POSITIVE");
-const CLI::Validator not_negative(
-    [](std::string& text) -> std::string {
-      const double x = std::strtod(text.c_str(), nullptr);
-      return std::isfinite(x) && x >= 0 ? "" : "must be 0 or a positive number, not " + text;
-    },
-    "NOT NEGATIVE");
-const CLI::Validator fraction(
-    [](std::string& text) -> std::string {
-      const double x = std::strtod(text.c_str(), nullptr);
-      return x >= 0 && x < 1 ? "" : "must be at least 0 and less than 1, not " + text;
-    },
-    "0 <= x < 1");
-
-// CLI11 would take "-1" for a large number.
-const CLI::Validator unsigned_number(
-    [](std::string& text) -> std::string {
-      const bool digits = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
-      return digits ? "" : "must be a whole number from 0 to 2^64 - 1, not " + text;
-    },
-    "N");
-
 CLI::Option* add_positive(CLI::App& app, const std::string& name, std::int64_t& value,
                           const std::string& help) {
-  return app.add_option(name, value, help)
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 31))
-      ->type_name("N");
+  return app.add_option(name, value, help)->check(whole_number(1, std::uint64_t{1} << 31))->type_name("N");
 }
 
 void add_threads(CLI::App& app, int& threads) {
   app.add_option("--threads", threads, "Threads; results do not depend on it (default: one per processor)")
-      ->check(CLI::Range(1, 1024))
+      ->check(whole_number(1, 1024))
       ->type_name("N");
 }
 
@@ -73,7 +44,7 @@ void add_precision(CLI::App& app, std::string& precision) {
 
 void add_run_flags(CLI::App& app, RunFlags& run) {
   app.add_option("--seed", run.seed, "Everything random follows from it")
-      ->check(unsigned_number)
+      ->check(whole_number(0, UINT64_MAX))
       ->capture_default_str()
       ->type_name("N");
   add_threads(app, run.threads);
@@ -113,21 +84,21 @@ void add_classifier(CLI::App& train, ClassifierFlags& flags) {
   app.add_option("--hidden", flags.hidden, "Widths of the hidden layers")
       ->delimiter(',')
       ->capture_default_str()
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 20))
+      ->check(whole_number(1, 1 << 20))
       ->type_name("N,N,...");
   add_positive(app, "--epochs", flags.epochs, "Passes over the data (default: by the data)");
   add_positive(app, "--batch", flags.batch, "Samples per step")->capture_default_str();
   app.add_option("--lr", flags.lr, "Learning rate at its peak (default: 1e-3; digits 3e-3)")
-      ->check(positive_number);
+      ->check(positive_number());
   app.add_option("--dropout", flags.dropout,
                  "Share of hidden units that are dropped (default: 0; digits 0.3)")
-      ->check(fraction);
+      ->check(fraction());
   app.add_option("--weight-decay", flags.weight_decay,
                  "Decoupled decay of weights, AdamW (default: 0.01; digits 0.1)")
-      ->check(not_negative);
+      ->check(not_negative());
   app.add_option("--test-fraction", flags.test_fraction,
                  "Share of the data held out, if it brings no test set")
-      ->check(fraction)
+      ->check(fraction())
       ->capture_default_str();
   add_run_flags(app, flags.run);
 }
@@ -144,25 +115,27 @@ void add_transformer(CLI::App& train, TransformerFlags& flags) {
   add_positive(app, "--batch", flags.batch, "Sequences per step (default: 128 for addition, 12 for text)");
   add_positive(app, "--steps", flags.steps, "Optimizer steps (default: 600 for addition, 2000 for text)");
   app.add_option("--lr", flags.lr, "Learning rate at its peak (default: 2e-3 for addition, 1e-3 for text)")
-      ->check(positive_number);
+      ->check(positive_number());
   app.add_option("--min-lr", flags.min_lr, "Learning rate at the end (default: a tenth of --lr)")
-      ->check(not_negative);
+      ->check(not_negative());
   app.add_option("--warmup", flags.warmup,
                  "Steps of linear warm-up (default: a twentieth of the steps, at most 100)")
-      ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 31))
+      ->check(whole_number(0, std::uint64_t{1} << 31))
       ->type_name("N");
   app.add_option("--dropout", flags.dropout, "Share of activations that are dropped")
-      ->check(fraction)
+      ->check(fraction())
       ->capture_default_str();
   app.add_option("--weight-decay", flags.weight_decay, "Decoupled decay of weights")
-      ->check(not_negative)
+      ->check(not_negative())
       ->capture_default_str();
-  app.add_option("--beta1", flags.beta1, "AdamW's decay of the mean")->check(fraction)->capture_default_str();
+  app.add_option("--beta1", flags.beta1, "AdamW's decay of the mean")
+      ->check(fraction())
+      ->capture_default_str();
   app.add_option("--beta2", flags.beta2, "AdamW's decay of the square")
-      ->check(fraction)
+      ->check(fraction())
       ->capture_default_str();
   app.add_option("--clip", flags.clip, "Largest norm of the gradient")
-      ->check(positive_number)
+      ->check(positive_number())
       ->capture_default_str();
   app.add_option("--positions", flags.positions,
                  "learned or rotary (default: learned for addition, rotary for text)")
@@ -179,17 +152,17 @@ void add_generate(CLI::App& reel, GenerateFlags& flags) {
   app.add_option("--prompt", flags.prompt, "Text to go on from")->type_name("TEXT");
   add_positive(app, "--tokens", flags.tokens, "How many tokens at most")->capture_default_str();
   app.add_option("--temperature", flags.temperature, "0 takes the likeliest token")
-      ->check(not_negative)
+      ->check(not_negative())
       ->capture_default_str();
   app.add_option("--top-k", flags.top_k, "Choose among the k likeliest tokens (0: all)")
-      ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 31))
+      ->check(whole_number(0, std::uint64_t{1} << 31))
       ->type_name("N");
   app.add_option("--top-p", flags.top_p,
                  "Choose among the likeliest tokens that have this probability together")
-      ->check(CLI::Range(1e-9, 1.0))
+      ->check(number_from(1e-9, 1.0))
       ->type_name("P");
   app.add_option("--seed", flags.seed, "Everything random follows from it")
-      ->check(unsigned_number)
+      ->check(whole_number(0, UINT64_MAX))
       ->capture_default_str();
   add_threads(app, flags.threads);
   app.add_flag("--stop-at-newline", flags.stop_at_newline, "Stop at the end of the line");
@@ -267,13 +240,13 @@ int run(int argc, char** argv) {
   attention_app.add_option("--html", attention.html, "Also write a page to look at in a browser")
       ->type_name("FILE");
   attention_app.add_option("--token", attention.token, "Example: whose output the gradients are of")
-      ->check(CLI::Range(0, 3))
+      ->check(whole_number(0, 3))
       ->capture_default_str();
   attention_app.add_option("--component", attention.component, "Example: which component of it")
-      ->check(CLI::Range(0, 2))
+      ->check(whole_number(0, 2))
       ->capture_default_str();
   attention_app.add_option("--temperature", attention.temperature, "Example: scores are divided by it")
-      ->check(positive_number)
+      ->check(positive_number())
       ->capture_default_str();
   attention_app.add_flag("--json", attention.json, "Print one JSON object");
 

@@ -62,6 +62,38 @@ TEST_F(Program, EvaluatesWhatItTrained) {
   EXPECT_EQ(ran.json()["test_loss"], trained["test_loss"]);
 }
 
+TEST_F(Program, TakesDecimalNumbersOnlyAndSaysWhichItWants) {
+  struct Bad {
+    std::vector<std::string> words;
+    std::string reason;
+  };
+  const std::string decimal = " (write it in decimal, without a leading 0)";
+  for (const Bad& bad : std::vector<Bad>{
+           {{"--steps", "0x10"}, "--steps: must be a whole number from 1 to 2147483648, not 0x10" + decimal},
+           {{"--steps", "010"}, "--steps: must be a whole number from 1 to 2147483648, not 010" + decimal},
+           {{"--steps", "1.5"}, "--steps: must be a whole number from 1 to 2147483648, not 1.5"},
+           {{"--steps", ""}, "--steps: must be a whole number from 1 to 2147483648, not empty"},
+           {{"--threads", "1025"}, "--threads: must be a whole number from 1 to 1024, not 1025"},
+           {{"--seed", "18446744073709551616"},
+            "--seed: must be a whole number from 0 to 2^64 - 1, not 18446744073709551616"},
+           {{"--seed", "-1"}, "--seed: must be a whole number from 0 to 2^64 - 1, not -1"},
+           {{"--lr", "0x10"}, "--lr: must be a positive number, not 0x10" + decimal},
+           {{"--lr", "1e-3x"}, "--lr: must be a positive number, not 1e-3x"},
+           {{"--lr", ""}, "--lr: must be a positive number, not empty"},
+           {{"--lr", "inf"}, "--lr: must be a positive number, not inf"},
+           {{"--lr", "0"}, "--lr: must be a positive number, not 0"},
+           {{"--weight-decay", "-0.1"}, "--weight-decay: must be 0 or a positive number, not -0.1"},
+           {{"--dropout", "1"}, "--dropout: must be at least 0 and less than 1, not 1"}}) {
+    std::vector<std::string> words = {"train", "--out", "run"};
+    words.insert(words.end(), bad.words.begin(), bad.words.end());
+    const Ran ran = reel(words);
+    EXPECT_EQ(ran.code, 2) << bad.reason;
+    EXPECT_THAT(ran.err, HasSubstr(bad.reason + "\n"));
+    EXPECT_FALSE(std::filesystem::exists(place / "run"));
+  }
+  EXPECT_EQ(reel({"train", "--steps", "2", "--lr", "0.5e-3", "--seed", "18446744073709551615"}).code, 0);
+}
+
 TEST_F(Program, TrainsWithProductsOfBf16) {
   const std::vector<std::string> small = {"train", "transformer", "--width", "32", "--steps", "40", "--json"};
   const auto with = [&](std::vector<std::string> more) {

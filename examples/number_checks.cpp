@@ -1,0 +1,76 @@
+#include "examples/number_checks.h"
+
+#include <charconv>
+#include <cmath>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <utility>
+
+namespace reel::examples {
+namespace {
+
+// The whole text as one number, or nothing.
+template <class T>
+std::optional<T> parse(const std::string& text) {
+  T value{};
+  const char* const end = text.data() + text.size();
+  const auto [stopped, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc{} || stopped != end) return std::nullopt;
+  return value;
+}
+
+std::string refuse(const std::string& wanted, const std::string& text) {
+  const bool other_base = text.size() > 1 && text[0] == '0' && text[1] != '.';
+  return "must be " + wanted + ", not " + (text.empty() ? "empty" : text) +
+         (other_base ? " (write it in decimal, without a leading 0)" : "");
+}
+
+template <class Holds>
+CLI::Validator real(const std::string& wanted, const std::string& type, Holds holds) {
+  return CLI::Validator(
+      [wanted, holds](std::string& text) {
+        const std::optional<double> x = parse<double>(text);
+        return x && std::isfinite(*x) && holds(*x) ? std::string() : refuse(wanted, text);
+      },
+      type);
+}
+
+std::string shown(double x) {
+  std::ostringstream stream;
+  stream << x;
+  return stream.str();
+}
+
+}  // namespace
+
+CLI::Validator whole_number(std::uint64_t least, std::uint64_t most) {
+  const std::string wanted = "a whole number from " + std::to_string(least) + " to " +
+                             (most == UINT64_MAX ? std::string("2^64 - 1") : std::to_string(most));
+  return CLI::Validator(
+      [=](std::string& text) {
+        const std::optional<std::uint64_t> n = parse<std::uint64_t>(text);
+        const bool octal = text.size() > 1 && text[0] == '0';
+        return n && !octal && *n >= least && *n <= most ? std::string() : refuse(wanted, text);
+      },
+      "N");
+}
+
+CLI::Validator positive_number() {
+  return real("a positive number", "POSITIVE", [](double x) { return x > 0; });
+}
+
+CLI::Validator not_negative() {
+  return real("0 or a positive number", "NOT NEGATIVE", [](double x) { return x >= 0; });
+}
+
+CLI::Validator fraction() {
+  return real("at least 0 and less than 1", "0 <= x < 1", [](double x) { return x >= 0 && x < 1; });
+}
+
+CLI::Validator number_from(double least, double most) {
+  return real("a number from " + shown(least) + " to " + shown(most), "NUMBER",
+              [=](double x) { return x >= least && x <= most; });
+}
+
+}  // namespace reel::examples

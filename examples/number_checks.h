@@ -1,0 +1,25 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+
+// What numbers a flag takes. All are decimal: 0x10 would be 16 to CLI11, and 010 would be 8.
+
+namespace reel::examples {
+
+/// A whole number from `least` to `most`.
+CLI::Validator whole_number(std::uint64_t least, std::uint64_t most);
+
+/// A finite number above 0.
+CLI::Validator positive_number();
+
+/// A finite number, 0 or above.
+CLI::Validator not_negative();
+
+/// A number of at least 0 and less than 1.
+CLI::Validator fraction();
+
+/// A number of at least `least` and at most `most`.
+CLI::Validator number_from(double least, double most);
+
+}  // namespace reel::examples
