@@ -104,4 +104,18 @@ struct EvaluateFlags {
   bool json = false;
 };
 
+struct InspectFlags {
+  std::string file;
+  bool json = false;
+};
+
+struct AutopsyFlags {
+  std::string directory;
+  bool json = false;
+};
+
+struct OpsFlags {
+  bool json = false;
+};
+
 }  // namespace reel::examples

@@ -1,0 +1,286 @@
+#include "examples/command_line.h"
+
+#include <CLI/CLI.hpp>
+#include <map>
+#include <ostream>
+#include <utility>
+
+#include "examples/number_checks.h"
+#include "kernels/instruction_set.h"
+
+namespace reel::examples {
+namespace {
+
+CLI::Option* add_positive(CLI::App& app, const std::string& name, std::int64_t& value,
+                          const std::string& help) {
+  return app.add_option(name, value, help)->check(whole_number(1, std::uint64_t{1} << 31))->type_name("N");
+}
+
+void add_threads(CLI::App& app, int& threads) {
+  app.add_option("--threads", threads, "Threads; results do not depend on it (default: one per processor)")
+      ->check(whole_number(1, 1024))
+      ->type_name("N");
+}
+
+void add_precision(CLI::App& app, std::string& precision) {
+  app.add_option(
+         "--precision", precision,
+         "f32, or bf16: round the factors of matrix products to bfloat16, about twice as fast on a processor "
+         "with AVX512-BF16")
+      ->check(CLI::IsMember({"f32", "bf16"}))
+      ->capture_default_str()
+      ->type_name("KIND");
+}
+
+void add_run_flags(CLI::App& app, RunFlags& run) {
+  app.add_option("--seed", run.seed, "Everything random follows from it")
+      ->check(whole_number(0, UINT64_MAX))
+      ->capture_default_str()
+      ->type_name("N");
+  add_threads(app, run.threads);
+  app.add_option("--out", run.out, "Run directory (default: the next free one below runs/)")
+      ->type_name("DIR");
+  app.add_flag("--resume", run.resume, "Go on from the last checkpoint in --out");
+  add_positive(app, "--checkpoint-every", run.checkpoint_every,
+               "Steps between checkpoints (default: at evaluations)");
+  add_positive(app, "--eval-every", run.eval_every, "Steps between evaluations (default: about ten a run)");
+  add_positive(app, "--log-every", run.log_every,
+               "Steps between lines of log.jsonl (default: about a thousand a run)");
+  app.add_flag("--json", run.json, "Print one JSON object and nothing else on stdout");
+  const std::map<std::string, ProgressStyle> styles = {{"auto", ProgressStyle::automatic},
+                                                       {"bar", ProgressStyle::bar},
+                                                       {"plain", ProgressStyle::plain},
+                                                       {"none", ProgressStyle::none}};
+  app.add_option("--progress", run.progress, "auto, bar, plain or none")
+      ->transform(CLI::CheckedTransformer(styles).description(""))
+      ->type_name("STYLE");
+  add_precision(app, run.precision);
+  app.add_flag("--detect-anomaly", run.detect_anomaly,
+               "Check every value after every op; names the first that is not finite");
+  app.add_flag("--allow-non-finite", run.allow_non_finite, "Resume from weights that hold NaN or inf");
+}
+
+void add_classifier(CLI::App& train, ClassifierFlags& flags) {
+  CLI::App& app = *train.add_subcommand("classifier", "Train a multi-layer perceptron");
+  app.add_option("--data", flags.data,
+                 "digits, iris, spirals, moons, blobs, fashion-mnist, a CSV file, or an IDX file of images")
+      ->capture_default_str()
+      ->type_name("NAME|PATH");
+  app.add_option("--labels", flags.labels, "IDX file of labels, if --data is an IDX file of images")
+      ->type_name("PATH");
+  app.add_option("--label-column", flags.label_column,
+                 "Column of a CSV file that holds the class (default: the last)")
+      ->type_name("NAME|N");
+  app.add_option("--hidden", flags.hidden, "Widths of the hidden layers")
+      ->delimiter(',')
+      ->capture_default_str()
+      ->check(whole_number(1, 1 << 20))
+      ->type_name("N,N,...");
+  add_positive(app, "--epochs", flags.epochs, "Passes over the data (default: by the data)");
+  add_positive(app, "--batch", flags.batch, "Samples per step")->capture_default_str();
+  app.add_option("--lr", flags.lr, "Learning rate at its peak (default: 1e-3; digits 3e-3)")
+      ->check(positive_number());
+  app.add_option("--dropout", flags.dropout,
+                 "Share of hidden units that are dropped (default: 0; digits 0.3)")
+      ->check(fraction());
+  app.add_option("--weight-decay", flags.weight_decay,
+                 "Decoupled decay of weights, AdamW (default: 0.01; digits 0.1)")
+      ->check(not_negative());
+  app.add_option("--test-fraction", flags.test_fraction,
+                 "Share of the data held out, if it brings no test set")
+      ->check(fraction())
+      ->capture_default_str();
+  add_run_flags(app, flags.run);
+}
+
+void add_transformer(CLI::App& train, TransformerFlags& flags) {
+  CLI::App& app = *train.add_subcommand("transformer", "Train a Transformer; this is what `reel train` does");
+  app.add_option("--data", flags.data, "addition, or a text file")
+      ->capture_default_str()
+      ->type_name("NAME|PATH.txt");
+  add_positive(app, "--layers", flags.layers, "Blocks (default: 2 for addition, 4 for text)");
+  add_positive(app, "--heads", flags.heads, "Attention heads (default: 4)");
+  add_positive(app, "--width", flags.width, "Channels (default: 128)");
+  add_positive(app, "--context", flags.context, "Tokens that are seen at once (default: 64 for text)");
+  add_positive(app, "--batch", flags.batch, "Sequences per step (default: 128 for addition, 12 for text)");
+  add_positive(app, "--steps", flags.steps, "Optimizer steps (default: 600 for addition, 2000 for text)");
+  app.add_option("--lr", flags.lr, "Learning rate at its peak (default: 2e-3 for addition, 1e-3 for text)")
+      ->check(positive_number());
+  app.add_option("--min-lr", flags.min_lr, "Learning rate at the end (default: a tenth of --lr)")
+      ->check(not_negative());
+  app.add_option("--warmup", flags.warmup,
+                 "Steps of linear warm-up (default: a twentieth of the steps, at most 100)")
+      ->check(whole_number(0, std::uint64_t{1} << 31))
+      ->type_name("N");
+  app.add_option("--dropout", flags.dropout, "Share of activations that are dropped")
+      ->check(fraction())
+      ->capture_default_str();
+  app.add_option("--weight-decay", flags.weight_decay, "Decoupled decay of weights")
+      ->check(not_negative())
+      ->capture_default_str();
+  app.add_option("--beta1", flags.beta1, "AdamW's decay of the mean")
+      ->check(fraction())
+      ->capture_default_str();
+  app.add_option("--beta2", flags.beta2, "AdamW's decay of the square")
+      ->check(fraction())
+      ->capture_default_str();
+  app.add_option("--clip", flags.clip, "Largest norm of the gradient")
+      ->check(positive_number())
+      ->capture_default_str();
+  app.add_option("--positions", flags.positions,
+                 "learned or rotary (default: learned for addition, rotary for text)")
+      ->check(CLI::IsMember({"learned", "rotary"}))
+      ->type_name("KIND");
+  add_positive(app, "--accumulate", flags.accumulate, "Batches whose gradients make one step")
+      ->capture_default_str();
+  add_run_flags(app, flags.run);
+}
+
+void add_generate(CLI::App& reel, GenerateFlags& flags) {
+  CLI::App& app = *reel.add_subcommand("generate", "Let a trained Transformer write on");
+  app.add_option("--model", flags.model, "Model or checkpoint file")->required()->type_name("FILE");
+  app.add_option("--prompt", flags.prompt, "Text to go on from")->type_name("TEXT");
+  add_positive(app, "--tokens", flags.tokens, "How many tokens at most")->capture_default_str();
+  app.add_option("--temperature", flags.temperature, "0 takes the likeliest token")
+      ->check(not_negative())
+      ->capture_default_str();
+  app.add_option("--top-k", flags.top_k, "Choose among the k likeliest tokens (0: all)")
+      ->check(whole_number(0, std::uint64_t{1} << 31))
+      ->type_name("N");
+  app.add_option("--top-p", flags.top_p,
+                 "Choose among the likeliest tokens that have this probability together")
+      ->check(number_from(1e-9, 1.0))
+      ->type_name("P");
+  app.add_option("--seed", flags.seed, "Everything random follows from it")
+      ->check(whole_number(0, UINT64_MAX))
+      ->capture_default_str();
+  add_threads(app, flags.threads);
+  app.add_flag("--stop-at-newline", flags.stop_at_newline, "Stop at the end of the line");
+  app.add_flag("--json", flags.json, "Print one JSON object");
+}
+
+void add_evaluate(CLI::App& reel, EvaluateFlags& flags) {
+  CLI::App& app = *reel.add_subcommand("evaluate", "Measure a trained model on data");
+  app.add_option("--model", flags.model, "Model or checkpoint file")->required()->type_name("FILE");
+  app.add_option("--data", flags.data, "As for training (default: what the model was trained on)")
+      ->type_name("NAME|PATH");
+  app.add_option("--labels", flags.labels, "IDX file of labels")->type_name("PATH");
+  app.add_option("--label-column", flags.label_column, "Column of a CSV file that holds the class")
+      ->type_name("NAME|N");
+  add_threads(app, flags.threads);
+  app.add_flag("--json", flags.json, "Print one JSON object");
+}
+
+// `reel train` is `reel train transformer`, also with flags behind it.
+std::vector<std::string> with_default_task(std::vector<std::string> words) {
+  const bool bare =
+      !words.empty() && words[0] == "train" &&
+      (words.size() == 1 || (words[1].starts_with("-") && words[1] != "--help" && words[1] != "-h"));
+  if (bare) words.insert(words.begin() + 1, "transformer");
+  return {words.rbegin(), words.rend()};  // CLI11 takes them from the back
+}
+
+}  // namespace
+
+std::variant<ExitCode, Command> parse_command_line(std::vector<std::string> words, std::ostream& out,
+                                                   std::ostream& err) {
+  CLI::App app{"Reel trains small networks and shows how it is done."};
+  app.name("reel");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", std::string("reel " REEL_VERSION ", ") + kernels::instruction_set());
+  app.footer(
+      "Exit codes: 0 ok, 1 failed, 2 usage, 3 data file, 4 model or checkpoint file, 5 input or output,\n"
+      "6 numbers that are not finite, 130 interrupted (a checkpoint was saved).");
+
+  ClassifierFlags classifier;
+  TransformerFlags transformer;
+  GenerateFlags generate;
+  EvaluateFlags evaluate;
+  CLI::App& train = *app.add_subcommand("train", "Train a model (alone: the Transformer that learns to add)");
+  train.require_subcommand(1);
+  add_classifier(train, classifier);
+  add_transformer(train, transformer);
+  add_generate(app, generate);
+  add_evaluate(app, evaluate);
+
+  CLI::App& inspect = *app.add_subcommand("inspect", "Check a file and say what is in it");
+  InspectFlags inspected;
+  inspect.add_option("file", inspected.file, "A checkpoint, safetensors, NPY, NPZ, IDX, CSV or text file")
+      ->required()
+      ->type_name("FILE");
+  inspect.add_flag("--json", inspected.json, "Print one JSON object");
+
+  CLI::App& autopsy = *app.add_subcommand("autopsy", "Do a step again in which a number was not finite");
+  AutopsyFlags autopsied;
+  autopsy.add_option("directory", autopsied.directory, "The autopsy-step-N of a run")
+      ->required()
+      ->type_name("DIR");
+  autopsy.add_flag("--json", autopsied.json, "Print one JSON object");
+
+  AttentionFlags attention;
+  CLI::App& attention_app =
+      *app.add_subcommand("attention", "Look inside attention: an example, or a trained model");
+  attention_app
+      .add_option("--model", attention.model,
+                  "Show the maps of this model (default: an example of four tokens)")
+      ->type_name("FILE");
+  attention_app.add_option("--prompt", attention.prompt, "What the model reads")->type_name("TEXT");
+  attention_app.add_option("--html", attention.html, "Also write a page to look at in a browser")
+      ->type_name("FILE");
+  attention_app.add_option("--token", attention.token, "Example: whose output the gradients are of")
+      ->check(whole_number(0, 3))
+      ->capture_default_str();
+  attention_app.add_option("--component", attention.component, "Example: which component of it")
+      ->check(whole_number(0, 2))
+      ->capture_default_str();
+  attention_app.add_option("--temperature", attention.temperature, "Example: scores are divided by it")
+      ->check(positive_number())
+      ->capture_default_str();
+  attention_app.add_flag("--json", attention.json, "Print one JSON object");
+
+  BenchFlags bench;
+  CLI::App& bench_app =
+      *app.add_subcommand("bench", "Measure training steps beside the limits of this machine");
+  bench_app.add_option("--case", bench.name, "Only this case; the way to the heavy gpt2-124m-b4-t64")
+      ->type_name("NAME");
+  add_threads(bench_app, bench.threads);
+  add_precision(bench_app, bench.precision);
+  bench_app.add_flag("--json", bench.json, "Print one JSON object");
+
+  CLI::App& ops = *app.add_subcommand("ops", "List the catalogue of ops");
+  OpsFlags catalogue;
+  ops.add_flag("--json", catalogue.json, "Print one JSON object");
+
+  try {
+    app.parse(with_default_task(std::move(words)));
+  } catch (const CLI::ParseError& e) {
+    if (e.get_exit_code() == 0) {
+      app.exit(e, out, err);
+      return ok;
+    }  // --help
+    // CLI11 only says that a verb is missing, not that the word is none.
+    for (const CLI::App* level = &app; !level->get_subcommands({}).empty();) {
+      const auto chosen = level->get_subcommands();
+      if (!chosen.empty()) {
+        level = chosen.front();
+        continue;
+      }
+      if (level->remaining_size() > 0) err << "reel: unknown verb \"" << level->remaining().front() << "\"\n";
+      break;
+    }
+    app.exit(e, out, err);
+    return usage;
+  }
+
+  if (train.got_subcommand("classifier")) return classifier;
+  if (train.got_subcommand("transformer")) return transformer;
+  if (app.got_subcommand("generate")) return generate;
+  if (app.got_subcommand("evaluate")) return evaluate;
+  if (app.got_subcommand("inspect")) return inspected;
+  if (app.got_subcommand("autopsy")) return autopsied;
+  if (app.got_subcommand("attention")) return attention;
+  if (app.got_subcommand("bench")) return bench;
+  return catalogue;
+}
+
+}  // namespace reel::examples
