@@ -35,7 +35,7 @@ const Op& relu_op = define({
         [](auto& c) {
           const auto zero = c.scalar(0);
           map(
-              c.result(), [zero](auto x) { return x < zero ? zero : x; }, c.in());
+              c.result(), [zero](auto x) { return x <= zero ? zero : x; }, c.in());
         },
     .backward =
         [](auto& c) {
@@ -84,7 +84,7 @@ const Op& elu_op = define({
           const auto a = c.scalar(c.template options<Slope>().value);
           map<Work::polynomial>(
               c.result(),
-              [zero, a](auto x) { return x > zero ? x : a * kernels::expm1(x < zero ? x : zero); }, c.in());
+              [zero, a](auto x) { return x > zero ? x : a * kernels::expm1(x > zero ? zero : x); }, c.in());
         },
     .backward =
         [](auto& c) {

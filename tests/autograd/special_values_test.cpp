@@ -35,6 +35,27 @@ TEST_P(SpecialValues, AreThoseOfTheTable) {
   EXPECT_EQ(x.gradient()[0], p.dx);
 }
 
+// What a dual number carries forwards is the gradient that comes backwards, also where there are two slopes.
+TEST_P(SpecialValues, HaveTheSameSlopeForwards) {
+  const Point& p = GetParam();
+  // An infinite slope times 0 is NaN, and a slope within gelu overflows far out before a 0 meets it.
+  if (!std::isfinite(p.dx) || std::fabs(p.x) > 1e100) return;
+  Tape tape(Precision::dual);
+  const auto step = tape.record();
+  EXPECT_EQ(p.function(tape.variable(std::vector{p.x}, std::vector{1.0}, Shape{})).tangents()[0], p.dx);
+}
+
+TEST(SpecialValue, NaNPassesThroughEveryActivation) {
+  Tape tape(Precision::f64);
+  const auto step = tape.record();
+  const Tensor x = tape.constant(std::nan(""));
+  for (const Tensor& y :
+       {relu(x), leaky_relu(x, 0.1), elu(x), gelu(x), gelu_erf(x), silu(x), softplus(x), sigmoid(x), tanh(x),
+        clamp(x, -1, 1), abs(x), maximum(x, tape.constant(0.0)), minimum(x, tape.constant(0.0))}) {
+    EXPECT_TRUE(std::isnan(y.item())) << y.values()[0];
+  }
+}
+
 const Point points[] = {
     {"exp", [](Here x) { return exp(x); }, 1000, inf, inf},
     {"exp", [](Here x) { return exp(x); }, -1000, 0, 0},
