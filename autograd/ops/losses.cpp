@@ -100,11 +100,12 @@ const Op& bce_with_logits_op = define({
     .reads = Reads::inputs,
     .forward =
         [](auto& c) {
-          // max(x, 0) - t x first: for large x the two must cancel before anything is rounded.
+          // max(x, 0) - t x first: for large x the two must cancel before anything is rounded. At x = 0 both
+          // choices take one side, so that their slopes add up to sigmoid(0) there, too.
           kernels::map<kernels::Work::polynomial>(
               c.result(),
               [zero = c.scalar(0)](auto x, auto t) {
-                return (kernels::maximum(x, zero) - t * x) + kernels::softplus(-kernels::abs(x));
+                return ((x > zero ? x : zero) - t * x) + kernels::softplus(x > zero ? -x : x);
               },
               c.in(0), c.in(1));
         },

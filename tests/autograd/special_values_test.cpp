@@ -125,6 +125,45 @@ TEST_F(SpecialPairs, ACertainLogitHasNoLossAndNoGradient) {
   EXPECT_EQ(gradients(loss, 1000, 0)[0], 1);
 }
 
+// Losses with a kink inside: at a tie, too, forwards and backwards take one slope.
+TEST(SpecialSlopes, AreTheSameInBothDirectionsWhereALossHasAKink) {
+  struct Loss {
+    const char* name;
+    Tensor (*of)(Here, Here);
+  };
+  const Loss losses[] = {
+      {"mse", [](Here x, Here t) { return mse(x, t); }},
+      {"l1", [](Here x, Here t) { return l1(x, t); }},
+      {"huber", [](Here x, Here t) { return huber(x, t, 0.5); }},
+      {"bce_with_logits", [](Here x, Here t) { return bce_with_logits(x, t); }},
+      {"maximum", [](Here x, Here t) { return maximum(x, t); }},
+      {"minimum", [](Here x, Here t) { return minimum(x, t); }},
+  };
+  for (const Loss& loss : losses) {
+    for (const double x : {-0.5, 0.0, 0.5}) {
+      for (const double t : {0.0, 0.5, 1.0}) {
+        Tape backward(Precision::f64);
+        const auto step = backward.record();
+        const Tensor input = backward.variable({x}, {});
+        const Tensor target = backward.variable({t}, {});
+        backward.backward(loss.of(input, target));
+        const auto tangent = [&](double dx, double dt) {
+          Tape forward(Precision::dual);
+          const auto one = forward.record();
+          return loss
+              .of(forward.variable(std::vector{x}, std::vector{dx}, Shape{}),
+                  forward.variable(std::vector{t}, std::vector{dt}, Shape{}))
+              .tangents()[0];
+        };
+        EXPECT_DOUBLE_EQ(tangent(1, 0), input.gradient()[0])
+            << loss.name << "(" << x << ", " << t << ") by x";
+        EXPECT_DOUBLE_EQ(tangent(0, 1), target.gradient()[0])
+            << loss.name << "(" << x << ", " << t << ") by t";
+      }
+    }
+  }
+}
+
 TEST(SpecialRows, TheNormOfZerosHasTheGradientZero) {
   Tape tape(Precision::f64);
   const auto step = tape.record();
