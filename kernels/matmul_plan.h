@@ -45,6 +45,8 @@ struct Plan {
     const std::int64_t group =
         std::clamp<std::int64_t>(panels * parts * p.batch / 4, 1, std::min<std::int64_t>(most, 8));
     groups = divide_up(panels, group);
+    // Two threads, or four, should come to the end together.
+    while (groups > 2 && groups < panels && groups * parts * p.batch % 4 != 0) ++groups;
 
     // Rows a multiple of 4096 bytes apart compete for the 8 lines of one set of the first cache.
     constexpr std::int64_t few = std::min(6, tile_rows);
