@@ -233,14 +233,15 @@ int main(int argc, char** argv) {
     fill(x.c, p.m * p.n);
     Score score{{}, 2.0 * static_cast<double>(p.m) * static_cast<double>(p.n) * static_cast<double>(p.k)};
     std::fill_n(score.seconds, static_cast<int>(contestants), std::numeric_limits<double>::infinity());
-    const int repeats = static_cast<int>(std::clamp(2e8 / score.flops, 1.0, 20000.0));
+    // Threads need a turn long enough to be awake for nearly all of it.
+    const int repeats = static_cast<int>(std::clamp((threads > 1 ? 4e9 : 2e8) / score.flops, 1.0, 20000.0));
     for (int round = 0; round < rounds; ++round) {
       peak = std::max(peak, peak_flops(threads));
       for (int who = 0; who < (alone ? 1 : static_cast<int>(contestants)); ++who) {
         if (!present[who]) continue;
         // The waiting threads of one library must fall asleep before the next one is measured.
         if (threads > 1) std::this_thread::sleep_for(std::chrono::milliseconds(60));
-        run(p, static_cast<Contestant>(who), x, x.c.data());
+        for (int r = 0; r <= repeats / 10; ++r) run(p, static_cast<Contestant>(who), x, x.c.data());
         const double start = seconds_now(threads);
         for (int r = 0; r < repeats; ++r) run(p, static_cast<Contestant>(who), x, x.c.data());
         score.seconds[who] = std::min(score.seconds[who], (seconds_now(threads) - start) / repeats);
@@ -256,7 +257,7 @@ int main(int argc, char** argv) {
   const auto row = [&](const std::string& set, const std::string& name, const Score& s) {
     std::printf("%-24s %-16s %10.2f", set.c_str(), name.c_str(), s.seconds[reel_kernel] * 1e6);
     for (int who = 0; who < contestants; ++who) {
-      if (present[who]) {
+      if (std::isfinite(s.seconds[who])) {
         std::printf(" %8.1f%%", s.flops / s.seconds[who] / peak * 100);
       } else {
         std::printf(" %9s", "-");
@@ -284,7 +285,13 @@ int main(int argc, char** argv) {
   }
   if (sets > 0) {
     std::printf("%-52s", "geometric mean of the sets of training");
-    for (const double sum : log_sum) std::printf(" %8.1f%%", std::exp(sum / sets) * 100);
+    for (const double sum : log_sum) {
+      if (std::isfinite(sum)) {
+        std::printf(" %8.1f%%", std::exp(sum / sets) * 100);
+      } else {
+        std::printf(" %9s", "-");
+      }
+    }
     std::printf("\n");
   }
 }
