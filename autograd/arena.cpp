@@ -1,28 +1,19 @@
 #include "autograd/arena.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <new>
 
 namespace reel {
 namespace {
 
 constexpr std::size_t first_chunk = std::size_t{64} << 10;
-// Chunks this large start on a huge page boundary, which the kernel may then back with huge pages.
-constexpr std::size_t huge_page = std::size_t{2} << 20;
 
-std::size_t align_of(std::size_t bytes) { return bytes >= huge_page ? huge_page : 64; }
 std::size_t round_up(std::size_t bytes, std::size_t step) { return (bytes + step - 1) / step * step; }
 
 }  // namespace
 
-void Arena::Release::operator()(std::byte* memory) const { std::free(memory); }
-
 Arena::Chunk Arena::make_chunk(std::size_t bytes) {
-  const std::size_t size = round_up(bytes, align_of(bytes));
-  void* memory = std::aligned_alloc(align_of(bytes), size);
-  if (memory == nullptr) throw std::bad_alloc();
-  return {std::unique_ptr<std::byte, Release>(static_cast<std::byte*>(memory)), size, 0};
+  return {kernels::make_block<std::byte>(static_cast<std::int64_t>(bytes)), bytes, 0};
 }
 
 void Arena::enter(std::size_t chunk, std::size_t used) {

@@ -4,8 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <memory>
 #include <vector>
+
+#include "kernels/block.h"
 
 namespace reel {
 
@@ -53,11 +54,8 @@ class Arena {
   bool poisons() const { return poison_; }
 
  private:
-  struct Release {
-    void operator()(std::byte* memory) const;
-  };
   struct Chunk {
-    std::unique_ptr<std::byte, Release> memory;
+    kernels::Block<std::byte> memory;
     std::size_t size = 0;
     std::size_t used = 0;  // of a chunk before the current one
   };

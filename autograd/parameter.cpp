@@ -1,9 +1,7 @@
 #include "autograd/parameter.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
-#include <new>
 
 #include "autograd/error.h"
 
@@ -14,15 +12,6 @@ constexpr std::int64_t floats_per_line = 16;  // 64 bytes
 
 }  // namespace
 
-void ParameterBlock::Free::operator()(float* memory) const { std::free(memory); }
-
-ParameterBlock::Buffer ParameterBlock::make_buffer(std::int64_t floats) {
-  const std::size_t bytes = static_cast<std::size_t>(floats) * sizeof(float);
-  void* memory = std::aligned_alloc(64, bytes);
-  if (memory == nullptr) throw std::bad_alloc();
-  return Buffer(static_cast<float*>(memory));
-}
-
 std::size_t ParameterBlock::add(std::string name, const Shape& shape, bool decay) {
   for (const Entry& e : entries_) {
     if (e.name == name) throw ValueError(Place{}, "parameter \"" + name + "\" is declared twice");
@@ -30,8 +19,8 @@ std::size_t ParameterBlock::add(std::string name, const Shape& shape, bool decay
   const std::int64_t room = (shape.size() + floats_per_line - 1) / floats_per_line * floats_per_line;
   if (length_ + room > capacity_) {
     const std::int64_t wanted = std::max({length_ + room, 2 * capacity_, floats_per_line * 16});
-    Buffer values = make_buffer(wanted);
-    Buffer gradients = make_buffer(wanted);
+    kernels::Block<float> values = kernels::make_block<float>(wanted);
+    kernels::Block<float> gradients = kernels::make_block<float>(wanted);
     const std::size_t bytes = static_cast<std::size_t>(length_) * sizeof(float);
     if (bytes > 0) {
       std::memcpy(values.get(), values_.get(), bytes);

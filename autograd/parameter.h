@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "autograd/shape.h"
+#include "kernels/block.h"
 
 namespace reel {
 
@@ -61,17 +62,11 @@ class ParameterBlock {
   void touch() { ++version_; }
 
  private:
-  struct Free {
-    void operator()(float* memory) const;
-  };
-  using Buffer = std::unique_ptr<float, Free>;
-  static Buffer make_buffer(std::int64_t floats);
-
   std::vector<Entry> entries_;
   std::int64_t length_ = 0;
   std::int64_t capacity_ = 0;
-  Buffer values_;
-  Buffer gradients_;
+  kernels::Block<float> values_;
+  kernels::Block<float> gradients_;
   std::uint64_t version_ = 0;
   std::shared_ptr<const void> life_ = std::make_shared<const char>();
 };

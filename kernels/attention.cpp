@@ -7,6 +7,7 @@
 #include "kernels/attention_tile.h"
 #include "kernels/math.h"
 #include "kernels/parallel.h"
+#include "kernels/workspace.h"
 
 namespace reel::kernels {
 namespace {
@@ -110,13 +111,11 @@ void drop(const tile::WeightDropout<T>& dropout, std::int64_t first, std::int64_
 
 template <class T>
 void forward_rows(const Attention<T>& p, std::int64_t b, std::int64_t h, std::int64_t begin, std::int64_t end,
-                  Heads<T> y, T* kept) {
+                  tile::Room<T> room, Heads<T> y, T* kept) {
   constexpr std::int64_t lanes = tile::Vector<T>::lanes;
   const Sight<T> sight(p, b, h);
   const std::int64_t seen = sight.limit(end - 1);
   const std::int64_t value_width = padded<T>(p.value_channels);
-  tile::Workspace<T> room(p.channels * padded<T>(seen) + (seen + tile_queries) * value_width +
-                          tile_queries * padded<T>(seen));
   const Matrix<const T> q = head_of(p.q, b, h);
   const Matrix<const T> kt = tile::transposed(head_of(p.k, b, h), seen, p.channels, p.scale,
                                               room.take(p.channels * padded<T>(seen)));
@@ -169,19 +168,21 @@ std::int64_t rows_per_task(std::int64_t heads, std::int64_t queries) {
 }
 
 template <class T, class Body>
-void for_rows(const Attention<T>& p, Body body) {
+void for_rows(const Attention<T>& p, std::int64_t elements, Body body) {
   const std::int64_t rows = rows_per_task(p.batch * p.heads, p.queries);
   const std::int64_t pieces = (p.queries + rows - 1) / rows;
   const double work = (2.0 * static_cast<double>(p.channels + p.value_channels) + cost_of_exp) *
                       static_cast<double>(p.queries) * static_cast<double>(p.keys) / (p.causal ? 2 : 1);
+  const Workspace<T> memory(elements);
   parallel_for(p.batch * p.heads * pieces, work * static_cast<double>(p.batch * p.heads),
-               [&](std::int64_t task) {
+               [&](std::int64_t task, int worker) {
                  const std::int64_t head = task / pieces;
                  // From both ends inwards: later pieces of a causal head are longer, and neighbours among the
                  // tasks share a thread.
                  const std::int64_t turn = task % pieces;
                  const std::int64_t first = (turn % 2 == 0 ? turn / 2 : pieces - 1 - turn / 2) * rows;
-                 body(head / p.heads, head % p.heads, first, std::min(p.queries, first + rows));
+                 body(head / p.heads, head % p.heads, first, std::min(p.queries, first + rows),
+                      tile::Room<T>(memory.of(worker)));
                });
 }
 
@@ -189,35 +190,40 @@ void for_rows(const Attention<T>& p, Body body) {
 
 template <class T>
 void attention(const Attention<T>& p, Heads<T> y, T* rows) {
-  for_rows(p, [&](std::int64_t b, std::int64_t h, std::int64_t begin, std::int64_t end) {
-    forward_rows(p, b, h, begin, end, y, rows);
-  });
+  const std::int64_t keys = padded<T>(p.keys);
+  const std::int64_t elements =
+      (p.channels + tile_queries) * keys + (p.keys + tile_queries) * padded<T>(p.value_channels);
+  for_rows(p, elements,
+           [&](std::int64_t b, std::int64_t h, std::int64_t begin, std::int64_t end, tile::Room<T> room) {
+             forward_rows(p, b, h, begin, end, room, y, rows);
+           });
 }
 
 template <class T>
 void attention_weights(const Attention<T>& p, T* w) {
-  for_rows(p, [&](std::int64_t b, std::int64_t h, std::int64_t begin, std::int64_t end) {
-    const Sight<T> sight(p, b, h);
-    const std::int64_t seen = sight.limit(end - 1);
-    tile::Workspace<T> room((p.channels + tile_queries) * padded<T>(seen));
-    const Matrix<const T> q = head_of(p.q, b, h);
-    const Matrix<const T> kt = tile::transposed(head_of(p.k, b, h), seen, p.channels, p.scale,
-                                                room.take(p.channels * padded<T>(seen)));
-    const Matrix<T> scores{room.take(tile_queries * padded<T>(seen)), padded<T>(seen)};
-    for (std::int64_t first = begin; first < end; first += tile_queries) {
-      const std::int64_t rows = std::min(tile_queries, end - first);
-      scores_of(p, sight, q, kt, first, rows, scores);
-      Softmax<T> softmax;
-      softmax.run(sight, first, rows, padded<T>(sight.limit(first + rows - 1)), scores);
-      for (std::int64_t r = 0; r < rows; ++r) {
-        const std::int64_t limit = sight.limit(first + r);
-        const T factor = softmax.factor(r);
-        T* to = w + ((b * p.heads + h) * p.queries + first + r) * p.keys;
-        for (std::int64_t j = 0; j < limit; ++j) to[j] = scores.row(r)[j] * factor;
-        std::fill(to + limit, to + p.keys, T(0));
-      }
-    }
-  });
+  const std::int64_t elements = (p.channels + tile_queries) * padded<T>(p.keys);
+  for_rows(p, elements,
+           [&](std::int64_t b, std::int64_t h, std::int64_t begin, std::int64_t end, tile::Room<T> room) {
+             const Sight<T> sight(p, b, h);
+             const std::int64_t seen = sight.limit(end - 1);
+             const Matrix<const T> q = head_of(p.q, b, h);
+             const Matrix<const T> kt = tile::transposed(head_of(p.k, b, h), seen, p.channels, p.scale,
+                                                         room.take(p.channels * padded<T>(seen)));
+             const Matrix<T> scores{room.take(tile_queries * padded<T>(seen)), padded<T>(seen)};
+             for (std::int64_t first = begin; first < end; first += tile_queries) {
+               const std::int64_t rows = std::min(tile_queries, end - first);
+               scores_of(p, sight, q, kt, first, rows, scores);
+               Softmax<T> softmax;
+               softmax.run(sight, first, rows, padded<T>(sight.limit(first + rows - 1)), scores);
+               for (std::int64_t r = 0; r < rows; ++r) {
+                 const std::int64_t limit = sight.limit(first + r);
+                 const T factor = softmax.factor(r);
+                 T* to = w + ((b * p.heads + h) * p.queries + first + r) * p.keys;
+                 for (std::int64_t j = 0; j < limit; ++j) to[j] = scores.row(r)[j] * factor;
+                 std::fill(to + limit, to + p.keys, T(0));
+               }
+             }
+           });
 }
 
 #define REEL_INSTANTIATE(T)                                   \

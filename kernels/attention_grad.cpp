@@ -5,6 +5,7 @@
 #include "kernels/attention_tile.h"
 #include "kernels/math.h"
 #include "kernels/parallel.h"
+#include "kernels/workspace.h"
 
 namespace reel::kernels {
 namespace {
@@ -24,7 +25,7 @@ template <class T>
 class HeadGradient {
  public:
   HeadGradient(const Attention<T>& p, Heads<const T> y, const T* rows, Heads<const T> dy, std::int64_t b,
-               std::int64_t h)
+               std::int64_t h, T* memory)
       : p_(p),
         b_(b),
         h_(h),
@@ -33,11 +34,18 @@ class HeadGradient {
         seen_(sight_.limit(p.queries - 1)),
         width_(padded<T>(p.channels)),
         value_width_(padded<T>(p.value_channels)),
-        room_(room_needed()),
+        room_(memory),
         q_(head_of(p.q, b, h)),
         y_(head_of(y, b, h)),
         dy_(head_of(dy, b, h)),
         kept_(rows + 2 * (b * p.heads + h) * p.queries) {}
+
+  /// How many elements of memory any head needs at most.
+  static std::int64_t elements(const Attention<T>& p) {
+    return (p.channels + p.value_channels) * padded<T>(p.keys) +
+           (p.queries + 2 * p.keys + tile_queries) * padded<T>(p.channels) +
+           (p.queries + p.keys) * padded<T>(p.value_channels) + 2 * tile_queries * tile_keys;
+  }
 
   void run(const HeadsInto<T>& dq, const HeadsInto<T>& dk, const HeadsInto<T>& dv) {
     const bool needs_scores = static_cast<bool>(dq) || static_cast<bool>(dk);
@@ -92,12 +100,6 @@ class HeadGradient {
   }
 
   static constexpr std::int64_t lanes = tile::Vector<T>::lanes;
-
-  std::int64_t room_needed() const {
-    return (p_.channels + p_.value_channels) * padded<T>(seen_) +
-           (p_.queries + 2 * p_.keys + tile_queries) * width_ + (p_.queries + p_.keys) * value_width_ +
-           2 * tile_queries * tile_keys;
-  }
 
   void clear(std::int64_t first_key, std::int64_t last_key) {
     std::fill(dk_.row(first_key), dk_.row(last_key), T(0));
@@ -213,7 +215,7 @@ class HeadGradient {
   tile::WeightDropout<T> dropout_;
   std::int64_t seen_;  // keys that any query sees
   std::int64_t width_, value_width_;
-  tile::Workspace<T> room_;
+  tile::Room<T> room_;
   Matrix<const T> q_, y_, dy_;                 // in place
   const T* kept_;                              // [queries, 2]: the largest score, and the factor to weights
   Matrix<const T> kt_, vt_;                    // [channels, seen], [value_channels, seen]
@@ -232,9 +234,11 @@ void attention_grad(const Attention<T>& p, Heads<const T> y, const T* rows, Head
   const double work = (4.0 * static_cast<double>(p.channels) +
                        6.0 * static_cast<double>(p.channels + p.value_channels) / 2 + cost_of_exp) *
                       static_cast<double>(p.queries) * static_cast<double>(p.keys) / (p.causal ? 2 : 1);
-  parallel_for(p.batch * p.heads, work * static_cast<double>(p.batch * p.heads), [&](std::int64_t head) {
-    HeadGradient<T>(p, y, rows, dy, head / p.heads, head % p.heads).run(dq, dk, dv);
-  });
+  const Workspace<T> memory(HeadGradient<T>::elements(p));
+  parallel_for(
+      p.batch * p.heads, work * static_cast<double>(p.batch * p.heads), [&](std::int64_t head, int worker) {
+        HeadGradient<T>(p, y, rows, dy, head / p.heads, head % p.heads, memory.of(worker)).run(dq, dk, dv);
+      });
 }
 
 #define REEL_INSTANTIATE(T)                                                                                 \

@@ -1,15 +1,13 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
-#include <new>
 
 #include "kernels/attention.h"
 #include "kernels/dropout.h"
 #include "kernels/tile.h"
 
-// What the way forward and the way back of attention share: memory, what a query sees, and which weights are
-// dropped.
+// What the way forward and the way back of attention share: how a task takes its memory, what a query sees,
+// and which weights are dropped.
 
 namespace reel::kernels::tile {
 
@@ -17,19 +15,11 @@ namespace reel::kernels::tile {
 inline constexpr std::int64_t tile_queries = 64;
 inline constexpr std::int64_t tile_keys = 64;
 
-/// Memory of one thread that grows to what was ever asked for and is then used again.
+/// Hands out a task's memory in pieces of whole vectors.
 template <class T>
-class Workspace {
+class Room {
  public:
-  /// Room for `count` elements in all, each piece rounded up to whole vectors.
-  explicit Workspace(std::int64_t count) {
-    if (count > held().count) {
-      held().memory.reset(
-          static_cast<T*>(::operator new(static_cast<std::size_t>(count) * sizeof(T), alignment)));
-      held().count = count;
-    }
-    next_ = held().memory.get();
-  }
+  explicit Room(T* memory) : next_(memory) {}
   T* take(std::int64_t count) {
     T* piece = next_;
     next_ += padded<T>(count);
@@ -37,18 +27,6 @@ class Workspace {
   }
 
  private:
-  static constexpr std::align_val_t alignment{64};
-  struct Free {
-    void operator()(T* memory) const { ::operator delete(memory, alignment); }
-  };
-  struct Held {
-    std::unique_ptr<T, Free> memory;
-    std::int64_t count = 0;
-  };
-  static Held& held() {
-    thread_local Held memory;
-    return memory;
-  }
   T* next_;
 };
 

@@ -43,10 +43,10 @@ thread_local bool inside = false;
 // are in the middle of a task.
 class Pool {
  public:
-  void run(std::int64_t tasks, int count, void (*task)(void*, std::int64_t), void* context) {
+  void run(std::int64_t tasks, int count, detail::Task task, void* context) {
     const std::unique_lock lock(callers_, std::try_to_lock);
     if (!lock.owns_lock()) {  // another thread's loop has the helpers
-      for (std::int64_t i = 0; i < tasks; ++i) task(context, i);
+      for (std::int64_t i = 0; i < tasks; ++i) task(context, i, 0);
       return;
     }
     try {
@@ -98,7 +98,7 @@ class Pool {
       for (;;) {
         const std::int64_t i = stretch.next.fetch_add(1, std::memory_order_relaxed);
         if (i >= stretch.end) break;
-        task_(context_, i);
+        task_(context_, i, self);
       }
     }
   }
@@ -135,7 +135,7 @@ class Pool {
   std::uint32_t generation_ = 0;
   alignas(64) std::atomic<std::uint32_t> state_{0};
   std::atomic<int> sleepers_{0};
-  void (*task_)(void*, std::int64_t) = nullptr;
+  detail::Task task_ = nullptr;
   void* context_ = nullptr;
   int count_ = 0;
   Stretch stretches_[most_threads];
@@ -152,10 +152,10 @@ Pool& pool() {
 void set_threads(int count) { thread_setting() = std::clamp(count, 1, most_threads); }
 int threads() { return thread_setting(); }
 
-void detail::run_tasks(std::int64_t tasks, double cost, void (*task)(void*, std::int64_t), void* context) {
+void detail::run_tasks(std::int64_t tasks, double cost, Task task, void* context) {
   const int count = static_cast<int>(std::min<std::int64_t>(threads(), tasks));
   if (count <= 1 || cost < parallel_threshold || inside) {
-    for (std::int64_t i = 0; i < tasks; ++i) task(context, i);
+    for (std::int64_t i = 0; i < tasks; ++i) task(context, i, 0);
     return;
   }
   pool().run(tasks, count, task, context);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <new>
 #include <utility>
 
 #include "kernels/optimizer.h"
@@ -80,12 +79,9 @@ Optimizer::Optimizer(const char* name, ParameterBlock& block, const Common& comm
 }
 
 void Optimizer::add_slot(const char* name) {
-  constexpr std::size_t line = 64;
-  const std::size_t bytes = std::max(static_cast<std::size_t>(length_) * sizeof(float), line);
-  auto* memory = static_cast<float*>(std::aligned_alloc(line, (bytes + line - 1) / line * line));
-  if (memory == nullptr) throw std::bad_alloc();
-  std::fill_n(memory, length_, 0.0F);
-  memory_.push_back({name, std::unique_ptr<float, Free>(memory)});
+  kernels::Block<float> memory = kernels::make_block<float>(length_);
+  std::fill_n(memory.get(), length_, 0.0F);
+  memory_.push_back({name, std::move(memory)});
 }
 
 StepReport Optimizer::step(Place where) {

@@ -2,7 +2,6 @@
 
 #include <concepts>
 #include <cstdint>
-#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -124,12 +123,9 @@ class Optimizer {
   float* slot(std::size_t i) { return memory_[i].values.get(); }
 
  private:
-  struct Free {
-    void operator()(float* memory) const { std::free(memory); }
-  };
   struct Memory {
     const char* name;
-    std::unique_ptr<float, Free> values;
+    kernels::Block<float> values;
   };
   struct Treatment {
     double rate_factor;

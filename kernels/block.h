@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+namespace reel::kernels {
+
+namespace detail {
+void* allocate_block(std::size_t bytes);
+void free_block(void* memory);
+}  // namespace detail
+
+struct FreeBlock {
+  void operator()(void* memory) const { detail::free_block(memory); }
+};
+/// Memory for numbers, without first values.
+template <class T>
+using Block = std::unique_ptr<T, FreeBlock>;
+
+/// `count` elements on a boundary of 64 bytes. Large blocks ask for huge pages: they are there sooner when
+/// they are first written. Throws std::bad_alloc.
+template <class T>
+Block<T> make_block(std::int64_t count) {
+  return Block<T>(static_cast<T*>(detail::allocate_block(static_cast<std::size_t>(count) * sizeof(T))));
+}
+
+}  // namespace reel::kernels
