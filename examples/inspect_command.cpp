@@ -75,9 +75,7 @@ Json inspect_safetensors(const std::string& path) {
                                      : "safetensors"},
                  {"bytes", file.file().size()}};
   if (checkpoint) result["step"] = nn::step_of(file);
-  Json metadata = Json::object();
-  for (const auto& [key, value] : file.metadata()) metadata[key] = value;
-  result["metadata"] = metadata;
+  result["metadata"] = file.metadata();  // at once: an ordered object looks for every key that is added alone
   Json tensors = Json::array();
   std::int64_t numbers = 0;
   for (const nn::SafetensorsEntry& e : file.entries()) {
