@@ -10,6 +10,7 @@
 
 #include "data/error.h"
 #include "data/file.h"
+#include "data/room.h"
 
 namespace reel::data {
 namespace {
@@ -194,8 +195,11 @@ IdxArray parse_idx(std::string_view file, const std::string& name) {
     fail(name, "its header claims " + std::to_string(size) + " bytes of " + shape_text(array.shape) +
                    " numbers, which cannot be in a file of " + std::to_string(file.size()) + " bytes");
   }
-  array.bytes.resize(size);
-  const std::size_t got = source.read(array.bytes.data(), size);
+  std::size_t got = 0;
+  do {
+    array.bytes.resize(room_for(size, got));
+    got += source.read(array.bytes.data() + got, array.bytes.size() - got);
+  } while (got == array.bytes.size() && got != size);
   if (got != size) {
     fail(name, "it holds " + std::to_string(got) + " of the " + std::to_string(size) +
                    " bytes that its header claims");

@@ -9,6 +9,7 @@
 
 #include "data/error.h"
 #include "data/file.h"
+#include "data/room.h"
 
 namespace reel::data {
 namespace {
@@ -90,12 +91,13 @@ Member examine(zip_t* archive, zip_uint64_t index, const std::string& name, std:
 std::vector<std::byte> unpack(zip_t* archive, const Member& member) {
   const std::unique_ptr<zip_file_t, Discard> file(zip_fopen_index(archive, member.index, 0));
   if (file == nullptr) throw DataError(member.label + ": it is damaged: " + zip_strerror(archive));
-  std::vector<std::byte> bytes(member.size);
+  std::vector<std::byte> bytes;
   std::size_t done = 0;
   // The read that finds the end is the one that compares the checksum.
   while (true) {
     std::byte beyond{};
-    const bool full = done == bytes.size();
+    if (done == bytes.size()) bytes.resize(room_for(member.size, done));
+    const bool full = done == member.size;
     const zip_int64_t got = full ? zip_fread(file.get(), &beyond, 1)
                                  : zip_fread(file.get(), bytes.data() + done, bytes.size() - done);
     if (got < 0)

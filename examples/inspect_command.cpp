@@ -3,7 +3,10 @@
 #include <cstdio>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <span>
+#include <string_view>
+#include <utility>
 
 #include "data/csv.h"
 #include "data/error.h"
@@ -23,10 +26,24 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+enum class Kind { npy, npz, safetensors, idx, csv, text };
+
+// A damaged file no longer looks like what it was, so that a name that says what it is counts first.
+std::optional<Kind> kind_by_name(const std::string& path) {
+  constexpr std::pair<std::string_view, Kind> endings[] = {
+      {".npy", Kind::npy},   {".npz", Kind::npz},      {".safetensors", Kind::safetensors},
+      {".csv", Kind::csv},   {".idx", Kind::idx},      {".idx.gz", Kind::idx},
+      {"-ubyte", Kind::idx}, {"-ubyte.gz", Kind::idx},
+  };
+  for (const auto& [ending, kind] : endings) {
+    if (path.ends_with(ending)) return kind;
+  }
+  return std::nullopt;
+}
+
 // A safetensors file starts with the length of its header, and the header with a brace, perhaps after white
 // space.
-bool looks_like_safetensors(const std::string& path, const std::string& bytes) {
-  if (path.ends_with(".safetensors")) return true;
+bool looks_like_safetensors(const std::string& bytes) {
   if (bytes.size() < 9 || bytes[7] != 0) return false;
   const std::size_t brace = bytes.find_first_not_of(" \t\r\n", 8);
   return brace != std::string::npos && bytes[brace] == '{';
@@ -37,11 +54,19 @@ bool looks_like_idx(const std::string& bytes) {
 }
 
 // The first line has commas, and more of them than words.
-bool looks_like_csv(const std::string& path, const std::string& bytes) {
-  if (path.ends_with(".csv")) return true;
+bool looks_like_csv(const std::string& bytes) {
   const std::string first = bytes.substr(0, std::min(bytes.find('\n'), std::size_t{4096}));
   const auto commas = std::count(first.begin(), first.end(), ',');
   return commas > 0 && commas >= std::count(first.begin(), first.end(), ' ');
+}
+
+Kind kind_by_content(const std::string& bytes) {
+  if (bytes.starts_with("\x93NUMPY")) return Kind::npy;
+  if (bytes.starts_with("PK\x03\x04")) return Kind::npz;
+  if (looks_like_safetensors(bytes)) return Kind::safetensors;
+  if (looks_like_idx(bytes)) return Kind::idx;
+  if (looks_like_csv(bytes)) return Kind::csv;
+  return Kind::text;
 }
 
 struct Range {
@@ -75,9 +100,7 @@ Json inspect_safetensors(const std::string& path) {
                                      : "safetensors"},
                  {"bytes", file.file().size()}};
   if (checkpoint) result["step"] = nn::step_of(file);
-  Json metadata = Json::object();
-  for (const auto& [key, value] : file.metadata()) metadata[key] = value;
-  result["metadata"] = metadata;
+  result["metadata"] = file.metadata();  // at once: an ordered object looks for every key that is added alone
   Json tensors = Json::array();
   std::int64_t numbers = 0;
   for (const nn::SafetensorsEntry& e : file.entries()) {
@@ -158,6 +181,23 @@ Json inspect_text(const std::string& path, const std::string& bytes) {
           {"vocabulary", vocabulary.size()}};
 }
 
+Json inspect(const std::string& path, const std::string& bytes) {
+  switch (kind_by_name(path).value_or(kind_by_content(bytes))) {
+    case Kind::npy:
+      return inspect_npy(path, bytes);
+    case Kind::npz:
+      return inspect_npz(path, bytes);
+    case Kind::safetensors:
+      return inspect_safetensors(path);
+    case Kind::idx:
+      return inspect_idx(path, bytes);
+    case Kind::csv:
+      return inspect_csv(path, bytes);
+    default:
+      return inspect_text(path, bytes);
+  }
+}
+
 void print(const Json& result) {
   for (const auto& [key, value] : result.items()) {
     if (key == "tensors") continue;
@@ -185,13 +225,7 @@ void print(const Json& result) {
 }  // namespace
 
 int run_inspect(const std::string& path, bool json) {
-  const std::string bytes = data::read_file(path);
-  const Json result = bytes.starts_with("\x93NUMPY")        ? inspect_npy(path, bytes)
-                      : bytes.starts_with("PK\x03\x04")     ? inspect_npz(path, bytes)
-                      : looks_like_safetensors(path, bytes) ? inspect_safetensors(path)
-                      : looks_like_idx(bytes)               ? inspect_idx(path, bytes)
-                      : looks_like_csv(path, bytes)         ? inspect_csv(path, bytes)
-                                                            : inspect_text(path, bytes);
+  const Json result = inspect(path, data::read_file(path));
   if (json) {
     std::cout << result.dump(-1, ' ', false, Json::error_handler_t::replace) << "\n";
   } else {

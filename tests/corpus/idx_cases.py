@@ -64,6 +64,7 @@ def cases():
     c.add("gzip-trailing-text", "5 bytes follow the gzip data", packed + b"hello")
     c.add("gzip-two-members", "bytes follow the gzip data", packed + packed)
     c.add("gzip-claims-more-than-it-can-hold", "its header claims 3465600000000 bytes", gzip(file([60000, 7600, 7600], b"\1\2\3\4")))
+    c.add("gzip-claims-1000-times-its-size", "it holds 1000000 of the 1000000000 bytes that its header claims", gzip(file([10**9], b"\0" * 10**6), 0))
     c.add("gzip-bomb-after-a-small-array", "it is longer than its header says", gzip(good + b"\0" * 2**22))
     c.add("gzip-in-gzip", "this is no IDX file: the first two bytes are not 0", gzip(packed))
     c.add("not-finite", "number 1 is not finite in 32 bits", file([2], struct.pack(">2f", 1, float("nan")), 0x0D))

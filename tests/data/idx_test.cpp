@@ -59,6 +59,12 @@ TEST(Idx, IsToldFromGzipByContent) {
   EXPECT_THAT(parse_idx(gzip(plain), "t").shape, ElementsAre(2, 2));
 }
 
+TEST(Idx, ReadsPackedDataForWhichRoomIsMadeSeveralTimes) {
+  std::string payload(17'000'000, '\0');
+  for (std::size_t i = 0; i < payload.size(); ++i) payload[i] = static_cast<char>(i >> 12);
+  EXPECT_TRUE(parse_idx(gzip(idx(0x08, {17'000'000}, payload)), "t").bytes == payload);
+}
+
 struct Bad {
   const char* reason;
   std::string bytes;

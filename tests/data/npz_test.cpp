@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <numeric>
 #include <stdexcept>
 
 #include "data/error.h"
@@ -31,6 +33,16 @@ TEST(Npz, reads_what_it_writes) {
   EXPECT_EQ(arrays.at("y").to_integers(), (std::vector<std::int64_t>{4, 5, 6}));
   EXPECT_EQ(arrays.at("x").name, "a.npz[x.npy]");
   EXPECT_TRUE(parse(NpzWriter().bytes()).empty());
+}
+
+TEST(Npz, reads_a_member_for_which_room_is_made_several_times) {
+  std::vector<std::int32_t> x(4'500'000);
+  std::iota(x.begin(), x.end(), 0);
+  const std::int64_t shape[] = {static_cast<std::int64_t>(x.size())};
+  NpzWriter writer;
+  writer.add("x", shape, std::span<const std::int32_t>(x));
+  const std::vector<std::int64_t> read = parse(writer.bytes()).at("x").to_integers();
+  EXPECT_TRUE(std::equal(x.begin(), x.end(), read.begin(), read.end()));
 }
 
 TEST(Npz, writes_the_same_bytes_every_time) {

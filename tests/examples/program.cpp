@@ -1,8 +1,11 @@
 #include "tests/examples/program.h"
 
+#include <spawn.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -39,12 +42,30 @@ void write(const std::string& path, const std::string& text) {
 
 Ran run_reel(const std::vector<std::string>& words, const std::string& directory, const std::string& prefix) {
   const Workplace streams;
-  std::string command = "cd " + quoted(directory) + " && " + prefix + " " + quoted(REEL_PROGRAM);
+  // Without a prefix the program takes the place of the shell, so that nearly all that is measured is its
+  // own.
+  std::string command =
+      "cd " + quoted(directory) + " && " + (prefix.empty() ? "exec" : prefix) + " " + quoted(REEL_PROGRAM);
   for (const std::string& word : words) command += " " + quoted(word);
   command += " >" + quoted(streams / "out") + " 2>" + quoted(streams / "err") + " </dev/null";
-  const int status = std::system(command.c_str());
+  char shell[] = "/bin/sh", option[] = "-c";
+  char* const arguments[] = {shell, option, command.data(), nullptr};
+  pid_t process = 0;
+  int status = 0;
+  rusage used{};
   Ran ran;
+  const auto start = std::chrono::steady_clock::now();
+  if (posix_spawn(&process, shell, nullptr, nullptr, arguments, environ) != 0 ||
+      wait4(process, &status, 0, &used) != process) {
+    return ran;
+  }
   ran.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  ran.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec);
+  };
+  ran.processor_seconds = seconds(used.ru_utime) + seconds(used.ru_stime);
+  ran.peak_bytes = used.ru_maxrss * 1024;
   ran.out = contents(streams / "out");
   ran.err = contents(streams / "err");
   return ran;

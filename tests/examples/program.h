@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -11,6 +12,9 @@ struct Ran {
   int code = -1;
   std::string out;
   std::string err;
+  double seconds = 0;
+  double processor_seconds = 0;
+  std::int64_t peak_bytes = 0;  ///< of memory; not less than this process had when it started the program
   nlohmann::json json() const { return nlohmann::json::parse(out); }
 };
 

@@ -231,9 +231,11 @@ TEST_F(Program, InspectsFiles) {
   EXPECT_EQ(reel({"inspect", "t.csv", "--json"}).json()["samples"], 2);
   write(place / "t.txt", "hello\n");
   EXPECT_EQ(reel({"inspect", "t.txt", "--json"}).json()["kind"], "text");
-  write(place / "cut.npy", "\x93NUMPY");
+  write(place / "no_name", "\x93NUMPY");
+  EXPECT_EQ(reel({"inspect", "no_name"}).code, 3);  // known by its content
+  write(place / "cut.npy", "\x93NU");
   EXPECT_EQ(reel({"inspect", "cut.npy"}).code, 3);
-  write(place / "cut.npz", "PK\x03\x04");
+  write(place / "cut.npz", "PK");
   EXPECT_EQ(reel({"inspect", "cut.npz"}).code, 3);
   std::string damaged = contents(place / "run/checkpoint.safetensors");
   damaged[damaged.size() / 2] = static_cast<char>(damaged[damaged.size() / 2] ^ 1);
