@@ -10,7 +10,7 @@
 
 #include "data/error.h"
 #include "data/file.h"
-#include "data/room.h"
+#include "data/packed.h"
 
 namespace reel::data {
 namespace {
@@ -98,6 +98,7 @@ class Source {
     }
   }
 
+  bool packed() const { return packed_; }
   // What the data cannot exceed: deflate makes at most 1032 bytes of one.
   std::uint64_t most() const {
     return packed_ ? 1032 * static_cast<std::uint64_t>(file_.size()) : file_.size();
@@ -194,6 +195,10 @@ IdxArray parse_idx(std::string_view file, const std::string& name) {
   if (size > source.most()) {
     fail(name, "its header claims " + std::to_string(size) + " bytes of " + shape_text(array.shape) +
                    " numbers, which cannot be in a file of " + std::to_string(file.size()) + " bytes");
+  }
+  if (source.packed() && is_bomb(size, file.size())) {
+    fail(name, "its header claims " + std::to_string(size) + " bytes from " + std::to_string(file.size()) +
+                   " packed ones; " + bomb_refused);
   }
   std::size_t got = 0;
   do {

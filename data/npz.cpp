@@ -9,7 +9,7 @@
 
 #include "data/error.h"
 #include "data/file.h"
-#include "data/room.h"
+#include "data/packed.h"
 
 namespace reel::data {
 namespace {
@@ -83,6 +83,10 @@ Member examine(zip_t* archive, zip_uint64_t index, const std::string& name, std:
       (stat.comp_method == ZIP_CM_STORE && stat.size != stat.comp_size)) {
     throw DataError(member.label + ": it claims " + std::to_string(stat.size) +
                     " bytes, which cannot be in " + std::to_string(stat.comp_size));
+  }
+  if (is_bomb(stat.size, stat.comp_size)) {
+    throw DataError(member.label + ": it claims " + std::to_string(stat.size) + " bytes from " +
+                    std::to_string(stat.comp_size) + " packed ones; " + bomb_refused);
   }
   key = full.substr(0, full.size() - extension.size());
   return member;

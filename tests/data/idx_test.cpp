@@ -61,7 +61,7 @@ TEST(Idx, IsToldFromGzipByContent) {
 
 TEST(Idx, ReadsPackedDataForWhichRoomIsMadeSeveralTimes) {
   std::string payload(17'000'000, '\0');
-  for (std::size_t i = 0; i < payload.size(); ++i) payload[i] = static_cast<char>(i >> 12);
+  for (std::size_t i = 0; i < payload.size(); ++i) payload[i] = static_cast<char>(i * 2654435761U >> 24);
   EXPECT_TRUE(parse_idx(gzip(idx(0x08, {17'000'000}, payload)), "t").bytes == payload);
 }
 
