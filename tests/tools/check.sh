@@ -6,11 +6,13 @@
 #   tests/tools/check.sh valgrind   memcheck: the readers, the checkpoints, the engine
 #   tests/tools/check.sh coverage   lines that the tests run, layer by layer; fails below 95 %
 #   tests/tools/check.sh clang      a Release build with clang++ and all its tests
+#   tests/tools/check.sh all        the first four, one after the other
 #
 # `asan quick` runs the kernels and the readers only, `tsan quick` the kernels only; other arguments of asan and
 # clang go to ctest (-R Npy). REEL_JOBS says how many jobs run at once.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+self=tests/tools/check.sh
 tool=${1:-}
 jobs=${REEL_JOBS:-$(nproc)}
 shift || true
@@ -89,8 +91,14 @@ case $tool in
     build all
     tests "$@"
     ;;
+  all)
+    for each in asan tsan valgrind coverage; do
+      echo "== $each"
+      "$self" "$each"
+    done
+    ;;
   *)
-    sed -n '2,/^set/{/^# \?/s/^# \?//p}' "$0"
+    sed -n '2,/^set/{/^# \?/s/^# \?//p}' "$self"
     exit 2
     ;;
 esac
