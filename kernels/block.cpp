@@ -1,5 +1,6 @@
 #include "kernels/block.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <new>
 
@@ -13,13 +14,12 @@ void* allocate_block(std::size_t bytes) {
   constexpr std::size_t line = 64;
   constexpr std::size_t huge_page = std::size_t{2} << 20;
   const std::size_t alignment = bytes >= huge_page ? huge_page : line;
-  // Whole lines only: the end of the last huge page would be memory that nobody uses.
-  const std::size_t size = bytes + (line - bytes % line) % line;
-  void* memory = size < bytes ? nullptr : std::aligned_alloc(alignment, size > 0 ? size : line);
+  // aligned_alloc wants a multiple of the alignment.
+  const std::size_t size = std::max((bytes + alignment - 1) / alignment * alignment, line);
+  void* memory = size < bytes ? nullptr : std::aligned_alloc(alignment, size);
   if (memory == nullptr) throw std::bad_alloc();
 #if defined(__linux__)
-  // Advice: where it is not taken, nothing is lost.
-  if (bytes >= huge_page) ::madvise(memory, size / huge_page * huge_page, MADV_HUGEPAGE);
+  if (alignment == huge_page) ::madvise(memory, size, MADV_HUGEPAGE);  // advice: not taken, nothing is lost
 #endif
   return memory;
 }
