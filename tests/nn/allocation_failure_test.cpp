@@ -244,7 +244,8 @@ TEST_F(OutOfMemoryOnDisk, ReadersGiveUpWithoutALoss) {
                                   if (files.count("again.npz") == 0) return;
                                   EXPECT_EQ(data::read_npz(directory / "again.npz").size(), 2U);
                                 }),
-            10U);
+            // libzip's own requests fail only without a sanitizer.
+            support::counts_allocations() ? 10U : 5U);
 }
 
 }  // namespace
