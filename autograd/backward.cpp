@@ -70,13 +70,13 @@ void Tape::backward(Here output, std::span<const double> gradient, BackwardOptio
   steps_.back().played = true;
   switch (precision_) {
     case Precision::f32:
-      start<float>(tensor.index_, gradient), play<float>(tensor.index_, options);
+      start<float>(tensor.index_, gradient), play<float>(tensor.index_, options, output.place);
       break;
     case Precision::f64:
-      start<double>(tensor.index_, gradient), play<double>(tensor.index_, options);
+      start<double>(tensor.index_, gradient), play<double>(tensor.index_, options, output.place);
       break;
     case Precision::dual:
-      start<Dual>(tensor.index_, gradient), play<Dual>(tensor.index_, options);
+      start<Dual>(tensor.index_, gradient), play<Dual>(tensor.index_, options, output.place);
       break;
   }
 }
@@ -127,16 +127,16 @@ kernels::Into<T> Tape::into_of_parameter(Node& input) {
 }
 
 template <class T>
-void Tape::play(std::uint32_t from, const BackwardOptions& options) {
+void Tape::play(std::uint32_t from, const BackwardOptions& options, Place where) {
   // Recording order is topological order: by the time a node is reached, all that depend on it have
   // delivered.
   for (std::uint32_t i = from + 1; i-- > 0;) {
     Node& current = nodes_[i];
     if (current.gradient == nullptr || current.op == nullptr) continue;
     if (current.consumed) {
-      throw StateError(current.place(), at(current.place(), "backward: a second time through `" +
-                                                                std::string(current.op->name) + "`") +
-                                            help_line("pass {.retain_graph = true} to the first backward"));
+      throw StateError(where, at(where, "backward: a second time through the same ops") +
+                                  operand_line("tensor", current) +
+                                  help_line("pass {.retain_graph = true} to the first backward"));
     }
     current.consumed = !options.retain_graph;
     if (watch_ != nullptr) note_gradient(i);

@@ -29,9 +29,9 @@ void require_directions(const Arrays& x, const Arrays& v, const char* name) {
   }
 }
 
-Arrays gradients(const std::vector<Tensor>& tensors, std::vector<double> (Tensor::*part)() const) {
+Arrays gradients(const std::vector<Tensor>& tensors, std::vector<double> (Tensor::*part)(Place) const) {
   Arrays result;
-  for (const Tensor& t : tensors) result.push_back({t.shape(), (t.*part)()});
+  for (const Tensor& t : tensors) result.push_back({t.shape(), (t.*part)(Place::here())});
   return result;
 }
 

@@ -34,6 +34,10 @@ std::string Tape::origin(const Node& made) const {
   return "made by `" + std::string(made.op->name) + "` at " + where(made);
 }
 
+std::string Tape::operand_line(const char* name, const Node& made) const {
+  return std::string("\n        ") + name + "   " + to_string(made.shape) + "  " + origin(made);
+}
+
 void Tape::profile(bool on) {
   profile_ = on;
   timing_.assign(on ? registry().size() : 0, {});

@@ -191,7 +191,7 @@ class Tape {
   template <class T>
   void forward(Node& node);
   template <class T>
-  void play(std::uint32_t from, const BackwardOptions& options);
+  void play(std::uint32_t from, const BackwardOptions& options, Place where);
   template <class T>
   void play_node(Node& made);
   // Runs an op's backward; `target` says where the gradient of an input goes.
@@ -231,7 +231,7 @@ class Tape {
   }
   const kernels::Stretch* stretches_of(const Node& node);
   void check_backward(const Tensor& t, Place place) const;
-  const void* gradient_of(const Tensor& t) const;
+  const void* gradient_of(const Tensor& t, Place where) const;
   template <class T>
   void start(std::uint32_t index, std::span<const double> gradient);
   double number(const void* memory, std::int64_t i) const;
@@ -249,6 +249,7 @@ class Tape {
   std::int64_t guilty_node(const Tensor& loss, bool every) const;
   static std::string origin(const Here& input);  // for messages
   std::string origin(const Node& made) const;
+  std::string operand_line(const char* name, const Node& made) const;
   void note_time(const Op& op, std::chrono::steady_clock::time_point start, bool backward);
 
   Precision precision_;

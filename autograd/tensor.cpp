@@ -31,24 +31,24 @@ double tangent_of(Dual x) { return x.tangent; }
 
 }  // namespace
 
-Tape& Tensor::tape() const { return Tape::find(*this, Place{}); }
-Shape Tensor::shape() const { return tape().node(*this).shape; }
-std::int64_t Tensor::size() const { return shape().size(); }
-int Tensor::rank() const { return shape().rank(); }
-Precision Tensor::precision() const { return tape().precision(); }
+Tape& Tensor::tape(Place where) const { return Tape::find(*this, where); }
+Shape Tensor::shape(Place where) const { return tape(where).node(*this).shape; }
+std::int64_t Tensor::size(Place where) const { return shape(where).size(); }
+int Tensor::rank(Place where) const { return shape(where).rank(); }
+Precision Tensor::precision(Place where) const { return tape(where).precision(); }
 
 Shape Here::shape() const {
   if (parameter != nullptr) return parameter->shape();
   return Tape::find(tensor, place).node(tensor).shape;
 }
 
-double Tensor::item() const {
-  Tape& owner = tape();
+double Tensor::item(Place where) const {
+  Tape& owner = tape(where);
   const Node& node = owner.node(*this);
   if (node.size != 1) {
-    throw ShapeError(node.place(), at(node.place(), "item: a tensor of shape " + to_string(node.shape) +
-                                                        " has not one element") +
-                                       help_line("read all of them with values()"));
+    throw ShapeError(where,
+                     at(where, "item: a tensor of shape " + to_string(node.shape) + " has not one element") +
+                         owner.operand_line("tensor", node) + help_line("read all of them with values()"));
   }
   switch (owner.precision()) {
     case Precision::f32:
@@ -60,58 +60,57 @@ double Tensor::item() const {
   }
 }
 
-std::vector<double> Tensor::values() const {
-  Tape& owner = tape();
+std::vector<double> Tensor::values(Place where) const {
+  Tape& owner = tape(where);
   const Node& node = owner.node(*this);
   return read(node.value, node.size, owner.precision(), value_of);
 }
 
-std::vector<double> Tensor::tangents() const {
-  Tape& owner = tape();
+std::vector<double> Tensor::tangents(Place where) const {
+  Tape& owner = tape(where);
   const Node& node = owner.node(*this);
   return read(node.value, node.size, owner.precision(), tangent_of);
 }
 
-std::span<const float> Tensor::data() const {
-  Tape& owner = tape();
+std::span<const float> Tensor::data(Place where) const {
+  Tape& owner = tape(where);
   const Node& node = owner.node(*this);
-  if (owner.precision() != Precision::f32) {
-    throw StateError(node.place(),
-                     at(node.place(), "data: this tape is not f32") + help_line("read it with values()"));
-  }
+  if (owner.precision() != Precision::f32)
+    throw StateError(where, at(where, "data: this tape is not f32") + help_line("read it with values()"));
   return {static_cast<const float*>(node.value), static_cast<std::size_t>(node.size)};
 }
 
-Tensor Tensor::retain_gradient() const {
-  tape().node(*this).retained = true;
+Tensor Tensor::retain_gradient(Place where) const {
+  tape(where).node(*this).retained = true;
   return *this;
 }
 
-const void* Tape::gradient_of(const Tensor& t) const {
+const void* Tape::gradient_of(const Tensor& t, Place where) const {
   const Node& node = nodes_[t.index_];
-  const Place place = node.place();
   if (!node.wants_gradient || !node.retained) {
     throw StateError(
-        place, at(place, "gradient: this tensor keeps none") +
+        where, at(where, "gradient: this tensor keeps none") + operand_line("tensor", node) +
                    help_line(node.wants_gradient ? "call retain_gradient() on it before backward"
                                                  : "only what depends on a variable or parameter has one"));
   }
   const bool played = std::any_of(steps_.begin(), steps_.end(), [](const OpenStep& s) { return s.played; });
-  if (!played) throw StateError(place, at(place, "gradient: backward has not run in this step"));
+  if (!played)
+    throw StateError(where,
+                     at(where, "gradient: backward has not run in this step") + operand_line("tensor", node));
   return node.gradient;
 }
 
-std::vector<double> Tensor::gradient() const {
-  Tape& owner = tape();
-  const void* memory = owner.gradient_of(*this);
+std::vector<double> Tensor::gradient(Place where) const {
+  Tape& owner = tape(where);
+  const void* memory = owner.gradient_of(*this, where);
   const std::int64_t count = owner.node(*this).size;
   if (memory == nullptr) return std::vector<double>(static_cast<std::size_t>(count), 0.0);
   return read(memory, count, owner.precision(), value_of);
 }
 
-std::vector<double> Tensor::gradient_tangents() const {
-  Tape& owner = tape();
-  const void* memory = owner.gradient_of(*this);
+std::vector<double> Tensor::gradient_tangents(Place where) const {
+  Tape& owner = tape(where);
+  const void* memory = owner.gradient_of(*this, where);
   const std::int64_t count = owner.node(*this).size;
   if (memory == nullptr) return std::vector<double>(static_cast<std::size_t>(count), 0.0);
   return read(memory, count, owner.precision(), tangent_of);
