@@ -77,8 +77,7 @@ struct Entry {
 };
 
 double error(double a, double b, double scale) {
-  if (std::isnan(a) || std::isnan(b))
-    return std::isnan(a) && std::isnan(b) ? 0 : std::numeric_limits<double>::infinity();
+  if (std::isnan(a) || std::isnan(b)) return std::numeric_limits<double>::infinity();  // two prove nothing
   return a == b ? 0 : std::fabs(a - b) / std::max({std::fabs(a), std::fabs(b), scale});
 }
 
@@ -124,6 +123,10 @@ GradcheckReport check(const Subject& f, const GradcheckOptions& options) {
     report.message = text.str();
   }
   report.passed = worst <= 1;
+  if (entries.empty() && outputs > 0 && !f.point.empty()) {
+    report.passed = false;
+    report.message = "nothing was checked: ask for at least one direction";
+  }
   return report;
 }
 

@@ -26,6 +26,7 @@ Batches::Batches(const Dataset& data, std::int64_t batch, std::uint64_t seed)
 std::int64_t Batches::per_epoch() const { return (data_.count + batch_ - 1) / batch_; }
 
 const Batch& Batches::shuffled(std::int64_t step) {
+  if (step < 0) throw DataError(data_.name + ": there is no step " + std::to_string(step));
   const std::int64_t epoch = step / per_epoch();
   if (epoch != epoch_) {
     const kernels::Philox numbers(seed_, shuffle_stream);
@@ -47,6 +48,10 @@ const Batch& Batches::shuffled(std::int64_t step) {
 }
 
 Batch Batches::in_order(std::int64_t index) const {
+  if (index < 0 || index >= per_epoch()) {
+    throw DataError(data_.name + ": there is no batch " + std::to_string(index) + "; there are " +
+                    std::to_string(per_epoch()));
+  }
   const std::int64_t first = index * batch_;
   const std::int64_t count = std::min(batch_, data_.count - first);
   return {std::span(data_.inputs)

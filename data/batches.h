@@ -22,11 +22,12 @@ class Batches {
  public:
   /// Keeps a reference to the set. Throws DataError if the batch is larger than it, or empty.
   Batches(const Dataset& data, std::int64_t batch, std::uint64_t seed);
+  Batches(Dataset&&, std::int64_t, std::uint64_t) = delete;  // it would be gone before the first batch
 
   std::int64_t per_epoch() const;
-  /// The batch of step `step`, counted over all epochs.
+  /// The batch of step `step`, counted over all epochs. Throws DataError if it is negative.
   const Batch& shuffled(std::int64_t step);
-  /// Batch `index` of the set in its own order, for evaluation.
+  /// Batch `index` of the set in its own order, for evaluation. Throws DataError if there is none.
   Batch in_order(std::int64_t index) const;
 
  private:

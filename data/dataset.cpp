@@ -81,6 +81,10 @@ void Standardizer::apply(Dataset& data) const {
     throw DataError(data.name + ": it has " + std::to_string(data.features) +
                     " features, the model was trained on " + std::to_string(mean.size()));
   }
+  if (deviation.size() != mean.size()) {
+    throw DataError(data.name + ": there are " + std::to_string(mean.size()) + " means of features, but " +
+                    std::to_string(deviation.size()) + " deviations");
+  }
   for (std::size_t i = 0; i < data.inputs.size(); ++i) {
     data.inputs[i] = (data.inputs[i] - mean[i % mean.size()]) / deviation[i % mean.size()];
   }

@@ -24,7 +24,8 @@ class Vocabulary {
   /// The numbers of the bytes of a text. Throws DataError that names the first byte it does not know and
   /// where it stands.
   std::vector<std::int32_t> encode(std::string_view text, const std::string& name) const;
-  char decode(std::int32_t token) const { return bytes_[static_cast<std::size_t>(token)]; }
+  /// Throws std::out_of_range if there is no such token.
+  char decode(std::int32_t token) const { return bytes_.at(static_cast<std::size_t>(token)); }
 
  private:
   std::string bytes_;

@@ -57,6 +57,11 @@ data::Split classifier_data(const std::string& name, const std::string& labels,
   } else {
     all = from_file(name, labels, label_column);
   }
+  if (all.classes() > all.count) {
+    throw data::DataError(all.name + ": its labels are of " + std::to_string(all.classes()) +
+                          " classes, but it has only " + std::to_string(all.count) +
+                          " rows; choose the column of the classes with --label-column");
+  }
   return data::split(all, test_fraction, seed);
 }
 
@@ -64,6 +69,8 @@ std::unique_ptr<nn::Mlp> classifier_of(const ModelFile& file) {
   const auto& config = file.config;
   std::vector<std::int64_t> sizes = {config.at("features").get<std::int64_t>()};
   for (const auto& n : config.at("hidden")) sizes.push_back(n.get<std::int64_t>());
+  for (const std::int64_t size : sizes) file.require_room_for(size, "a layer", file.file.file().size());
+  file.require_room_for(static_cast<std::int64_t>(sizes.size()) - 1, "layers", file.file.entries().size());
   sizes.push_back(static_cast<std::int64_t>(config.at("classes").size()));
   auto model = std::make_unique<nn::Mlp>(nn::Seed{config.at("seed").get<std::uint64_t>()}, sizes,
                                          nn::MlpOptions{.dropout = config.at("dropout").get<double>()});

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 
@@ -15,6 +16,27 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+// The first few names.
+std::string listed(const std::vector<std::string>& names) {
+  constexpr std::size_t most = 10;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(most, names.size()); ++i) text += (i == 0 ? "" : ", ") + names[i];
+  return names.size() > most ? text + ", ..." : text;
+}
+
+// Gives every label the number that its class has in the model: files count the classes that they hold.
+void name_classes(data::Dataset& data, const std::vector<std::string>& known) {
+  std::vector<std::int32_t> number;
+  for (const std::string& name : data.class_names) {
+    const auto found = std::find(known.begin(), known.end(), name);
+    if (found == known.end())
+      throw UsageError(data.name + ": the model knows no class \"" + name + "\", only " + listed(known));
+    number.push_back(static_cast<std::int32_t>(found - known.begin()));
+  }
+  for (std::int32_t& label : data.labels) label = number[static_cast<std::size_t>(label)];
+  data.class_names = known;
+}
+
 int evaluate_classifier(const EvaluateFlags& flags, const ModelFile& file) {
   const Json& config = file.config;
   const bool other_data = !flags.data.empty();
@@ -30,11 +52,7 @@ int evaluate_classifier(const EvaluateFlags& flags, const ModelFile& file) {
                                         config.at("deviation").get<std::vector<float>>()};
   standardizer.apply(test);
   const auto classes = config.at("classes").get<std::vector<std::string>>();
-  if (test.classes() > static_cast<std::int64_t>(classes.size())) {
-    throw UsageError(data + " has " + std::to_string(test.classes()) + " classes, the model knows " +
-                     std::to_string(classes.size()));
-  }
-  test.class_names = classes;
+  name_classes(test, classes);
 
   const auto model = classifier_of(file);
   model->eval();

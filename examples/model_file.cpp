@@ -21,6 +21,25 @@ void save_model(const std::filesystem::path& path, const ParameterBlock& paramet
 
 Products ModelFile::products() const { return products_of(config.value("precision", "f32")); }
 
+void ModelFile::require_room_for(std::int64_t wanted, const std::string& what, std::size_t most) const {
+  if (wanted >= 1 && static_cast<std::uint64_t>(wanted) <= most) return;
+  throw nn::FileError(file.name() + ": its configuration is damaged: " + what + " of " +
+                      std::to_string(wanted) + " cannot be in this file");
+}
+
+Json parse_config(const std::string& text) {
+  constexpr int deepest = 16;
+  bool deep = false;
+  Json config = Json::parse(
+      text,
+      [&deep](int depth, Json::parse_event_t, Json&) {
+        deep = deep || depth > deepest;
+        return !deep;
+      },
+      false);
+  return deep ? Json() : config;
+}
+
 ModelFile read_model(const std::filesystem::path& path) {
   nn::Safetensors file = nn::Safetensors::read(path);
   std::string text;
@@ -30,7 +49,7 @@ ModelFile read_model(const std::filesystem::path& path) {
   } else if (file.metadata().count("config") != 0) {
     text = file.metadata().at("config");
   }
-  Json config = Json::parse(text, nullptr, false);
+  Json config = parse_config(text);
   if (!config.is_object() || !config.contains("task") || !config["task"].is_string()) {
     throw nn::FileError(
         path.string() +

@@ -20,7 +20,13 @@ struct ModelFile {
 
   /// How the model multiplied while it learned.
   Products products() const;
+  /// Throws FileError if the configuration asks for 0 of something, or for more than the file can hold.
+  void require_room_for(std::int64_t wanted, const std::string& what, std::size_t most) const;
 };
+
+/// The configuration that stands in a file as text; null if it is none. Not deeper than a run writes it: what
+/// follows goes down into it function by function.
+nlohmann::ordered_json parse_config(const std::string& text);
 
 /// Reads one. Throws FileError if it does not say which task it was made for.
 ModelFile read_model(const std::filesystem::path& path);

@@ -24,7 +24,15 @@ namespace fs = std::filesystem;
 }
 
 bool holds_a_run(const fs::path& path) {
-  return fs::exists(path / "checkpoint.safetensors") || fs::exists(path / "log.jsonl");
+  const auto holds = [&](const char* name) { return fs::exists(path / name); };
+  return holds("checkpoint.safetensors") || holds("checkpoint.previous.safetensors") || holds("log.jsonl") ||
+         holds("config.json");
+}
+
+void refuse_a_run(const fs::path& path) {
+  if (!holds_a_run(path)) return;
+  throw UsageError(data::printable(path) +
+                   ": it holds a run already; add --resume to go on with it, or choose another --out");
 }
 
 fs::path next_free(const std::string& name) {
@@ -47,17 +55,15 @@ RunDirectory::RunDirectory(const RunFlags& flags, const std::string& name) {
     path_ = next_free(name);
   } else {
     path_ = flags.out;
-    if (flags.resume && !fs::exists(checkpoint()) && !holds_a_run(path_)) {
+    if (flags.resume && !holds_a_run(path_)) {
       throw UsageError(data::printable(path_) +
                        ": there is no run to resume; leave --resume out to start one");
     }
-    if (!flags.resume && holds_a_run(path_)) {
-      throw UsageError(data::printable(path_) +
-                       ": it holds a run already; add --resume to go on with it, or choose another --out");
-    }
+    if (!flags.resume) refuse_a_run(path_);
     nn::make_directories(path_);
   }
   lock_ = std::make_unique<nn::DirectoryLock>(path_);
+  if (!flags.resume) refuse_a_run(path_);  // of another program that was as fast, and is done
   lock_->remove_stale_temporaries();
   log_ = nn::open_at(AT_FDCWD, log().c_str(), O_WRONLY | O_CREAT | O_APPEND, 0666).release();
   if (log_ < 0) fail(log(), "cannot be opened");

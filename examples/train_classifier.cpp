@@ -15,6 +15,7 @@
 #include "nn/atomic_file.h"
 #include "nn/optimizer.h"
 #include "nn/schedule.h"
+#include "nn/sha256.h"
 
 namespace reel::examples {
 namespace {
@@ -42,6 +43,16 @@ std::string percent(double share) {
   char text[32];
   std::snprintf(text, sizeof text, "%.2f %%", 100 * share);
   return text;
+}
+
+// Tells whether a resumed run trains on what it began with.
+std::string digest_of(const data::Split& split) {
+  nn::Sha256 digest;
+  for (const data::Dataset* part : {&split.train, &split.test}) {
+    digest.add(part->inputs.data(), part->inputs.size() * sizeof(float));
+    digest.add(part->labels.data(), part->labels.size() * sizeof(std::int32_t));
+  }
+  return digest.hex();
 }
 
 std::string plain(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
@@ -97,6 +108,7 @@ int train_classifier(const ClassifierFlags& given) {
                      {"label_column", flags.label_column},
                      {"test_fraction", flags.test_fraction},
                      {"samples", split.train.count},
+                     {"data_digest", digest_of(split)},
                      {"hidden", flags.hidden},
                      {"epochs", epochs},
                      {"batch", flags.batch},
@@ -150,7 +162,7 @@ int train_classifier(const ClassifierFlags& given) {
                     {"parameters", std::to_string(model.parameters().parameters())},
                     {"fingerprint", outcome.fingerprint}};
   for (const auto& [key, value] : training.config.items()) {
-    if (key != "mean" && key != "deviation" && key != "classes")
+    if (key != "mean" && key != "deviation" && key != "classes" && key != "data_digest")
       report.settings.emplace_back(key, plain(value));
   }
   report.curves = {{"training", outcome.losses}, {"held out", outcome.held_out}};

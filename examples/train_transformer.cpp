@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
@@ -20,6 +21,7 @@
 #include "nn/gpt.h"
 #include "nn/optimizer.h"
 #include "nn/schedule.h"
+#include "nn/sha256.h"
 
 namespace reel::examples {
 namespace {
@@ -68,6 +70,18 @@ Json bytes_of(const data::Vocabulary& vocabulary) {
   for (const char c : vocabulary.bytes())
     list.push_back(static_cast<unsigned>(static_cast<unsigned char>(c)));
   return list;
+}
+
+// Something to begin with, of bytes that the text has.
+std::string beginning_of(const data::Text& text) {
+  std::string words;
+  for (const std::int32_t token : text.train().first(std::min<std::size_t>(text.train().size(), 60))) {
+    const char c = text.vocabulary().decode(token);
+    if (std::isalpha(static_cast<unsigned char>(c)) == 0 && (c != ' ' || words.empty())) break;
+    words += c;
+    if (c == ' ') break;
+  }
+  return words;
 }
 
 std::string fixed(double x, int digits) {
@@ -190,6 +204,11 @@ int train_transformer(const TransformerFlags& given) {
                      {"precision", flags.run.precision},
                      {"bytes", bytes_of(vocabulary)},
                      {"model", json_of(model.config())}};
+  if (text) {
+    nn::Sha256 digest;  // tells whether a resumed run trains on what it began with
+    for (const auto part : {text->train(), text->validation()}) digest.add(part.data(), part.size_bytes());
+    training.config["data_digest"] = digest.hex();
+  }
 
   RunDirectory directory(flags.run, "transformer-" + std::filesystem::path(flags.data).stem().string());
   if (!flags.run.json && flags.run.progress != ProgressStyle::none) {
@@ -232,7 +251,7 @@ int train_transformer(const TransformerFlags& given) {
     report.samples = some_answers(tape, model);
   }
   for (const auto& [key, value] : training.config.items()) {
-    if (key != "bytes" && key != "model")
+    if (key != "bytes" && key != "model" && key != "data_digest")
       report.settings.emplace_back(key, value.is_string() ? value.get<std::string>() : value.dump());
   }
   report.curves = {{"training", outcome.losses}, {"held out", outcome.held_out}};
@@ -254,8 +273,8 @@ int train_transformer(const TransformerFlags& given) {
   std::cout << "fingerprint      " << outcome.fingerprint << "\n";
   std::cout << "checkpoint       " << directory.checkpoint().string() << "\n";
   std::cout << "report           " << directory.report().string() << "\n";
-  std::cout << "\nTry: ./reel generate --model " << directory.checkpoint().string()
-            << (addition ? " --prompt \"47+385=\"\n" : " --prompt \"The \"\n");
+  std::cout << "\nTry: ./reel generate --model " << directory.checkpoint().string() << " --prompt \""
+            << (addition ? "47+385=" : beginning_of(*text)) << "\"\n";
   return ok;
 }
 

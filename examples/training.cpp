@@ -1,10 +1,12 @@
 #include "examples/training.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <fstream>
 #include <iostream>
+#include <string_view>
 
 #include "autograd/error.h"
 #include "examples/autopsy.h"
@@ -37,12 +39,20 @@ struct MovingAverage {
   double value() const { return weight > 0 ? sum / weight : 0; }
 };
 
+// What a configuration holds beside flags: the data decides it.
+constexpr std::array<std::string_view, 7> keys_of_the_data = {
+    "data_digest", "samples", "features", "classes", "mean", "deviation", "bytes"};
+
+bool is_of_the_data(std::string_view key) {
+  return std::find(keys_of_the_data.begin(), keys_of_the_data.end(), key) != keys_of_the_data.end();
+}
+
 // Every flag that a resumed run must share with the first one, compared one by one.
 void require_same(const Json& saved, const Json& now, const std::string& directory) {
   for (const auto& [key, value] : now.items()) {
     if (!saved.contains(key))
       throw UsageError(directory + ": the run was started by another version: it has no " + key);
-    if (saved[key] == value) continue;
+    if (saved[key] == value || is_of_the_data(key)) continue;
     if (key == "steps" || key == "epochs") {
       if (value.is_number() && saved[key].is_number() && value > saved[key])
         continue;  // more of them is fine
@@ -53,6 +63,12 @@ void require_same(const Json& saved, const Json& now, const std::string& directo
     std::replace(flag.begin(), flag.end(), '_', '-');
     throw UsageError("--resume: the run was started with --" + flag + " " + saved[key].dump() +
                      ", now it is " + value.dump() + "; resume with the flags of the run in " + directory);
+  }
+  for (const std::string_view key : keys_of_the_data) {
+    if (now.contains(key) && saved[key] != now[key]) {
+      throw UsageError("--resume: the data has changed since the run in " + directory + " was started (its " +
+                       std::string(key) + "); give it the data that it began with, or start another run");
+    }
   }
 }
 
@@ -112,6 +128,11 @@ class Loop {
     outcome_.step = step;
     if (!outcome_.interrupted && outcome_.held_out.empty())
       outcome_.evaluation = evaluation();  // a run that was complete
+    if (!outcome_.interrupted && !std::isfinite(outcome_.evaluation.loss) && !flags_.allow_non_finite) {
+      throw NonFiniteError(Place{}, "the model that was trained gives a loss of " +
+                                        std::to_string(outcome_.evaluation.loss) + " on the held-out data" +
+                                        help_line("a smaller --lr usually helps"));
+    }
     outcome_.train_loss = average_.value();
     outcome_.fingerprint = nn::fingerprint(training_.model.parameters(), &training_.optimizer);
     return outcome_;
@@ -129,9 +150,13 @@ class Loop {
       const auto config = notes.find("config");
       if (config == notes.end())
         throw nn::FileError(checkpoint_.path().string() + ": it was not written by this program");
-      require_same(Json::parse(config->second), training_.config, directory_.path().string());
+      const Json saved = parse_config(config->second);
+      if (!saved.is_object())
+        throw nn::FileError(checkpoint_.path().string() + ": its configuration is damaged: no JSON object");
+      require_same(saved, training_.config, directory_.path().string());
     });
     first_ = checkpoint_.load();
+    saved_ = first_ > 0;
     for (const std::string& reason : checkpoint_.skipped())
       std::cerr << "reel: skipped a checkpoint: " << reason << "\n";
     if (first_ == 0) {
@@ -229,12 +254,17 @@ class Loop {
       throw NonFiniteError(Place{},
                            "training stopped: " + std::to_string(skipped_in_a_row_) +
                                " steps in a row had numbers that are not finite; the last one: " + culprit +
-                               help_line("a smaller --lr usually helps; the last good checkpoint is in " +
-                                         directory_.path().string() +
+                               help_line("a smaller --lr usually helps" + last_good_checkpoint() +
                                          (autopsy_.empty() ? ""
                                                            : "; ./reel autopsy " + autopsy_ +
                                                                  " does the first of these steps again")));
     }
+  }
+
+  // Where to go on from, if there is anything.
+  std::string last_good_checkpoint() const {
+    if (!saved_) return "; no checkpoint had been saved";
+    return "; the last good checkpoint is in " + directory_.path().string();
   }
 
   // What went wrong in a step, in words. The first of several in a row is also kept for a closer look: the
@@ -286,6 +316,12 @@ class Loop {
   }
 
   void save(std::int64_t done) {
+    // What was saved before must not be pushed out by weights that cannot be trained on.
+    const std::string bad = nn::non_finite_weight(training_.model.parameters());
+    if (!bad.empty() && !flags_.allow_non_finite) {
+      throw NonFiniteError(Place{}, "training stopped after step " + std::to_string(done) + ": " + bad +
+                                        help_line("a smaller --lr usually helps" + last_good_checkpoint()));
+    }
     auto& notes = checkpoint_.notes();
     notes["config"] = training_.config.dump();
     notes["build"] = this_build();
@@ -294,6 +330,7 @@ class Loop {
     notes["average_weight"] = Json(average_.weight).dump();
     notes["best"] = Json(best_).dump();
     checkpoint_.save(done);
+    saved_ = true;
   }
 
   Training& training_;
@@ -307,6 +344,7 @@ class Loop {
   std::int64_t eval_every_ = 1;
   std::int64_t log_every_ = 1;
   std::int64_t skipped_in_a_row_ = 0;
+  bool saved_ = false;   // a checkpoint of this run is there
   std::string autopsy_;  // where the first of them is kept
   double norm_ = 0;
   double best_ = std::numeric_limits<double>::infinity();

@@ -107,8 +107,16 @@ LoadedGpt load_gpt(const ModelFile& file) {
     for (const auto& b : file.config.at("bytes")) bytes += static_cast<char>(b.get<unsigned>());
     loaded.vocabulary = data::Vocabulary(bytes);
     loaded.addition = file.config.at("data") == "addition";
-    loaded.model = std::make_unique<nn::Gpt>(nn::Seed{file.config.at("seed").get<std::uint64_t>()},
-                                             gpt_config(file.config.at("model")));
+    const nn::GptConfig config = gpt_config(file.config.at("model"));
+    if (config.vocabulary != static_cast<std::int64_t>(bytes.size())) {
+      throw nn::FileError(file.file.name() +
+                          ": its configuration is damaged: " + std::to_string(bytes.size()) +
+                          " bytes for a vocabulary of " + std::to_string(config.vocabulary));
+    }
+    file.require_room_for(config.layers, "layers", file.file.entries().size());
+    for (const auto& [size, name] : {std::pair(config.width, "width"), std::pair(config.context, "context")})
+      file.require_room_for(size, name, file.file.file().size());
+    loaded.model = std::make_unique<nn::Gpt>(nn::Seed{file.config.at("seed").get<std::uint64_t>()}, config);
     nn::load_weights(file.file, loaded.model->parameters());
     loaded.model->eval();
     return loaded;

@@ -1,6 +1,7 @@
 #include "nn/atomic_file.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -100,6 +101,11 @@ void write(const std::filesystem::path& path, std::string_view bytes, const std:
   const std::filesystem::path parent = path.has_parent_path() ? path.parent_path() : ".";
   const FileDescriptor directory = open_at(AT_FDCWD, parent.c_str(), O_RDONLY | O_DIRECTORY);
   if (!directory.is_open()) throw_io_error(text, "open its directory", errno);
+
+  // A rename would put a file in the place of a device, or of a link to one such as /dev/stdout.
+  struct stat there {};
+  if (::fstatat(directory.get(), name.c_str(), &there, 0) == 0 && !S_ISREG(there.st_mode))
+    throw IoError(text + ": cannot write: what stands there is not a file; choose another name");
 
   Temporary temporary(directory.get(), name, text);
   temporary.write(bytes);

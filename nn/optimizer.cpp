@@ -84,12 +84,20 @@ void Optimizer::add_slot(const char* name) {
   memory_.push_back({name, std::move(memory)});
 }
 
+void Optimizer::require_model(Place where) const {
+  if (!life_.expired()) return;
+  throw StateError(where,
+                   at(where, std::string(name_) + ": the model whose parameters it steps was destroyed") +
+                       help_line("an optimizer must not outlive its model"));
+}
+
+void Optimizer::zero_grad(Place where) {
+  require_model(where);
+  block_->zero_grad();
+}
+
 StepReport Optimizer::step(Place where) {
-  if (life_.expired()) {
-    throw StateError(where,
-                     at(where, std::string(name_) + ": the model whose parameters it steps was destroyed") +
-                         help_line("an optimizer must not outlive its model"));
-  }
+  require_model(where);
   if (block_->count() != own_steps_.size()) {
     const std::string what =
         std::string(name_) + ": parameters were added to the model after the optimizer was made";

@@ -64,7 +64,8 @@ class Optimizer {
   /// Applies the gradients and clears them. If one is not finite, nothing changes but the count of skipped
   /// steps. Throws StateError if parameters were added since the optimizer was made. Does not allocate.
   StepReport step(Place where = Place::here());
-  void zero_grad() { block_->zero_grad(); }
+  /// Throws StateError, as step does, if the model is gone.
+  void zero_grad(Place where = Place::here());
 
   double learning_rate() const { return learning_rate_; }
   /// For schedules, before a step. Throws ValueError if negative or not finite.
@@ -123,6 +124,7 @@ class Optimizer {
   float* slot(std::size_t i) { return memory_[i].values.get(); }
 
  private:
+  void require_model(Place where) const;
   struct Memory {
     const char* name;
     kernels::Block<float> values;

@@ -126,5 +126,21 @@ TEST(Tape, ShapesThatDoNotFitNameTheLineAndBothOperands) {
   }
 }
 
+TEST(Tape, ReadsAParameterAgainThatChangedInsideAStep) {
+  ParameterBlock block;
+  const Parameter w(block, block.add("w", {2}, true));
+  block.values(0)[0] = 1;
+  block.values(0)[1] = 2;
+  Tape tape;
+  const auto step = tape.record();
+  EXPECT_EQ(sum(square(w)).item(), 5);
+  block.values(0)[0] = 3;
+  block.touch();
+  const Tensor after = sum(square(w));
+  EXPECT_EQ(after.item(), 13);
+  tape.backward(after);
+  EXPECT_EQ(std::vector<float>(w.gradient().begin(), w.gradient().end()), (std::vector<float>{6, 4}));
+}
+
 }  // namespace
 }  // namespace reel

@@ -1,0 +1,162 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <functional>
+#include <sstream>
+
+#include "nn/safetensors.h"
+#include "tests/examples/program.h"
+
+// What the program must not do to its user: break what is not its own, trust what a file says of itself, or
+// pass off as good what is not.
+
+namespace reel::examples {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+using Json = nlohmann::ordered_json;
+
+class Refusals : public testing::Test {
+ protected:
+  Workplace place;
+  Ran reel(const std::vector<std::string>& words) { return run_reel(words, place.path()); }
+
+  // The best model of a short run, with another configuration: nothing but its own words vouches for it.
+  void forge(const std::string& from, const std::string& to, const std::function<void(Json&)>& change) {
+    const nn::Safetensors file = nn::Safetensors::read(place / from);
+    nn::SafetensorsWriter writer;
+    for (const nn::SafetensorsEntry& e : file.entries()) writer.add(e.name, e.dtype, e.shape, e.bytes);
+    Json config = Json::parse(file.metadata().at("config"));
+    change(config);
+    writer.metadata("format", "reel-model");
+    writer.metadata("config", config.dump());
+    writer.write(place / to);
+  }
+  void refused_as_model(const std::vector<std::string>& words, const std::string& reason) {
+    const Ran ran = reel(words);
+    EXPECT_EQ(ran.code, 4) << ran.err;
+    EXPECT_EQ(ran.out, "");
+    EXPECT_THAT(ran.err, HasSubstr("forged.safetensors"));
+    EXPECT_THAT(ran.err, HasSubstr(reason));
+  }
+};
+
+TEST_F(Refusals, AFileIsNotPutInThePlaceOfADevice) {
+  ASSERT_EQ(::mkfifo((place / "pipe").c_str(), 0600), 0);
+  std::filesystem::create_symlink("/dev/null", place / "link");
+  for (const char* name : {"pipe", "link"}) {
+    const Ran ran = reel({"attention", "--html", name});
+    EXPECT_EQ(ran.code, 5) << ran.err;
+    EXPECT_THAT(ran.err, HasSubstr(std::string(name) + ": cannot write: what stands there is not a file"));
+  }
+  EXPECT_TRUE(std::filesystem::is_fifo(place / "pipe"));
+  EXPECT_TRUE(std::filesystem::is_symlink(place / "link"));
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(place.path()), {}), 2);
+}
+
+TEST_F(Refusals, ClassesAreToldApartByTheirNames) {
+  std::ostringstream all, some, other;
+  all << "x,y,class\n", some << "x,y,class\n", other << "x,y,class\n";
+  for (int i = 0; i < 60; ++i) {
+    const std::string row = std::to_string(i % 3) + "," + std::to_string(i % 3 * i % 3) + ".5,";
+    all << row << "abc"[i % 3] << "\n";
+    if (i % 3 > 0) some << row << "abc"[i % 3] << "\n";
+    other << row << "xyz"[i % 3] << "\n";
+  }
+  write(place / "all.csv", all.str());
+  write(place / "some.csv", some.str());
+  write(place / "other.csv", other.str());
+  const Ran trained = reel({"train", "classifier", "--data", "all.csv", "--batch", "8", "--epochs", "60",
+                            "--out", "run", "--json"});
+  ASSERT_EQ(trained.code, 0) << trained.err;
+  ASSERT_EQ(trained.json()["test_accuracy"], 1.0);
+  const Ran fewer =
+      reel({"evaluate", "--model", "run/checkpoint.safetensors", "--data", "some.csv", "--json"});
+  ASSERT_EQ(fewer.code, 0) << fewer.err;
+  EXPECT_EQ(fewer.json()["test_accuracy"], 1.0);
+  const Ran unknown = reel({"evaluate", "--model", "run/checkpoint.safetensors", "--data", "other.csv"});
+  EXPECT_EQ(unknown.code, 2);
+  EXPECT_THAT(unknown.err, HasSubstr("the model knows no class \"x\", only a, b, c"));
+}
+
+TEST_F(Refusals, AClassifiersConfigurationIsNotTrusted) {
+  ASSERT_EQ(reel({"train", "classifier", "--data", "iris", "--epochs", "2", "--out", "run"}).code, 0);
+  const std::vector<std::string> evaluate = {"evaluate", "--model", "forged.safetensors"};
+  forge("run/best.safetensors", "forged.safetensors", [](Json& c) { c["hidden"] = {std::int64_t{1} << 40}; });
+  refused_as_model(evaluate, "a layer of 1099511627776 cannot be in this file");
+  forge("run/best.safetensors", "forged.safetensors", [](Json& c) { c["hidden"] = {-1}; });
+  refused_as_model(evaluate, "a layer of -1");
+  forge("run/best.safetensors", "forged.safetensors", [](Json& c) { c["deviation"] = Json::array(); });
+  const Ran ran = reel(evaluate);
+  EXPECT_EQ(ran.code, 3);
+  EXPECT_THAT(ran.err, HasSubstr("4 means of features, but 0 deviations"));
+  forge("run/best.safetensors", "forged.safetensors", [](Json& c) {
+    Json deep = 1;
+    for (int i = 0; i < 40; ++i) deep = Json::array({deep});
+    c["more"] = deep;
+  });
+  refused_as_model(evaluate, "does not say of which model");
+}
+
+TEST_F(Refusals, ATransformersConfigurationIsNotTrusted) {
+  ASSERT_EQ(
+      reel({"train", "--layers", "1", "--heads", "1", "--width", "8", "--steps", "2", "--out", "run"}).code,
+      0);
+  const std::vector<std::string> generate = {"generate", "--model", "forged.safetensors", "--prompt", "1+2="};
+  forge("run/best.safetensors", "forged.safetensors",
+        [](Json& c) { c["bytes"].erase(c["bytes"].size() - 1); });
+  refused_as_model(generate, "for a vocabulary of");
+  for (const char* size : {"layers", "width", "context"}) {
+    forge("run/best.safetensors", "forged.safetensors",
+          [&](Json& c) { c["model"][size] = std::int64_t{1} << 31; });
+    refused_as_model(generate, std::string(size) + " of 2147483648 cannot be in this file");
+  }
+}
+
+TEST_F(Refusals, ARunThatWentWrongSaysSoAndPromisesNoCheckpointThatIsNotThere) {
+  const Ran classifier = reel(
+      {"train", "classifier", "--data", "iris", "--epochs", "1", "--lr", "1e30", "--out", "a", "--json"});
+  EXPECT_EQ(classifier.code, 6) << classifier.out;
+  EXPECT_EQ(classifier.out, "");
+  const Ran early = reel({"train", "--layers", "1", "--heads", "1", "--width", "8", "--steps", "100", "--lr",
+                          "1e38", "--out", "b"});
+  EXPECT_EQ(early.code, 6);
+  EXPECT_THAT(early.err, HasSubstr("no checkpoint had been saved"));
+  EXPECT_FALSE(std::filesystem::exists(place / "b/checkpoint.safetensors"));
+}
+
+TEST_F(Refusals, LabelsThatAreNoClassesAreRefusedBeforeTheyCostMemory) {
+  std::string csv = "x,class\n";
+  for (int i = 0; i < 60; ++i) csv += std::to_string(i % 7) + (i % 2 == 0 ? ",0\n" : ",199999\n");
+  write(place / "ids.csv", csv);
+  const Ran ran = reel({"train", "classifier", "--data", "ids.csv", "--out", "run"});
+  EXPECT_EQ(ran.code, 3);
+  EXPECT_THAT(ran.err, HasSubstr("ids.csv: its labels are of 200000 classes, but it has only 60 rows"));
+  EXPECT_FALSE(std::filesystem::exists(place / "run"));
+}
+
+TEST_F(Refusals, ARunGoesOnOnlyWithTheDataThatItBeganWith) {
+  const std::string text = "one for sorrow, two for joy, three for a girl, four for a boy; ";
+  write(place / "book.txt", text + text + text);
+  const std::vector<std::string> train = {"train",   "transformer", "--data",  "book.txt", "--layers",  "1",
+                                          "--heads", "1",           "--width", "8",        "--context", "8",
+                                          "--batch", "2",           "--out",   "run"};
+  auto first = train;
+  first.insert(first.end(), {"--steps", "4"});
+  ASSERT_EQ(reel(first).code, 0);
+  auto further = train;
+  further.insert(further.end(), {"--steps", "6", "--resume"});
+  write(place / "book.txt", std::string(text.rbegin(), text.rend()) + text + text);
+  const Ran changed = reel(further);
+  EXPECT_EQ(changed.code, 2);
+  EXPECT_THAT(changed.err, HasSubstr("the data has changed"));
+  EXPECT_THAT(changed.err, Not(HasSubstr("--data-digest")));
+  write(place / "book.txt", text + text + text);
+  EXPECT_EQ(reel(further).code, 0);
+}
+
+}  // namespace
+}  // namespace reel::examples
