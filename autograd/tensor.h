@@ -58,8 +58,8 @@ class Tensor {
   Tensor(std::uint32_t slot, std::uint32_t index, std::uint64_t step)
       : slot_(slot), index_(index), step_(step) {}
 
-  std::uint32_t slot_ =
-      0;  // which tape; looked up in a table, so that a tape that is gone is an error, not a crash
+  // Which tape: it is looked up in a table, so that a tape that is gone is an error and no crash.
+  std::uint32_t slot_ = 0;
   std::uint32_t index_ = 0;  // which node of it
   std::uint64_t step_ = 0;   // in which step; numbers are never used twice
 };
@@ -67,10 +67,9 @@ static_assert(sizeof(Tensor) == 16);
 
 /// An op's argument: a tensor or a parameter, together with the line of the call it was written in.
 ///
-/// Made by implicit conversion, so that an error deep inside an op can name the user's line.
+/// Made by implicit conversion, by design, so that an error deep inside an op can name the user's line.
 struct Here {
-  Here(Tensor t, const char* file = __builtin_FILE(),
-       int line = __builtin_LINE())  // NOLINT: implicit by design
+  Here(Tensor t, const char* file = __builtin_FILE(), int line = __builtin_LINE())  // NOLINT
       : tensor(t), place{file, line} {}
   Here(const Parameter& p, const char* file = __builtin_FILE(), int line = __builtin_LINE())  // NOLINT
       : parameter(&p), place{file, line} {}
