@@ -72,16 +72,18 @@ Json bytes_of(const data::Vocabulary& vocabulary) {
   return list;
 }
 
-// Something to begin with, of bytes that the text has.
-std::string beginning_of(const data::Text& text) {
+// Something to begin with, of bytes that the text has: its first word.
+std::string first_word(const data::Text& text) {
   std::string words;
   for (const std::int32_t token : text.train().first(std::min<std::size_t>(text.train().size(), 60))) {
     const char c = text.vocabulary().decode(token);
-    if (std::isalpha(static_cast<unsigned char>(c)) == 0 && (c != ' ' || words.empty())) break;
-    words += c;
-    if (c == ' ') break;
+    if (std::isalpha(static_cast<unsigned char>(c)) != 0) {
+      words += c;
+    } else if (!words.empty()) {
+      break;
+    }
   }
-  return words;
+  return words.empty() ? std::string(1, text.vocabulary().decode(text.train().front())) : words;
 }
 
 std::string fixed(double x, int digits) {
@@ -274,7 +276,7 @@ int train_transformer(const TransformerFlags& given) {
   std::cout << "checkpoint       " << directory.checkpoint().string() << "\n";
   std::cout << "report           " << directory.report().string() << "\n";
   std::cout << "\nTry: ./reel generate --model " << directory.checkpoint().string() << " --prompt \""
-            << (addition ? "47+385=" : beginning_of(*text)) << "\"\n";
+            << (addition ? "47+385=" : first_word(*text)) << "\"\n";
   return ok;
 }
 
