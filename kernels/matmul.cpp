@@ -15,6 +15,42 @@
 namespace reel::kernels {
 namespace {
 
+// Part of a matrix as it lies in memory.
+template <class T>
+struct Piece {
+  const T* data = nullptr;
+  std::int64_t rows = 0, columns = 0, stride = 0;
+
+  // Asks memory for one of `shares` equal shares, so that it is in the second cache when it is read.
+  void fetch(std::int64_t share, std::int64_t shares) const {
+    constexpr std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(T));
+    for (std::int64_t i = rows * share / shares; i < rows * (share + 1) / shares; ++i) {
+      for (std::int64_t j = 0; j < columns; j += line) __builtin_prefetch(data + i * stride + j, 0, 2);
+    }
+  }
+};
+
+// What is packed at a time: rows [k, k + depth) of panels [panel, last_panel) of B.
+template <class T>
+Piece<T> block_of_b(const Matmul<T>& p, const Plan<T>& plan, const T* b, std::int64_t k, std::int64_t panel,
+                    std::int64_t last_panel) {
+  constexpr std::int64_t width = tile_columns<T>;
+  const std::int64_t depth = std::min(plan.depth, p.k - k);
+  const std::int64_t columns = std::min(last_panel * width, p.n) - panel * width;
+  if (p.transpose_b) return {b + panel * width * p.ldb + k, columns, depth, p.ldb};
+  return {b + k * p.ldb + panel * width, depth, columns, p.ldb};
+}
+
+// The block that is packed after this one: the next of k, or the first of as many panels further on, which
+// the thread most likely does next.
+template <class T>
+Piece<T> block_behind(const Matmul<T>& p, const Plan<T>& plan, const T* b, std::int64_t k, std::int64_t panel,
+                      std::int64_t last_panel) {
+  if (k + plan.depth < p.k) return block_of_b(p, plan, b, k + plan.depth, panel, last_panel);
+  const std::int64_t end = std::min(plan.panels, 2 * last_panel - panel);
+  return last_panel < end ? block_of_b(p, plan, b, 0, last_panel, end) : Piece<T>{};
+}
+
 // Rows [first, last) and panels [panel, last_panel) of one product of the batch.
 template <class T>
 void compute_part(const Matmul<T>& p, const Plan<T>& plan, std::int64_t batch, std::int64_t first,
@@ -49,15 +85,19 @@ void compute_part(const Matmul<T>& p, const Plan<T>& plan, std::int64_t batch, s
       }
     }
     t.b_stride = plan.pack_b ? width : p.ldb;
+    const Piece<T> next =
+        plan.fetch && plan.pack_b ? block_behind(p, plan, b, k, panel, last_panel) : Piece<T>{};
     for (std::int64_t tile = 0; tile < tiles; ++tile) {
       const std::int64_t row = first + (last - first) * tile / tiles;
       const std::int64_t end = first + (last - first) * (tile + 1) / tiles;
+      next.fetch(tile, tiles);
       t.a = a + (p.transpose_a ? k * p.lda + row : row * p.lda + k);
       for (std::int64_t j = panel; j < last_panel; ++j) {
         t.b = plan.pack_b ? packed + (j - panel) * plan.depth * width : panel_of_b(j);
         t.c = c + row * p.ldc + j * width;
         t.columns = columns(j);
         t.bias = t.add || p.bias == nullptr ? nullptr : p.bias + j * width;
+        if (plan.fetch) fetch_c(t, end - row);
         compute_tile(t, static_cast<int>(end - row), p.transpose_a);
       }
     }

@@ -24,6 +24,7 @@ struct Plan {
   std::int64_t groups = 1, panels = 1;  // a group is the panels of one task
   std::int64_t height = tile_rows;      // most rows of a tile
   bool pack_b = false;
+  bool fetch = false;  // the next block of B, and C, ahead of their use
 
   explicit Plan(const Matmul<T>& p) {
     constexpr std::int64_t unit = 64 / static_cast<std::int64_t>(sizeof(T));  // lanes of the longest vectors
@@ -53,6 +54,9 @@ struct Plan {
     if (!p.transpose_a && p.lda * static_cast<std::int64_t>(sizeof(T)) % 4096 == 0) height = few;
 
     pack_b = p.transpose_b || p.m > 4 * tile_rows;
+
+    // Asking costs half a percent where all of it is in the second cache, and spares three where it is not.
+    fetch = (p.m * p.k + p.k * p.n + p.m * p.n) * static_cast<std::int64_t>(sizeof(T)) > 3 << 20;
   }
 
   /// A vector of products in each, and half a one for every number of B that is turned over.
