@@ -3,8 +3,9 @@
 //
 //   matmul_benchmark [--threads N] [--rounds N] [--only TEXT] [--alone 1]
 //
-// The peak is what a loop of fused multiply-adds over registers reaches. All contestants and the peak take
-// turns, round by round, so that a busy machine treats them alike; each reports its fastest round.
+// The peak is what a loop of fused multiply-adds over registers reaches. For each product, all contestants
+// and the peak take turns of one length, round by round, so that a busy machine treats them alike; each
+// counts with its fastest round.
 
 #include <omp.h>
 
@@ -23,6 +24,7 @@
 #include <thread>
 #include <vector>
 
+#include "kernels/block.h"
 #include "kernels/matmul.h"
 #include "kernels/parallel.h"
 #include "kernels/simd.h"
@@ -51,11 +53,11 @@ double seconds_now(int threads) {
   return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
-// Sixteen independent chains hide the latency of a multiply-add.
-double peak_flops(int threads) {
+// What `flops` operations in independent chains reach; sixteen of them hide the latency of a multiply-add.
+double peak_flops(int threads, double flops) {
   using S = kernels::Simd<float>;
   constexpr int chains = 16;
-  constexpr int steps = 40000;
+  const auto steps = static_cast<std::int64_t>(flops / (2.0 * S::lanes * chains * threads)) + 1;
   float sink = 0;
   double seconds = 0;
 #pragma omp parallel num_threads(threads) reduction(+ : sink) reduction(max : seconds)
@@ -67,7 +69,7 @@ double peak_flops(int threads) {
     S::Vector b = S::all(0.001F);
 #pragma omp barrier
     const double start = seconds_now(threads);
-    for (int s = 0; s < steps; ++s) {
+    for (std::int64_t s = 0; s < steps; ++s) {
 #pragma GCC unroll 16
       for (int i = 0; i < chains; ++i) {
         x[i] = S::fma(x[i], a, b);
@@ -79,7 +81,7 @@ double peak_flops(int threads) {
     for (int i = 0; i < chains; ++i) sink += x[i][0];
   }
   if (sink == 0.125F) std::printf(" ");  // the loop above must not be dropped
-  return 2.0 * S::lanes * chains * steps * threads / seconds;
+  return 2.0 * S::lanes * chains * static_cast<double>(steps) * threads / seconds;
 }
 
 struct Product {
@@ -136,8 +138,9 @@ constexpr bool has_onednn = false;
 #endif
 constexpr bool present[contestants] = {true, has_openblas, true, has_onednn};
 
+// Memory as the engine allocates it: on boundaries of 64 bytes, large blocks in huge pages.
 struct Operands {
-  std::vector<float> a, b, c;
+  kernels::Block<float> a, b, c;
 };
 
 void run(const Product& p, Contestant who, const Operands& x, float* c) {
@@ -148,10 +151,10 @@ void run(const Product& p, Contestant who, const Operands& x, float* c) {
       kernels::matmul(Matmul<float>{.m = p.m,
                                     .n = p.n,
                                     .k = p.k,
-                                    .a = x.a.data(),
+                                    .a = x.a.get(),
                                     .lda = lda,
                                     .transpose_a = p.transpose_a,
-                                    .b = x.b.data(),
+                                    .b = x.b.get(),
                                     .ldb = ldb,
                                     .transpose_b = p.transpose_b,
                                     .c = {c, false},
@@ -160,14 +163,14 @@ void run(const Product& p, Contestant who, const Operands& x, float* c) {
     case openblas:
 #if defined(REEL_OPENBLAS)
       cblas_sgemm(101, p.transpose_a ? 112 : 111, p.transpose_b ? 112 : 111, static_cast<int>(p.m),
-                  static_cast<int>(p.n), static_cast<int>(p.k), 1, x.a.data(), static_cast<int>(lda),
-                  x.b.data(), static_cast<int>(ldb), 0, c, static_cast<int>(p.n));
+                  static_cast<int>(p.n), static_cast<int>(p.k), 1, x.a.get(), static_cast<int>(lda),
+                  x.b.get(), static_cast<int>(ldb), 0, c, static_cast<int>(p.n));
 #endif
       break;
     case onednn:
 #if defined(REEL_ONEDNN)
-      if (dnnl_sgemm(p.transpose_a ? 'T' : 'N', p.transpose_b ? 'T' : 'N', p.m, p.n, p.k, 1, x.a.data(), lda,
-                     x.b.data(), ldb, 0, c, p.n) != dnnl_success) {
+      if (dnnl_sgemm(p.transpose_a ? 'T' : 'N', p.transpose_b ? 'T' : 'N', p.m, p.n, p.k, 1, x.a.get(), lda,
+                     x.b.get(), ldb, 0, c, p.n) != dnnl_success) {
         std::abort();
       }
 #endif
@@ -175,8 +178,8 @@ void run(const Product& p, Contestant who, const Operands& x, float* c) {
     case eigen:
     case contestants: {
       using Dense = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-      const Eigen::Map<const Dense> a(x.a.data(), p.transpose_a ? p.k : p.m, lda);
-      const Eigen::Map<const Dense> b(x.b.data(), p.transpose_b ? p.n : p.k, ldb);
+      const Eigen::Map<const Dense> a(x.a.get(), p.transpose_a ? p.k : p.m, lda);
+      const Eigen::Map<const Dense> b(x.b.get(), p.transpose_b ? p.n : p.k, ldb);
       Eigen::Map<Dense> y(c, p.m, p.n);
       if (p.transpose_a) {
         y.noalias() = a.transpose() * b;
@@ -192,6 +195,7 @@ void run(const Product& p, Contestant who, const Operands& x, float* c) {
 struct Score {
   double seconds[contestants];
   double flops;
+  double peak_seconds;  // that the operations take at the peak
 };
 
 }  // namespace
@@ -214,43 +218,44 @@ int main(int argc, char** argv) {
 #if defined(REEL_OPENBLAS)
   openblas_set_num_threads(threads);
 #endif
-  double peak = 0;
-  for (int i = 0; i < 10; ++i) peak = std::max(peak, peak_flops(threads));
-
   std::mt19937 random(1);
   std::vector<Product> list = products();
   std::erase_if(list,
                 [&](const Product& p) { return (p.set + " " + p.name).find(only) == std::string::npos; });
   std::vector<Score> scores;
+  double best_peak = 0;
   for (const Product& p : list) {
     Operands x;
-    const auto fill = [&](std::vector<float>& v, std::int64_t size) {
-      v.resize(static_cast<std::size_t>(size));
-      for (float& f : v) f = static_cast<float>(random() % 2048) / 1024.0F - 1.0F;
+    const auto fill = [&](kernels::Block<float>& v, std::int64_t size) {
+      v = kernels::make_block<float>(size);
+      std::generate_n(v.get(), size, [&] { return static_cast<float>(random() % 2048) / 1024.0F - 1.0F; });
     };
     fill(x.a, p.m * p.k);
     fill(x.b, p.k * p.n);
     fill(x.c, p.m * p.n);
-    Score score{{}, 2.0 * static_cast<double>(p.m) * static_cast<double>(p.n) * static_cast<double>(p.k)};
+    Score score{{}, 2.0 * static_cast<double>(p.m) * static_cast<double>(p.n) * static_cast<double>(p.k), 0};
+    double peak = 0;
     std::fill_n(score.seconds, static_cast<int>(contestants), std::numeric_limits<double>::infinity());
     // Threads need a turn long enough to be awake for nearly all of it.
     const int repeats = static_cast<int>(std::clamp((threads > 1 ? 4e9 : 2e8) / score.flops, 1.0, 20000.0));
     for (int round = 0; round < rounds; ++round) {
-      peak = std::max(peak, peak_flops(threads));
+      peak = std::max(peak, peak_flops(threads, score.flops * repeats));
       for (int who = 0; who < (alone ? 1 : static_cast<int>(contestants)); ++who) {
         if (!present[who]) continue;
         // The waiting threads of one library must fall asleep before the next one is measured.
         if (threads > 1) std::this_thread::sleep_for(std::chrono::milliseconds(60));
-        for (int r = 0; r <= repeats / 10; ++r) run(p, static_cast<Contestant>(who), x, x.c.data());
+        for (int r = 0; r <= repeats / 10; ++r) run(p, static_cast<Contestant>(who), x, x.c.get());
         const double start = seconds_now(threads);
-        for (int r = 0; r < repeats; ++r) run(p, static_cast<Contestant>(who), x, x.c.data());
+        for (int r = 0; r < repeats; ++r) run(p, static_cast<Contestant>(who), x, x.c.get());
         score.seconds[who] = std::min(score.seconds[who], (seconds_now(threads) - start) / repeats);
       }
     }
+    score.peak_seconds = score.flops / peak;
+    best_peak = std::max(best_peak, peak);
     scores.push_back(score);
   }
 
-  std::printf("peak %.1f GFLOP/s, %d thread%s\n", peak / 1e9, threads, threads == 1 ? "" : "s");
+  std::printf("peak %.1f GFLOP/s, %d thread%s\n", best_peak / 1e9, threads, threads == 1 ? "" : "s");
   std::printf("%-24s %-16s %10s", "", "product", "us");
   for (const char* name : names) std::printf(" %9s", name);
   std::printf("\n");
@@ -258,7 +263,7 @@ int main(int argc, char** argv) {
     std::printf("%-24s %-16s %10.2f", set.c_str(), name.c_str(), s.seconds[reel_kernel] * 1e6);
     for (int who = 0; who < contestants; ++who) {
       if (std::isfinite(s.seconds[who])) {
-        std::printf(" %8.1f%%", s.flops / s.seconds[who] / peak * 100);
+        std::printf(" %8.1f%%", s.peak_seconds / s.seconds[who] * 100);
       } else {
         std::printf(" %9s", "-");
       }
@@ -272,13 +277,13 @@ int main(int argc, char** argv) {
     std::size_t i = first;
     for (; i < list.size() && list[i].set == list[first].set; ++i) {
       row(list[i].set, list[i].name, scores[i]);
-      total.flops += scores[i].flops;
+      total.peak_seconds += scores[i].peak_seconds;
       for (int who = 0; who < contestants; ++who) total.seconds[who] += scores[i].seconds[who];
     }
     row(list[first].set, "all", total);
     if (list[first].set != "small" && list[first].set != "one row") {
       for (int who = 0; who < contestants; ++who)
-        log_sum[who] += std::log(total.flops / total.seconds[who] / peak);
+        log_sum[who] += std::log(total.peak_seconds / total.seconds[who]);
       ++sets;
     }
     first = i;
