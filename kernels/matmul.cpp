@@ -91,6 +91,10 @@ void compute_part(const Matmul<T>& p, const Plan<T>& plan, std::int64_t batch, s
       const std::int64_t row = first + (last - first) * tile / tiles;
       const std::int64_t end = first + (last - first) * (tile + 1) / tiles;
       next.fetch(tile, tiles);
+      if (plan.fetch_a && end < last) {
+        const std::int64_t rows_ahead = std::min<std::int64_t>(last - end, plan.height);
+        Piece<T>{a + k * p.lda + end, t.depth, rows_ahead, p.lda}.fetch(0, 1);
+      }
       t.a = a + (p.transpose_a ? k * p.lda + row : row * p.lda + k);
       for (std::int64_t j = panel; j < last_panel; ++j) {
         t.b = plan.pack_b ? packed + (j - panel) * plan.depth * width : panel_of_b(j);

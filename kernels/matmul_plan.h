@@ -24,7 +24,8 @@ struct Plan {
   std::int64_t groups = 1, panels = 1;  // a group is the panels of one task
   std::int64_t height = tile_rows;      // most rows of a tile
   bool pack_b = false;
-  bool fetch = false;  // the next block of B, and C, ahead of their use
+  bool fetch = false;    // the next block of B, and C, ahead of their use
+  bool fetch_a = false;  // the rows of the next tile, too
 
   explicit Plan(const Matmul<T>& p) {
     constexpr std::int64_t unit = 64 / static_cast<std::int64_t>(sizeof(T));  // lanes of the longest vectors
@@ -56,7 +57,12 @@ struct Plan {
     pack_b = p.transpose_b || p.m > 4 * tile_rows;
 
     // Asking costs half a percent where all of it is in the second cache, and spares three where it is not.
-    fetch = (p.m * p.k + p.k * p.n + p.m * p.n) * static_cast<std::int64_t>(sizeof(T)) > 3 << 20;
+    // Columns of A cost more, which only those pay back that come from memory itself.
+    const auto mib = [](std::int64_t numbers) {
+      return static_cast<double>(numbers) * static_cast<double>(sizeof(T)) / (1 << 20);
+    };
+    fetch = mib(p.m * p.k + p.k * p.n + p.m * p.n) > 3;
+    fetch_a = p.transpose_a && mib(p.m * p.k) > 32;
   }
 
   /// A vector of products in each, and half a one for every number of B that is turned over.
