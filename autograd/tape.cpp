@@ -316,7 +316,7 @@ Tensor Tape::leaf(const Parameter& parameter, Place place) {
 // Which node stands here. The caller has checked the thread.
 std::uint32_t Tape::resolve(const Here& here) {
   if (here.parameter != nullptr) return leaf(*here.parameter, here.place).index_;
-  if (here.tensor.slot_ == slot_ && holds(here.tensor)) return here.tensor.index_;
+  if (holds(here.tensor)) return here.tensor.index_;
   find(here.tensor, here.place);
   throw StateError(here.place, at(here.place, "tensor: it belongs to another tape than the first operand"));
 }
@@ -359,7 +359,7 @@ Tensor Tape::run(const Op& op, std::span<const Here> inputs, const void* options
     bool wants_gradient = false;
     bool again = false;
     for (const Here& input : inputs) {
-      const bool held = input.parameter == nullptr && input.tensor.slot_ == slot_ && holds(input.tensor);
+      const bool held = input.parameter == nullptr && holds(input.tensor);
       // A layer's own parameter comes from the layer's line; errors are to name the user's.
       const std::uint32_t source = held                         ? input.tensor.index_
                                    : input.parameter != nullptr ? leaf(*input.parameter, place).index_

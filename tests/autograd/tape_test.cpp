@@ -69,6 +69,25 @@ TEST(Tape, AViewAddsItsGradientToWhatIsThere) {
   EXPECT_EQ(x.gradient(), (std::vector<double>{2 + 4, 4 + 32}));
 }
 
+// Memory of gradients that are done is used again by the next ones of their size, but not across steps.
+TEST(Tape, AnInnerStepLeavesAloneWhatTheOuterOneHasFree) {
+  Tape tape(Precision::f64);
+  const std::vector<double> values(100, 2.0);
+  const auto gradient_of_a_chain = [&](const Tensor& x) {
+    tape.backward(sum(exp(scale(neg(scale(x, -0.25)), 2.0))));
+    return x.gradient().front();
+  };
+  const auto outer = tape.record();
+  const Tensor x = tape.variable(values, {100});
+  const double expected = 0.5 * std::exp(1.0);
+  EXPECT_DOUBLE_EQ(gradient_of_a_chain(x), expected);
+  {
+    const auto inner = tape.record();
+    EXPECT_DOUBLE_EQ(gradient_of_a_chain(tape.variable(values, {100})), expected);
+  }
+  EXPECT_DOUBLE_EQ(gradient_of_a_chain(x), 2 * expected);
+}
+
 TEST(Tape, NoGradientPassesAnOpThatStopsIt) {
   Tape tape(Precision::f64);
   const auto step = tape.record();
