@@ -1,10 +1,12 @@
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <iostream>
 #include <new>
 
 #include "autograd/error.h"
 #include "data/error.h"
+#include "data/file.h"
 #include "examples/command_line.h"
 #include "examples/commands.h"
 #include "examples/exit_code.h"
@@ -82,6 +84,11 @@ int main(int argc, char** argv) {
     return complain(e.what(), io);
   } catch (const nn::IoError& e) {
     return complain(e.what(), io);
+  } catch (const std::filesystem::filesystem_error& e) {
+    // A name that cannot even be looked up: links in a circle, a name too long, a directory that is closed.
+    return complain(
+        data::printable(e.path1()) + ": cannot be looked up: " + e.code().message() + "; give another path",
+        io);
   } catch (const NonFiniteError& e) {
     return complain(e.what(), non_finite);
   } catch (const std::bad_alloc&) {

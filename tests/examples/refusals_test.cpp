@@ -57,6 +57,23 @@ TEST_F(Refusals, AFileIsNotPutInThePlaceOfADevice) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(place.path()), {}), 2);
 }
 
+TEST_F(Refusals, ANameThatCannotBeLookedUpIsTheSystemsRefusal) {
+  std::filesystem::create_symlink("circle", place / "circle");
+  const std::string endless(300, 'x');
+  for (const auto& [name, reason] : {std::pair(std::string("circle"), "Too many levels of symbolic links"),
+                                     std::pair(endless, "File name too long")}) {
+    for (const std::vector<std::string>& words :
+         {std::vector<std::string>{"train", "--out", name}, std::vector<std::string>{"train", "--data", name},
+          std::vector<std::string>{"train", "classifier", "--data", name}}) {
+      const Ran ran = reel(words);
+      EXPECT_EQ(ran.code, 5) << ran.err;
+      EXPECT_THAT(ran.err, HasSubstr("reel: " + name));
+      EXPECT_THAT(ran.err,
+                  HasSubstr(std::string(": cannot be looked up: ") + reason + "; give another path"));
+    }
+  }
+}
+
 TEST_F(Refusals, ClassesAreToldApartByTheirNames) {
   std::ostringstream all, some, other;
   all << "x,y,class\n", some << "x,y,class\n", other << "x,y,class\n";
