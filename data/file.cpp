@@ -37,17 +37,38 @@ class Descriptor {
 
 std::string printable(const std::filesystem::path& path) {
   std::string text;
-  for (const char c : path.native()) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7F) {
-      char hex[8];
-      std::snprintf(hex, sizeof hex, "\\x%02x", static_cast<unsigned>(byte));
-      text += hex;
+  for (const char c : printable_lines(path.native())) {
+    if (c == '\n') {
+      text += "\\x0a";
     } else {
       text += c;
     }
   }
   return text;
+}
+
+std::string printable_lines(std::string_view text) {
+  std::string result;
+  const auto escape = [&](unsigned char byte) {
+    char hex[8];
+    std::snprintf(hex, sizeof hex, "\\x%02x", static_cast<unsigned>(byte));
+    result += hex;
+  };
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const auto next = static_cast<unsigned char>(i + 1 < text.size() ? text[i + 1] : 0);
+    if ((byte < 0x20 && byte != '\n') || byte == 0x7F) {
+      escape(byte);
+    } else if (byte == 0xC2 && next >= 0x80 && next < 0xA0) {
+      // U+0080 to U+009F in UTF-8: to a terminal, U+009B is as good as an escape character.
+      escape(byte);
+      escape(next);
+      ++i;
+    } else {
+      result += text[i];
+    }
+  }
+  return result;
 }
 
 std::string read_file(const std::filesystem::path& path) {

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 namespace reel::data {
 
@@ -14,7 +15,10 @@ std::string read_file(const std::filesystem::path& path);
 /// Writes a file, over what was there. Throws IoError.
 void write_file(const std::filesystem::path& path, const std::string& bytes);
 
-/// A path for messages: bytes that are not printable become \xNN.
+/// A path for messages: control characters, which could play tricks on a terminal, become \xNN.
 std::string printable(const std::filesystem::path& path);
+
+/// The same for a text of several lines: line feeds stay.
+std::string printable_lines(std::string_view text);
 
 }  // namespace reel::data

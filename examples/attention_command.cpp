@@ -7,6 +7,7 @@
 #include "autograd/ops.h"
 #include "autograd/tape.h"
 #include "data/error.h"
+#include "data/file.h"
 #include "examples/commands.h"
 #include "examples/embedded.h"
 #include "examples/exit_code.h"
@@ -199,7 +200,7 @@ int show_model(const AttentionFlags& flags) {
         const auto row = layers[l][h][i].get<std::vector<double>>();
         for (const double w : row) entropy -= w > 0 ? w * std::log2(w) : 0;
         const auto most = static_cast<std::size_t>(std::max_element(row.begin(), row.end()) - row.begin());
-        links += "  " + names[i] + ">" + names[most];
+        links += "  " + data::printable(names[i]) + ">" + data::printable(names[most]);
       }
       std::printf("layer %zu head %zu  entropy %.2f bits  strongest links%s\n", l, h,
                   entropy / static_cast<double>(n), links.c_str());

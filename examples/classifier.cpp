@@ -114,21 +114,23 @@ Score score(Tape& tape, const nn::Mlp& model, const data::Dataset& data) {
 std::string confusion_text(const Score& score, const std::vector<std::string>& classes) {
   constexpr std::size_t most = 20;
   if (classes.size() > most) return "";
+  std::vector<std::string> names;
   std::size_t width = 5;
   std::size_t name = 4;
   for (const std::string& c : classes) {
-    width = std::max(width, c.size());
-    name = std::max(name, c.size());
+    names.push_back(data::printable(c));
+    width = std::max(width, names.back().size());
+    name = std::max(name, names.back().size());
   }
   const auto cell = [](std::size_t w) { return std::setw(static_cast<int>(w)); };
   std::ostringstream text;
   text << std::left << cell(name) << "true"
        << "  predicted\n"
        << cell(name) << "" << std::right;
-  for (const std::string& c : classes) text << "  " << cell(width) << c;
+  for (const std::string& c : names) text << "  " << cell(width) << c;
   text << "\n";
-  for (std::size_t i = 0; i < classes.size(); ++i) {
-    text << std::left << cell(name) << classes[i] << std::right;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    text << std::left << cell(name) << names[i] << std::right;
     for (const std::int64_t n : score.confusion[i]) {
       text << "  " << cell(width) << (n == 0 ? "." : std::to_string(n));
     }

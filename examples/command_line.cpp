@@ -3,8 +3,10 @@
 #include <CLI/CLI.hpp>
 #include <map>
 #include <ostream>
+#include <sstream>
 #include <utility>
 
+#include "data/file.h"
 #include "examples/number_checks.h"
 #include "kernels/instruction_set.h"
 
@@ -265,10 +267,13 @@ std::variant<ExitCode, Command> parse_command_line(std::vector<std::string> word
         level = chosen.front();
         continue;
       }
-      if (level->remaining_size() > 0) err << "reel: unknown verb \"" << level->remaining().front() << "\"\n";
+      if (level->remaining_size() > 0)
+        err << "reel: unknown verb \"" << data::printable(level->remaining().front()) << "\"\n";
       break;
     }
-    app.exit(e, out, err);
+    std::ostringstream message;
+    app.exit(e, out, message);
+    err << data::printable_lines(message.str());  // it quotes what was typed, or what a script put in
     return usage;
   }
 

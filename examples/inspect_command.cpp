@@ -198,22 +198,24 @@ Json inspect(const std::string& path, const std::string& bytes) {
   }
 }
 
+// For a terminal: every name in a file was chosen by whoever made it.
 void print(const Json& result) {
   for (const auto& [key, value] : result.items()) {
     if (key == "tensors") continue;
     if (key == "metadata") {
       for (const auto& [name, text] : value.items()) {
         const auto shown = text.get<std::string>();
-        std::cout << "  " << name << "  " << shown.substr(0, 200) << (shown.size() > 200 ? " ..." : "")
-                  << "\n";
+        std::cout << "  " << data::printable(name) << "  " << data::printable(shown.substr(0, 200))
+                  << (shown.size() > 200 ? " ..." : "") << "\n";
       }
       continue;
     }
-    std::cout << key << "  " << (value.is_string() ? value.get<std::string>() : value.dump()) << "\n";
+    std::cout << key << "  " << data::printable(value.is_string() ? value.get<std::string>() : value.dump())
+              << "\n";
   }
   if (!result.contains("tensors")) return;
   for (const Json& t : result["tensors"]) {
-    std::printf("  %-48s %-7s %-16s", t["name"].get<std::string>().c_str(),
+    std::printf("  %-48s %-7s %-16s", data::printable(t["name"].get<std::string>()).c_str(),
                 t["dtype"].get<std::string>().c_str(), t["shape"].dump().c_str());
     if (t.contains("min")) std::printf("  %.4g .. %.4g", t["min"].get<double>(), t["max"].get<double>());
     if (t.contains("not_finite"))

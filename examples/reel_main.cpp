@@ -54,7 +54,8 @@ int run(const std::vector<std::string>& words) {
 }
 
 int complain(const std::string& what, ExitCode code) {
-  std::cerr << "reel: " << what << "\n";
+  // Messages quote names and contents of files that somebody else may have chosen.
+  std::cerr << "reel: " << data::printable_lines(what) << "\n";
   return code;
 }
 

@@ -4,6 +4,7 @@
 
 #include "data/batches.h"
 #include "data/error.h"
+#include "data/file.h"
 #include "examples/autopsy.h"
 #include "examples/classifier.h"
 #include "examples/commands.h"
@@ -127,12 +128,12 @@ int train_classifier(const ClassifierFlags& given) {
     std::cerr << "Training on " << split.train.count << " samples of " << split.train.name << ", "
               << split.test.count << " held out; " << model.parameters().parameters() << " parameters, "
               << epochs << " epochs; "
-              << "run directory " << directory.path().string() << "\n";
+              << "run directory " << data::printable(directory.path()) << "\n";
   }
   const Outcome outcome = train(training, flags.run, directory);
   if (outcome.interrupted) {
     std::cerr << "Interrupted after step " << outcome.step << ". Go on with --resume --out "
-              << directory.path().string() << "\n";
+              << data::printable(directory.path()) << "\n";
     return interrupted;
   }
 

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "data/addition.h"
+#include "data/file.h"
 #include "data/text.h"
 #include "examples/autopsy.h"
 #include "examples/commands.h"
@@ -216,12 +217,13 @@ int train_transformer(const TransformerFlags& given) {
   if (!flags.run.json && flags.run.progress != ProgressStyle::none) {
     std::cerr << "Training a Transformer of " << flags.layers << " layers, " << flags.heads
               << " heads, width " << flags.width << " (" << model.parameters().parameters()
-              << " parameters) on " << flags.data << "; run directory " << directory.path().string() << "\n";
+              << " parameters) on " << data::printable(flags.data) << "; run directory "
+              << data::printable(directory.path()) << "\n";
   }
   const Outcome outcome = train(training, flags.run, directory);
   if (outcome.interrupted) {
     std::cerr << "Interrupted after step " << outcome.step << ". Go on with --resume --out "
-              << directory.path().string() << "\n";
+              << data::printable(directory.path()) << "\n";
     return interrupted;
   }
 

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "autograd/error.h"
+#include "data/file.h"
 #include "examples/autopsy.h"
 #include "examples/interrupt.h"
 #include "examples/model_file.h"
@@ -80,8 +81,9 @@ void warn_of_another_build(const std::map<std::string, std::string>& notes) {
   const auto saved = notes.find("build");
   const std::string then = saved == notes.end() ? "a build that did not say what it is" : saved->second;
   if (then == this_build()) return;
-  std::cerr << "reel: warning: the checkpoint was made by another build: " << then << "; this one is "
-            << this_build() << "; the results may differ from those of a run that was never stopped\n";
+  std::cerr << "reel: warning: the checkpoint was made by another build: " << data::printable(then)
+            << "; this one is " << this_build()
+            << "; the results may differ from those of a run that was never stopped\n";
 }
 
 // What happens in one run of the loop.
@@ -158,7 +160,7 @@ class Loop {
     first_ = checkpoint_.load();
     saved_ = first_ > 0;
     for (const std::string& reason : checkpoint_.skipped())
-      std::cerr << "reel: skipped a checkpoint: " << reason << "\n";
+      std::cerr << "reel: skipped a checkpoint: " << data::printable_lines(reason) << "\n";
     if (first_ == 0) {
       directory_.cut_log(0);
       write_config();

@@ -74,6 +74,39 @@ TEST_F(Refusals, ANameThatCannotBeLookedUpIsTheSystemsRefusal) {
   }
 }
 
+TEST_F(Refusals, NamesPlayNoTricksOnATerminal) {
+  const std::string trick = "a\x1b[2J\xc2\x9b\x07z";
+  const std::string shown = "a\\x1b[2J\\xc2\\x9b\\x07z";
+  nn::SafetensorsWriter writer;
+  const std::int64_t one[] = {1};
+  const float value[] = {1};
+  writer.add<float>(trick, one, value);
+  writer.metadata(trick, trick);
+  writer.write(place / (trick + ".safetensors"));
+  const Ran inspected = reel({"inspect", trick + ".safetensors"});
+  EXPECT_EQ(inspected.code, 0) << inspected.err;
+  EXPECT_THAT(inspected.out, HasSubstr("file  " + shown + ".safetensors\n"));
+  EXPECT_THAT(inspected.out, HasSubstr("  " + shown + "  " + shown + "\n"));
+  EXPECT_THAT(inspected.out, HasSubstr("  " + shown + " "));
+  std::string csv = "x,class\n";
+  for (int i = 0; i < 20; ++i) csv += std::to_string(i) + "," + trick + (i % 2 == 0 ? "1\n" : "2\n");
+  write(place / "t.csv", csv);
+  const Ran trained =
+      reel({"train", "classifier", "--data", "t.csv", "--batch", "4", "--epochs", "1", "--out", "run"});
+  EXPECT_THAT(trained.out, HasSubstr(shown + "1"));
+  for (const std::vector<std::string>& words :
+       {std::vector<std::string>{"inspect", trick}, std::vector<std::string>{trick},
+        std::vector<std::string>{"train", "--steps", trick},
+        std::vector<std::string>{"train", "--data", trick},
+        std::vector<std::string>{"generate", "--model", trick}}) {
+    const Ran ran = reel(words);
+    EXPECT_NE(ran.code, 0);
+    EXPECT_THAT(ran.err, HasSubstr(shown));
+    EXPECT_THAT(ran.err, Not(HasSubstr("\x1b")));
+  }
+  EXPECT_THAT(trained.out + trained.err + inspected.out, Not(HasSubstr("\x1b")));
+}
+
 TEST_F(Refusals, ClassesAreToldApartByTheirNames) {
   std::ostringstream all, some, other;
   all << "x,y,class\n", some << "x,y,class\n", other << "x,y,class\n";
