@@ -13,9 +13,14 @@
 namespace reel::examples {
 namespace {
 
+constexpr std::uint64_t most_steps = std::uint64_t{1} << 31;
+// Sizes of a model, far above what a machine can hold.
+constexpr std::uint64_t most_channels = 1 << 20;
+constexpr std::uint64_t most_layers = 1 << 10;
+
 CLI::Option* add_positive(CLI::App& app, const std::string& name, std::int64_t& value,
-                          const std::string& help) {
-  return app.add_option(name, value, help)->check(whole_number(1, std::uint64_t{1} << 31))->type_name("N");
+                          const std::string& help, std::uint64_t most = most_steps) {
+  return app.add_option(name, value, help)->check(whole_number(1, most))->type_name("N");
 }
 
 void add_threads(CLI::App& app, int& threads) {
@@ -76,7 +81,7 @@ void add_classifier(CLI::App& train, ClassifierFlags& flags) {
   app.add_option("--hidden", flags.hidden, "Widths of the hidden layers")
       ->delimiter(',')
       ->capture_default_str()
-      ->check(whole_number(1, 1 << 20))
+      ->check(whole_number(1, most_channels))
       ->type_name("N,N,...");
   add_positive(app, "--epochs", flags.epochs, "Passes over the data (default: by the data)");
   add_positive(app, "--batch", flags.batch, "Samples per step")->capture_default_str();
@@ -100,11 +105,13 @@ void add_transformer(CLI::App& train, TransformerFlags& flags) {
   app.add_option("--data", flags.data, "addition, or a text file")
       ->capture_default_str()
       ->type_name("NAME|PATH.txt");
-  add_positive(app, "--layers", flags.layers, "Blocks (default: 2 for addition, 4 for text)");
-  add_positive(app, "--heads", flags.heads, "Attention heads (default: 4)");
-  add_positive(app, "--width", flags.width, "Channels (default: 128)");
-  add_positive(app, "--context", flags.context, "Tokens that are seen at once (default: 64 for text)");
-  add_positive(app, "--batch", flags.batch, "Sequences per step (default: 128 for addition, 12 for text)");
+  add_positive(app, "--layers", flags.layers, "Blocks (default: 2 for addition, 4 for text)", most_layers);
+  add_positive(app, "--heads", flags.heads, "Attention heads (default: 4)", most_channels);
+  add_positive(app, "--width", flags.width, "Channels (default: 128)", most_channels);
+  add_positive(app, "--context", flags.context, "Tokens that are seen at once (default: 64 for text)",
+               most_channels);
+  add_positive(app, "--batch", flags.batch, "Sequences per step (default: 128 for addition, 12 for text)",
+               most_channels);
   add_positive(app, "--steps", flags.steps, "Optimizer steps (default: 600 for addition, 2000 for text)");
   app.add_option("--lr", flags.lr, "Learning rate at its peak (default: 2e-3 for addition, 1e-3 for text)")
       ->check(positive_number());
@@ -112,7 +119,7 @@ void add_transformer(CLI::App& train, TransformerFlags& flags) {
       ->check(not_negative());
   app.add_option("--warmup", flags.warmup,
                  "Steps of linear warm-up (default: a twentieth of the steps, at most 100)")
-      ->check(whole_number(0, std::uint64_t{1} << 31))
+      ->check(whole_number(0, most_steps))
       ->type_name("N");
   app.add_option("--dropout", flags.dropout, "Share of activations that are dropped")
       ->check(fraction())
@@ -147,7 +154,7 @@ void add_generate(CLI::App& reel, GenerateFlags& flags) {
       ->check(not_negative())
       ->capture_default_str();
   app.add_option("--top-k", flags.top_k, "Choose among the k likeliest tokens (0: all)")
-      ->check(whole_number(0, std::uint64_t{1} << 31))
+      ->check(whole_number(0, most_steps))
       ->type_name("N");
   app.add_option("--top-p", flags.top_p,
                  "Choose among the likeliest tokens that have this probability together")

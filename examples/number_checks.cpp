@@ -26,12 +26,21 @@ std::string refuse(const std::string& wanted, const std::string& text) {
          (other_base ? " (write it in decimal, without a leading 0)" : "");
 }
 
+// Networks compute in 32-bit floats: 1e39 is infinite there, and 1e-46 is zero.
+template <class Holds>
+bool holds_as_float(double x, Holds holds) {
+  const auto as_float = static_cast<float>(x);
+  return std::isfinite(as_float) && holds(static_cast<double>(as_float));
+}
+
 template <class Holds>
 CLI::Validator real(const std::string& wanted, const std::string& type, Holds holds) {
   return CLI::Validator(
       [wanted, holds](std::string& text) {
         const std::optional<double> x = parse<double>(text);
-        return x && std::isfinite(*x) && holds(*x) ? std::string() : refuse(wanted, text);
+        if (!x || !std::isfinite(*x) || !holds(*x)) return refuse(wanted, text);
+        if (holds_as_float(*x, holds)) return std::string();
+        return refuse(wanted + ", also as a 32-bit float (1.4e-45 to 3.4e38)", text);
       },
       type);
 }
@@ -69,8 +78,9 @@ CLI::Validator fraction() {
 }
 
 CLI::Validator number_from(double least, double most) {
+  const auto low = static_cast<double>(static_cast<float>(least));  // a limit is in the range as a float, too
   return real("a number from " + shown(least) + " to " + shown(most), "NUMBER",
-              [=](double x) { return x >= least && x <= most; });
+              [=](double x) { return x >= low && x <= most; });
 }
 
 }  // namespace reel::examples

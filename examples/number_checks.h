@@ -3,7 +3,8 @@
 #include <CLI/CLI.hpp>
 #include <cstdint>
 
-// What numbers a flag takes. All are decimal: 0x10 would be 16 to CLI11, and 010 would be 8.
+// What numbers a flag takes. All are decimal: 0x10 would be 16 to CLI11, and 010 would be 8. What is no whole
+// number must be in its range as a 32-bit float, too.
 
 namespace reel::examples {
 

@@ -68,6 +68,7 @@ TEST_F(Program, TakesDecimalNumbersOnlyAndSaysWhichItWants) {
     std::string reason;
   };
   const std::string decimal = " (write it in decimal, without a leading 0)";
+  const std::string of_floats = ", also as a 32-bit float (1.4e-45 to 3.4e38), not ";
   for (const Bad& bad : std::vector<Bad>{
            {{"--steps", "0x10"}, "--steps: must be a whole number from 1 to 2147483648, not 0x10" + decimal},
            {{"--steps", "010"}, "--steps: must be a whole number from 1 to 2147483648, not 010" + decimal},
@@ -83,7 +84,21 @@ TEST_F(Program, TakesDecimalNumbersOnlyAndSaysWhichItWants) {
            {{"--lr", "inf"}, "--lr: must be a positive number, not inf"},
            {{"--lr", "0"}, "--lr: must be a positive number, not 0"},
            {{"--weight-decay", "-0.1"}, "--weight-decay: must be 0 or a positive number, not -0.1"},
-           {{"--dropout", "1"}, "--dropout: must be at least 0 and less than 1, not 1"}}) {
+           {{"--dropout", "1"}, "--dropout: must be at least 0 and less than 1, not 1"},
+           {{"--lr", "1e39"}, "--lr: must be a positive number" + of_floats + "1e39"},
+           {{"--lr", "1e-46"}, "--lr: must be a positive number" + of_floats + "1e-46"},
+           {{"--clip", "1e39"}, "--clip: must be a positive number" + of_floats + "1e39"},
+           {{"--min-lr", "1e39"}, "--min-lr: must be 0 or a positive number" + of_floats + "1e39"},
+           {{"--weight-decay", "1e39"},
+            "--weight-decay: must be 0 or a positive number" + of_floats + "1e39"},
+           {{"--beta2", "0.99999999"},
+            "--beta2: must be at least 0 and less than 1" + of_floats + "0.99999999"},
+           {{"--width", "2147483648"}, "--width: must be a whole number from 1 to 1048576, not 2147483648"},
+           {{"--heads", "2147483648"}, "--heads: must be a whole number from 1 to 1048576, not 2147483648"},
+           {{"--context", "2147483648"},
+            "--context: must be a whole number from 1 to 1048576, not 2147483648"},
+           {{"--batch", "2147483648"}, "--batch: must be a whole number from 1 to 1048576, not 2147483648"},
+           {{"--layers", "2147483648"}, "--layers: must be a whole number from 1 to 1024, not 2147483648"}}) {
     std::vector<std::string> words = {"train", "--out", "run"};
     words.insert(words.end(), bad.words.begin(), bad.words.end());
     const Ran ran = reel(words);
@@ -91,6 +106,7 @@ TEST_F(Program, TakesDecimalNumbersOnlyAndSaysWhichItWants) {
     EXPECT_THAT(ran.err, HasSubstr(bad.reason + "\n"));
     EXPECT_FALSE(std::filesystem::exists(place / "run"));
   }
+  EXPECT_EQ(reel({"attention", "--temperature", "1e-320"}).code, 2);
   EXPECT_EQ(reel({"train", "--steps", "2", "--lr", "0.5e-3", "--seed", "18446744073709551615"}).code, 0);
 }
 
