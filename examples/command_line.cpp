@@ -78,10 +78,12 @@ void add_classifier(CLI::App& train, ClassifierFlags& flags) {
   app.add_option("--label-column", flags.label_column,
                  "Column of a CSV file that holds the class (default: the last)")
       ->type_name("NAME|N");
-  app.add_option("--hidden", flags.hidden, "Widths of the hidden layers")
-      ->delimiter(',')
-      ->capture_default_str()
-      ->check(whole_number(1, most_channels))
+  // Not CLI11's own list, which takes 4,,5 for 4,5.
+  app.add_option_function<std::string>(
+         "--hidden", [&](const std::string& text) { flags.hidden = read_whole_numbers(text); },
+         "Widths of the hidden layers, with commas between them")
+      ->check(whole_numbers(1, most_channels))
+      ->default_str("128,64")
       ->type_name("N,N,...");
   add_positive(app, "--epochs", flags.epochs, "Passes over the data (default: by the data)");
   add_positive(app, "--batch", flags.batch, "Samples per step")->capture_default_str();
@@ -189,6 +191,13 @@ std::vector<std::string> with_default_task(std::vector<std::string> words) {
   return {words.rbegin(), words.rend()};  // CLI11 takes them from the back
 }
 
+std::string verbs_of(const CLI::App& level) {
+  std::string names;
+  for (const CLI::App* verb : level.get_subcommands({}))
+    names += (names.empty() ? "" : ", ") + verb->get_name();
+  return names;
+}
+
 }  // namespace
 
 std::variant<ExitCode, Command> parse_command_line(std::vector<std::string> words, std::ostream& out,
@@ -275,7 +284,8 @@ std::variant<ExitCode, Command> parse_command_line(std::vector<std::string> word
         continue;
       }
       if (level->remaining_size() > 0)
-        err << "reel: unknown verb \"" << data::printable(level->remaining().front()) << "\"\n";
+        err << "reel: unknown verb \"" << data::printable(level->remaining().front()) << "\"; there are "
+            << verbs_of(*level) << "\n";
       break;
     }
     std::ostringstream message;

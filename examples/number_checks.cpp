@@ -45,6 +45,19 @@ CLI::Validator real(const std::string& wanted, const std::string& type, Holds ho
       type);
 }
 
+// "4,,5" has an empty part, and so has "4,".
+std::vector<std::string> parts_of(const std::string& text) {
+  std::vector<std::string> parts = {""};
+  for (const char c : text) {
+    if (c == ',') {
+      parts.emplace_back();
+    } else {
+      parts.back() += c;
+    }
+  }
+  return parts;
+}
+
 std::string shown(double x) {
   std::ostringstream stream;
   stream << x;
@@ -63,6 +76,24 @@ CLI::Validator whole_number(std::uint64_t least, std::uint64_t most) {
         return n && !octal && *n >= least && *n <= most ? std::string() : refuse(wanted, text);
       },
       "N");
+}
+
+CLI::Validator whole_numbers(std::uint64_t least, std::uint64_t most) {
+  return CLI::Validator(
+      [one = whole_number(least, most)](std::string& text) {
+        for (std::string& part : parts_of(text)) {
+          const std::string wrong = one(part);
+          if (!wrong.empty()) return "in " + text + ", each " + wrong;
+        }
+        return std::string();
+      },
+      "N,N,...");
+}
+
+std::vector<std::int64_t> read_whole_numbers(const std::string& text) {
+  std::vector<std::int64_t> numbers;
+  for (const std::string& part : parts_of(text)) numbers.push_back(parse<std::int64_t>(part).value());
+  return numbers;
 }
 
 CLI::Validator positive_number() {

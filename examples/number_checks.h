@@ -2,6 +2,8 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <string>
+#include <vector>
 
 // What numbers a flag takes. All are decimal: 0x10 would be 16 to CLI11, and 010 would be 8. What is no whole
 // number must be in its range as a 32-bit float, too.
@@ -10,6 +12,10 @@ namespace reel::examples {
 
 /// A whole number from `least` to `most`.
 CLI::Validator whole_number(std::uint64_t least, std::uint64_t most);
+
+/// Whole numbers with commas between them, and how they are read.
+CLI::Validator whole_numbers(std::uint64_t least, std::uint64_t most);
+std::vector<std::int64_t> read_whole_numbers(const std::string& text);
 
 /// A finite number above 0.
 CLI::Validator positive_number();
