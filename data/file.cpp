@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -11,6 +12,7 @@
 #include <memory>
 
 #include "data/error.h"
+#include "data/utf8.h"
 
 namespace reel::data {
 namespace {
@@ -33,6 +35,15 @@ class Descriptor {
   throw IoError(printable(path) + ": " + reason);
 }
 
+// How many bytes the first character takes; 0 if it is a control character or no UTF-8.
+std::size_t first_printable(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  if (byte(0) < 0x80) return (byte(0) >= 0x20 && byte(0) != 0x7F) || byte(0) == '\n' ? 1 : 0;
+  const std::size_t length = byte(0) < 0xE0 ? 2 : byte(0) < 0xF0 ? 3 : 4;
+  if (valid_utf8(text.substr(0, length)) != length) return 0;
+  return byte(0) == 0xC2 && byte(1) < 0xA0 ? 0 : length;  // to a terminal U+009B is an escape, too
+}
+
 }  // namespace
 
 std::string printable(const std::filesystem::path& path) {
@@ -49,24 +60,16 @@ std::string printable(const std::filesystem::path& path) {
 
 std::string printable_lines(std::string_view text) {
   std::string result;
-  const auto escape = [&](unsigned char byte) {
-    char hex[8];
-    std::snprintf(hex, sizeof hex, "\\x%02x", static_cast<unsigned>(byte));
-    result += hex;
-  };
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    const auto next = static_cast<unsigned char>(i + 1 < text.size() ? text[i + 1] : 0);
-    if ((byte < 0x20 && byte != '\n') || byte == 0x7F) {
-      escape(byte);
-    } else if (byte == 0xC2 && next >= 0x80 && next < 0xA0) {
-      // U+0080 to U+009F in UTF-8: to a terminal, U+009B is as good as an escape character.
-      escape(byte);
-      escape(next);
-      ++i;
+  while (!text.empty()) {
+    const std::size_t length = first_printable(text);
+    if (length > 0) {
+      result += text.substr(0, length);
     } else {
-      result += text[i];
+      char hex[8];
+      std::snprintf(hex, sizeof hex, "\\x%02x", static_cast<unsigned>(static_cast<unsigned char>(text[0])));
+      result += hex;
     }
+    text.remove_prefix(std::max<std::size_t>(length, 1));
   }
   return result;
 }

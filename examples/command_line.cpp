@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "data/file.h"
+#include "data/utf8.h"
 #include "examples/number_checks.h"
 #include "kernels/instruction_set.h"
 
@@ -21,6 +22,17 @@ constexpr std::uint64_t most_layers = 1 << 10;
 CLI::Option* add_positive(CLI::App& app, const std::string& name, std::int64_t& value,
                           const std::string& help, std::uint64_t most = most_steps) {
   return app.add_option(name, value, help)->check(whole_number(1, most))->type_name("N");
+}
+
+// What goes into config.json, the log and --json, which are UTF-8.
+CLI::Validator utf8() {
+  return CLI::Validator(
+      [](std::string& text) {
+        if (data::valid_utf8(text) == text.size()) return std::string();
+        return "must be UTF-8, as the run's files are, not " + data::printable(text) +
+               "; rename it, or give it a link with another name";
+      },
+      "");
 }
 
 void add_threads(CLI::App& app, int& threads) {
@@ -46,6 +58,7 @@ void add_run_flags(CLI::App& app, RunFlags& run) {
       ->type_name("N");
   add_threads(app, run.threads);
   app.add_option("--out", run.out, "Run directory (default: the next free one below runs/)")
+      ->check(utf8())
       ->type_name("DIR");
   app.add_flag("--resume", run.resume, "Go on from the last checkpoint in --out");
   add_positive(app, "--checkpoint-every", run.checkpoint_every,
@@ -71,12 +84,15 @@ void add_classifier(CLI::App& train, ClassifierFlags& flags) {
   CLI::App& app = *train.add_subcommand("classifier", "Train a multi-layer perceptron");
   app.add_option("--data", flags.data,
                  "digits, iris, spirals, moons, blobs, fashion-mnist, a CSV file, or an IDX file of images")
+      ->check(utf8())
       ->capture_default_str()
       ->type_name("NAME|PATH");
   app.add_option("--labels", flags.labels, "IDX file of labels, if --data is an IDX file of images")
+      ->check(utf8())
       ->type_name("PATH");
   app.add_option("--label-column", flags.label_column,
                  "Column of a CSV file that holds the class (default: the last)")
+      ->check(utf8())
       ->type_name("NAME|N");
   // Not CLI11's own list, which takes 4,,5 for 4,5.
   app.add_option_function<std::string>(
@@ -105,6 +121,7 @@ void add_classifier(CLI::App& train, ClassifierFlags& flags) {
 void add_transformer(CLI::App& train, TransformerFlags& flags) {
   CLI::App& app = *train.add_subcommand("transformer", "Train a Transformer; this is what `reel train` does");
   app.add_option("--data", flags.data, "addition, or a text file")
+      ->check(utf8())
       ->capture_default_str()
       ->type_name("NAME|PATH.txt");
   add_positive(app, "--layers", flags.layers, "Blocks (default: 2 for addition, 4 for text)", most_layers);
@@ -174,6 +191,7 @@ void add_evaluate(CLI::App& reel, EvaluateFlags& flags) {
   CLI::App& app = *reel.add_subcommand("evaluate", "Measure a trained model on data");
   app.add_option("--model", flags.model, "Model or checkpoint file")->required()->type_name("FILE");
   app.add_option("--data", flags.data, "As for training (default: what the model was trained on)")
+      ->check(utf8())
       ->type_name("NAME|PATH");
   app.add_option("--labels", flags.labels, "IDX file of labels")->type_name("PATH");
   app.add_option("--label-column", flags.label_column, "Column of a CSV file that holds the class")

@@ -107,6 +107,22 @@ TEST_F(Refusals, NamesPlayNoTricksOnATerminal) {
   EXPECT_THAT(trained.out + trained.err + inspected.out, Not(HasSubstr("\x1b")));
 }
 
+TEST_F(Refusals, NamesThatNoJsonCanHoldAreRefusedBeforeAnyWork) {
+  const std::string name = "na\xefve.csv";
+  std::filesystem::copy_file(REEL_SOURCE_DIR "/data/iris.csv", place / name);
+  for (const std::vector<std::string>& words :
+       {std::vector<std::string>{"train", "classifier", "--data", name},
+        std::vector<std::string>{"train", "classifier", "--data", "iris", "--out", name},
+        std::vector<std::string>{"train", "--data", name}, std::vector<std::string>{"train", "--out", name},
+        std::vector<std::string>{"evaluate", "--model", "none", "--data", name}}) {
+    const Ran ran = reel(words);
+    EXPECT_EQ(ran.code, 2) << ran.err;
+    EXPECT_THAT(ran.err, HasSubstr(": must be UTF-8, as the run's files are, not na\\xefve.csv; rename it"));
+  }
+  EXPECT_FALSE(std::filesystem::exists(place / "runs"));
+  EXPECT_EQ(reel({"inspect", name, "--json"}).json()["kind"], "csv");
+}
+
 TEST_F(Refusals, ClassesAreToldApartByTheirNames) {
   std::ostringstream all, some, other;
   all << "x,y,class\n", some << "x,y,class\n", other << "x,y,class\n";
