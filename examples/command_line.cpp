@@ -46,7 +46,7 @@ void add_precision(CLI::App& app, std::string& precision) {
          "--precision", precision,
          "f32, or bf16: round the factors of matrix products to bfloat16, about twice as fast on a processor "
          "with AVX512-BF16")
-      ->check(CLI::IsMember({"f32", "bf16"}))
+      ->check(CLI::IsMember({"f32", "bf16"}).description(""))
       ->capture_default_str()
       ->type_name("KIND");
 }
@@ -104,16 +104,20 @@ void add_classifier(CLI::App& train, ClassifierFlags& flags) {
   add_positive(app, "--epochs", flags.epochs, "Passes over the data (default: by the data)");
   add_positive(app, "--batch", flags.batch, "Samples per step")->capture_default_str();
   app.add_option("--lr", flags.lr, "Learning rate at its peak (default: 1e-3; digits 3e-3)")
-      ->check(positive_number());
+      ->check(positive_number())
+      ->type_name("X > 0");
   app.add_option("--dropout", flags.dropout,
                  "Share of hidden units that are dropped (default: 0; digits 0.3)")
-      ->check(fraction());
+      ->check(fraction())
+      ->type_name("0 <= X < 1");
   app.add_option("--weight-decay", flags.weight_decay,
                  "Decoupled decay of weights, AdamW (default: 0.01; digits 0.1)")
-      ->check(not_negative());
+      ->check(not_negative())
+      ->type_name("X >= 0");
   app.add_option("--test-fraction", flags.test_fraction,
                  "Share of the data held out, if it brings no test set")
       ->check(fraction())
+      ->type_name("0 <= X < 1")
       ->capture_default_str();
   add_run_flags(app, flags.run);
 }
@@ -133,31 +137,38 @@ void add_transformer(CLI::App& train, TransformerFlags& flags) {
                most_channels);
   add_positive(app, "--steps", flags.steps, "Optimizer steps (default: 600 for addition, 2000 for text)");
   app.add_option("--lr", flags.lr, "Learning rate at its peak (default: 2e-3 for addition, 1e-3 for text)")
-      ->check(positive_number());
+      ->check(positive_number())
+      ->type_name("X > 0");
   app.add_option("--min-lr", flags.min_lr, "Learning rate at the end (default: a tenth of --lr)")
-      ->check(not_negative());
+      ->check(not_negative())
+      ->type_name("X >= 0");
   app.add_option("--warmup", flags.warmup,
                  "Steps of linear warm-up (default: a twentieth of the steps, at most 100)")
       ->check(whole_number(0, most_steps))
       ->type_name("N");
   app.add_option("--dropout", flags.dropout, "Share of activations that are dropped")
       ->check(fraction())
+      ->type_name("0 <= X < 1")
       ->capture_default_str();
   app.add_option("--weight-decay", flags.weight_decay, "Decoupled decay of weights")
       ->check(not_negative())
+      ->type_name("X >= 0")
       ->capture_default_str();
   app.add_option("--beta1", flags.beta1, "AdamW's decay of the mean")
       ->check(fraction())
+      ->type_name("0 <= X < 1")
       ->capture_default_str();
   app.add_option("--beta2", flags.beta2, "AdamW's decay of the square")
       ->check(fraction())
+      ->type_name("0 <= X < 1")
       ->capture_default_str();
   app.add_option("--clip", flags.clip, "Largest norm of the gradient")
       ->check(positive_number())
+      ->type_name("X > 0")
       ->capture_default_str();
   app.add_option("--positions", flags.positions,
                  "learned or rotary (default: learned for addition, rotary for text)")
-      ->check(CLI::IsMember({"learned", "rotary"}))
+      ->check(CLI::IsMember({"learned", "rotary"}).description(""))
       ->type_name("KIND");
   add_positive(app, "--accumulate", flags.accumulate, "Batches whose gradients make one step")
       ->capture_default_str();
@@ -171,6 +182,7 @@ void add_generate(CLI::App& reel, GenerateFlags& flags) {
   add_positive(app, "--tokens", flags.tokens, "How many tokens at most")->capture_default_str();
   app.add_option("--temperature", flags.temperature, "0 takes the likeliest token")
       ->check(not_negative())
+      ->type_name("X >= 0")
       ->capture_default_str();
   app.add_option("--top-k", flags.top_k, "Choose among the k likeliest tokens (0: all)")
       ->check(whole_number(0, most_steps))
@@ -181,7 +193,8 @@ void add_generate(CLI::App& reel, GenerateFlags& flags) {
       ->type_name("P");
   app.add_option("--seed", flags.seed, "Everything random follows from it")
       ->check(whole_number(0, UINT64_MAX))
-      ->capture_default_str();
+      ->capture_default_str()
+      ->type_name("N");
   add_threads(app, flags.threads);
   app.add_flag("--stop-at-newline", flags.stop_at_newline, "Stop at the end of the line");
   app.add_flag("--json", flags.json, "Print one JSON object");
@@ -265,12 +278,15 @@ std::variant<ExitCode, Command> parse_command_line(std::vector<std::string> word
       ->type_name("FILE");
   attention_app.add_option("--token", attention.token, "Example: whose output the gradients are of")
       ->check(whole_number(0, 3))
+      ->type_name("0..3")
       ->capture_default_str();
   attention_app.add_option("--component", attention.component, "Example: which component of it")
       ->check(whole_number(0, 2))
+      ->type_name("0..2")
       ->capture_default_str();
   attention_app.add_option("--temperature", attention.temperature, "Example: scores are divided by it")
       ->check(positive_number())
+      ->type_name("X > 0")
       ->capture_default_str();
   attention_app.add_flag("--json", attention.json, "Print one JSON object");
 

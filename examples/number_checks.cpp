@@ -34,7 +34,7 @@ bool holds_as_float(double x, Holds holds) {
 }
 
 template <class Holds>
-CLI::Validator real(const std::string& wanted, const std::string& type, Holds holds) {
+CLI::Validator real(const std::string& wanted, Holds holds) {
   return CLI::Validator(
       [wanted, holds](std::string& text) {
         const std::optional<double> x = parse<double>(text);
@@ -42,7 +42,7 @@ CLI::Validator real(const std::string& wanted, const std::string& type, Holds ho
         if (holds_as_float(*x, holds)) return std::string();
         return refuse(wanted + ", also as a 32-bit float (1.4e-45 to 3.4e38)", text);
       },
-      type);
+      "");
 }
 
 // "4,,5" has an empty part, and so has "4,".
@@ -75,7 +75,7 @@ CLI::Validator whole_number(std::uint64_t least, std::uint64_t most) {
         const bool octal = text.size() > 1 && text[0] == '0';
         return n && !octal && *n >= least && *n <= most ? std::string() : refuse(wanted, text);
       },
-      "N");
+      "");
 }
 
 CLI::Validator whole_numbers(std::uint64_t least, std::uint64_t most) {
@@ -87,7 +87,7 @@ CLI::Validator whole_numbers(std::uint64_t least, std::uint64_t most) {
         }
         return std::string();
       },
-      "N,N,...");
+      "");
 }
 
 std::vector<std::int64_t> read_whole_numbers(const std::string& text) {
@@ -97,20 +97,20 @@ std::vector<std::int64_t> read_whole_numbers(const std::string& text) {
 }
 
 CLI::Validator positive_number() {
-  return real("a positive number", "POSITIVE", [](double x) { return x > 0; });
+  return real("a positive number", [](double x) { return x > 0; });
 }
 
 CLI::Validator not_negative() {
-  return real("0 or a positive number", "NOT NEGATIVE", [](double x) { return x >= 0; });
+  return real("0 or a positive number", [](double x) { return x >= 0; });
 }
 
 CLI::Validator fraction() {
-  return real("at least 0 and less than 1", "0 <= x < 1", [](double x) { return x >= 0 && x < 1; });
+  return real("at least 0 and less than 1", [](double x) { return x >= 0 && x < 1; });
 }
 
 CLI::Validator number_from(double least, double most) {
   const auto low = static_cast<double>(static_cast<float>(least));  // a limit is in the range as a float, too
-  return real("a number from " + shown(least) + " to " + shown(most), "NUMBER",
+  return real("a number from " + shown(least) + " to " + shown(most),
               [=](double x) { return x >= low && x <= most; });
 }
 

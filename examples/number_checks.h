@@ -6,7 +6,8 @@
 #include <vector>
 
 // What numbers a flag takes. All are decimal: 0x10 would be 16 to CLI11, and 010 would be 8. What is no whole
-// number must be in its range as a 32-bit float, too.
+// number must be in its range as a 32-bit float, too. CLI11 writes a check's description behind the type of
+// its option; these have none, so that a help text shows what type_name says.
 
 namespace reel::examples {
 

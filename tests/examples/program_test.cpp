@@ -402,6 +402,14 @@ TEST_F(Program, HelpNamesEveryFlagOfTheContract) {
         "--resume", "--checkpoint-every", "--eval-every", "--json", "--progress"}) {
     EXPECT_THAT(help.out, HasSubstr(flag));
   }
+  EXPECT_THAT(help.out, HasSubstr("--lr X > 0 "));
+  for (const std::vector<std::string>& verb : std::vector<std::vector<std::string>>{
+           {"train", "classifier"}, {"train", "transformer"}, {"generate"}, {"attention"}, {"bench"}}) {
+    auto words = verb;
+    words.push_back("--help");
+    const std::string text = reel(words).out;
+    for (const char* raw : {"FLOAT", "INT", "TEXT:", "N:", "KIND:"}) EXPECT_THAT(text, Not(HasSubstr(raw)));
+  }
 }
 
 }  // namespace
