@@ -1,10 +1,12 @@
 #include "examples/classifier.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <filesystem>
 #include <iomanip>
 #include <sstream>
+#include <string_view>
 
 #include "data/batches.h"
 #include "data/csv.h"
@@ -28,6 +30,8 @@ data::Dataset from_file(const std::string& path, const std::string& labels, cons
   const std::string bytes = data::read_file(path);
   const std::string name = data::printable(path);
   if (looks_like_idx(bytes)) {
+    if (!label_column.empty())
+      throw UsageError(name + " is an IDX file; --label-column goes with CSV files only");
     if (labels.empty()) throw UsageError(name + " is an IDX file; name the file of its labels with --labels");
     return data::idx_pair(data::parse_idx(bytes, name), data::read_idx(labels));
   }
@@ -39,6 +43,13 @@ data::Dataset from_file(const std::string& path, const std::string& labels, cons
 
 data::Split classifier_data(const std::string& name, const std::string& labels,
                             const std::string& label_column, double test_fraction, std::uint64_t seed) {
+  constexpr std::array<std::string_view, 6> built_in = {"digits", "iris",  "spirals",
+                                                        "moons",  "blobs", "fashion-mnist"};
+  if ((!labels.empty() || !label_column.empty()) &&
+      std::find(built_in.begin(), built_in.end(), name) != built_in.end()) {
+    throw UsageError((labels.empty() ? "--label-column" : "--labels") +
+                     (" goes with a file; " + name + " has its labels already"));
+  }
   if (name == "fashion-mnist") return data::fashion_mnist();
   data::Dataset all;
   if (name == "digits") {

@@ -105,19 +105,19 @@ void add_classifier(CLI::App& train, ClassifierFlags& flags) {
   add_positive(app, "--batch", flags.batch, "Samples per step")->capture_default_str();
   app.add_option("--lr", flags.lr, "Learning rate at its peak (default: 1e-3; digits 3e-3)")
       ->check(positive_number())
-      ->type_name("X > 0");
+      ->type_name("X");
   app.add_option("--dropout", flags.dropout,
                  "Share of hidden units that are dropped (default: 0; digits 0.3)")
       ->check(fraction())
-      ->type_name("0 <= X < 1");
+      ->type_name("X");
   app.add_option("--weight-decay", flags.weight_decay,
                  "Decoupled decay of weights, AdamW (default: 0.01; digits 0.1)")
       ->check(not_negative())
-      ->type_name("X >= 0");
+      ->type_name("X");
   app.add_option("--test-fraction", flags.test_fraction,
                  "Share of the data held out, if it brings no test set")
       ->check(fraction())
-      ->type_name("0 <= X < 1")
+      ->type_name("X")
       ->capture_default_str();
   add_run_flags(app, flags.run);
 }
@@ -138,33 +138,33 @@ void add_transformer(CLI::App& train, TransformerFlags& flags) {
   add_positive(app, "--steps", flags.steps, "Optimizer steps (default: 600 for addition, 2000 for text)");
   app.add_option("--lr", flags.lr, "Learning rate at its peak (default: 2e-3 for addition, 1e-3 for text)")
       ->check(positive_number())
-      ->type_name("X > 0");
+      ->type_name("X");
   app.add_option("--min-lr", flags.min_lr, "Learning rate at the end (default: a tenth of --lr)")
       ->check(not_negative())
-      ->type_name("X >= 0");
+      ->type_name("X");
   app.add_option("--warmup", flags.warmup,
                  "Steps of linear warm-up (default: a twentieth of the steps, at most 100)")
       ->check(whole_number(0, most_steps))
       ->type_name("N");
   app.add_option("--dropout", flags.dropout, "Share of activations that are dropped")
       ->check(fraction())
-      ->type_name("0 <= X < 1")
+      ->type_name("X")
       ->capture_default_str();
   app.add_option("--weight-decay", flags.weight_decay, "Decoupled decay of weights")
       ->check(not_negative())
-      ->type_name("X >= 0")
+      ->type_name("X")
       ->capture_default_str();
   app.add_option("--beta1", flags.beta1, "AdamW's decay of the mean")
       ->check(fraction())
-      ->type_name("0 <= X < 1")
+      ->type_name("X")
       ->capture_default_str();
   app.add_option("--beta2", flags.beta2, "AdamW's decay of the square")
       ->check(fraction())
-      ->type_name("0 <= X < 1")
+      ->type_name("X")
       ->capture_default_str();
   app.add_option("--clip", flags.clip, "Largest norm of the gradient")
       ->check(positive_number())
-      ->type_name("X > 0")
+      ->type_name("X")
       ->capture_default_str();
   app.add_option("--positions", flags.positions,
                  "learned or rotary (default: learned for addition, rotary for text)")
@@ -182,7 +182,7 @@ void add_generate(CLI::App& reel, GenerateFlags& flags) {
   add_positive(app, "--tokens", flags.tokens, "How many tokens at most")->capture_default_str();
   app.add_option("--temperature", flags.temperature, "0 takes the likeliest token")
       ->check(not_negative())
-      ->type_name("X >= 0")
+      ->type_name("X")
       ->capture_default_str();
   app.add_option("--top-k", flags.top_k, "Choose among the k likeliest tokens (0: all)")
       ->check(whole_number(0, most_steps))
@@ -203,11 +203,13 @@ void add_generate(CLI::App& reel, GenerateFlags& flags) {
 void add_evaluate(CLI::App& reel, EvaluateFlags& flags) {
   CLI::App& app = *reel.add_subcommand("evaluate", "Measure a trained model on data");
   app.add_option("--model", flags.model, "Model or checkpoint file")->required()->type_name("FILE");
-  app.add_option("--data", flags.data, "As for training (default: what the model was trained on)")
-      ->check(utf8())
-      ->type_name("NAME|PATH");
-  app.add_option("--labels", flags.labels, "IDX file of labels")->type_name("PATH");
+  CLI::Option* data =
+      app.add_option("--data", flags.data, "As for training (default: what the model was trained on)")
+          ->check(utf8())
+          ->type_name("NAME|PATH");
+  app.add_option("--labels", flags.labels, "IDX file of labels")->needs(data)->type_name("PATH");
   app.add_option("--label-column", flags.label_column, "Column of a CSV file that holds the class")
+      ->needs(data)
       ->type_name("NAME|N");
   add_threads(app, flags.threads);
   app.add_flag("--json", flags.json, "Print one JSON object");
@@ -269,24 +271,29 @@ std::variant<ExitCode, Command> parse_command_line(std::vector<std::string> word
   AttentionFlags attention;
   CLI::App& attention_app =
       *app.add_subcommand("attention", "Look inside attention: an example, or a trained model");
-  attention_app
-      .add_option("--model", attention.model,
-                  "Show the maps of this model (default: an example of four tokens)")
-      ->type_name("FILE");
-  attention_app.add_option("--prompt", attention.prompt, "What the model reads")->type_name("TEXT");
+  CLI::Option* looked_at = attention_app
+                               .add_option("--model", attention.model,
+                                           "Show the maps of this model (default: an example of four tokens)")
+                               ->type_name("FILE");
+  attention_app.add_option("--prompt", attention.prompt, "What the model reads")
+      ->needs(looked_at)
+      ->type_name("TEXT");
   attention_app.add_option("--html", attention.html, "Also write a page to look at in a browser")
       ->type_name("FILE");
   attention_app.add_option("--token", attention.token, "Example: whose output the gradients are of")
+      ->excludes(looked_at)
       ->check(whole_number(0, 3))
       ->type_name("0..3")
       ->capture_default_str();
   attention_app.add_option("--component", attention.component, "Example: which component of it")
+      ->excludes(looked_at)
       ->check(whole_number(0, 2))
       ->type_name("0..2")
       ->capture_default_str();
   attention_app.add_option("--temperature", attention.temperature, "Example: scores are divided by it")
+      ->excludes(looked_at)
       ->check(positive_number())
-      ->type_name("X > 0")
+      ->type_name("X")
       ->capture_default_str();
   attention_app.add_flag("--json", attention.json, "Print one JSON object");
 

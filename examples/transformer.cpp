@@ -144,6 +144,10 @@ std::string answer(Tape& tape, const nn::Gpt& model, const std::string& prompt) 
 }
 
 int evaluate_transformer(const EvaluateFlags& flags, const ModelFile& file) {
+  if (!flags.labels.empty() || !flags.label_column.empty()) {
+    throw UsageError((flags.labels.empty() ? "--label-column" : "--labels") +
+                     (" goes with a classifier; " + flags.model + " holds a transformer"));
+  }
   const LoadedGpt loaded = load_gpt(file);
   const std::string data = flags.data.empty() ? file.config.at("data").get<std::string>() : flags.data;
   Tape tape(Precision::f32, file.products());
