@@ -1,6 +1,7 @@
 #include "examples/run_directory.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -65,8 +66,16 @@ RunDirectory::RunDirectory(const RunFlags& flags, const std::string& name) {
   lock_ = std::make_unique<nn::DirectoryLock>(path_);
   if (!flags.resume) refuse_a_run(path_);  // of another program that was as fast, and is done
   lock_->remove_stale_temporaries();
-  log_ = nn::open_at(AT_FDCWD, log().c_str(), O_WRONLY | O_CREAT | O_APPEND, 0666).release();
-  if (log_ < 0) fail(log(), "cannot be opened");
+  // Without O_NONBLOCK, opening a pipe would wait for somebody to read from it; with it, that is ENXIO.
+  nn::FileDescriptor file =
+      nn::open_at(AT_FDCWD, log().c_str(), O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK, 0666);
+  if (!file.is_open() && errno != ENXIO) fail(log(), "cannot be opened");
+  struct stat status {};
+  if (!file.is_open() || ::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
+    throw nn::IoError(data::printable(log()) +
+                      ": it is not a regular file (a pipe or a device); remove it, or choose another --out");
+  }
+  log_ = file.release();
 }
 
 RunDirectory::~RunDirectory() {

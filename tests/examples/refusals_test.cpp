@@ -57,6 +57,14 @@ TEST_F(Refusals, AFileIsNotPutInThePlaceOfADevice) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(place.path()), {}), 2);
 }
 
+TEST_F(Refusals, ALogThatIsAPipeIsRefusedAndNotWaitedFor) {
+  std::filesystem::create_directory(place / "run");
+  ASSERT_EQ(::mkfifo((place / "run/log.jsonl").c_str(), 0600), 0);
+  const Ran ran = run_reel({"train", "--steps", "2", "--out", "run", "--resume"}, place.path(), "timeout 60");
+  EXPECT_EQ(ran.code, 5) << ran.err;
+  EXPECT_THAT(ran.err, HasSubstr("run/log.jsonl: it is not a regular file (a pipe or a device); remove it"));
+}
+
 TEST_F(Refusals, ANameThatCannotBeLookedUpIsTheSystemsRefusal) {
   std::filesystem::create_symlink("circle", place / "circle");
   const std::string endless(300, 'x');
