@@ -24,14 +24,18 @@ namespace fs = std::filesystem;
   throw nn::IoError(data::printable(path) + ": " + what + ": " + std::strerror(errno));
 }
 
+// A run opens its log before it writes anything else.
 bool holds_a_run(const fs::path& path) {
   const auto holds = [&](const char* name) { return fs::exists(path / name); };
-  return holds("checkpoint.safetensors") || holds("checkpoint.previous.safetensors") || holds("log.jsonl") ||
-         holds("config.json");
+  return holds("checkpoint.safetensors") || holds("checkpoint.previous.safetensors") || holds("log.jsonl");
 }
 
 void refuse_a_run(const fs::path& path) {
-  if (!holds_a_run(path)) return;
+  if (!holds_a_run(path)) {
+    if (!fs::exists(path / "config.json")) return;
+    throw UsageError(data::printable(path) +
+                     ": it holds a config.json, but no run that it could be of; choose another --out");
+  }
   throw UsageError(data::printable(path) +
                    ": it holds a run already; add --resume to go on with it, or choose another --out");
 }
@@ -104,7 +108,8 @@ void RunDirectory::cut_log(std::int64_t bytes) {
   if (length < bytes) {
     throw nn::FileError(data::printable(log()) + ": it has " + std::to_string(length) +
                         " bytes, the checkpoint was made at " + std::to_string(bytes) +
-                        "; the two do not belong together");
+                        "; the two do not belong together: put the log of this run back, or train again "
+                        "with another --out");
   }
   if (::ftruncate(log_, bytes) != 0) fail(log(), "cannot be cut to the length of the checkpoint");
 }

@@ -57,6 +57,33 @@ TEST_F(Refusals, AFileIsNotPutInThePlaceOfADevice) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(place.path()), {}), 2);
 }
 
+TEST_F(Refusals, AConfigurationOfSomethingElseIsLeftAlone) {
+  std::filesystem::create_directory(place / "run");
+  write(place / "run/config.json", "of another program");
+  const Ran ran = reel({"train", "--steps", "2", "--out", "run"});
+  EXPECT_EQ(ran.code, 2) << ran.err;
+  EXPECT_THAT(ran.err,
+              HasSubstr("run: it holds a config.json, but no run that it could be of; choose another"));
+  EXPECT_THAT(ran.err, Not(HasSubstr("--resume")));
+  const Ran resumed = reel({"train", "--steps", "2", "--out", "run", "--resume"});
+  EXPECT_EQ(resumed.code, 2) << resumed.err;
+  EXPECT_THAT(resumed.err, HasSubstr("there is no run to resume"));
+  EXPECT_EQ(contents(place / "run/config.json"), "of another program");
+}
+
+TEST_F(Refusals, ARunWhoseLogIsLostSaysWhatToDo) {
+  const std::vector<std::string> train = {"train", "--layers", "1", "--heads", "1",  "--width",
+                                          "8",     "--steps",  "2", "--out",   "run"};
+  ASSERT_EQ(reel(train).code, 0);
+  std::filesystem::remove(place / "run/log.jsonl");
+  auto again = train;
+  again.push_back("--resume");
+  const Ran ran = reel(again);
+  EXPECT_EQ(ran.code, 4);
+  EXPECT_THAT(ran.err, HasSubstr("run/log.jsonl: it has 0 bytes, the checkpoint was made at"));
+  EXPECT_THAT(ran.err, HasSubstr("put the log of this run back, or train again with another --out"));
+}
+
 TEST_F(Refusals, ALogThatIsAPipeIsRefusedAndNotWaitedFor) {
   std::filesystem::create_directory(place / "run");
   ASSERT_EQ(::mkfifo((place / "run/log.jsonl").c_str(), 0600), 0);
