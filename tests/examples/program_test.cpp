@@ -221,6 +221,24 @@ TEST_F(Program, WritesTextAndTheCacheDoesNotChangeIt) {
   EXPECT_THAT(unknown.err, HasSubstr("'d' at position 0 never occurs"));
 }
 
+TEST_F(Program, SavesWhenItsTerminalIsClosedAndGoesOnUnderNohup) {
+  for (const bool nohup : {false, true}) {
+    const std::string out = nohup ? "deaf" : "run";
+    // The signal comes twice: from the system, and from the shell of the terminal.
+    write(place / "run.sh",
+          "cd '" + place.path() + "'; " + (nohup ? "trap '' HUP; " : "") +
+              "'" REEL_PROGRAM
+              "' train --layers 1 --heads 1 --width 8 --batch 4 --steps "
+              "1000 --eval-every 1000 --log-every 1 --out " +
+              out + " >out.txt 2>&1 & pid=$!; while kill -0 $pid && [ \"$(cat " + out +
+              "/log.jsonl | wc -l)\" -lt 5 ]; do :; done; kill -HUP $pid; kill -HUP $pid; " +
+              "wait $pid; echo $? >'" + place.path() + "/code.txt'");
+    ASSERT_EQ(std::system(("cd '" + place.path() + "' && bash run.sh 2>/dev/null").c_str()), 0);
+    EXPECT_EQ(contents(place / "code.txt"), nohup ? "0\n" : "130\n") << contents(place / "out.txt");
+    EXPECT_TRUE(std::filesystem::exists(place / (out + "/checkpoint.safetensors")));
+  }
+}
+
 TEST_F(Program, ListsItsOps) {
   const Ran table = reel({"ops"});
   EXPECT_EQ(table.code, 0);
