@@ -56,15 +56,15 @@ Json json_of(const AutopsyCase& where) {
           {"rows", where.rows}};
 }
 
-AutopsyCase case_of(const Json& json) {
+AutopsyCase case_of(const Settings& settings) {
   AutopsyCase where;
-  where.step = json.at("step").get<std::int64_t>();
-  where.part = json.at("part").get<std::int64_t>();
-  where.parts = json.at("parts").get<std::int64_t>();
-  where.masks = json.at("masks").get<std::int64_t>();
-  where.every = json.at("every").get<bool>();
-  where.learning_rate = json.at("learning_rate").get<double>();
-  where.rows = json.at("rows").get<std::string>();
+  where.step = settings.whole("step", 0);
+  where.part = settings.whole("part", 0);
+  where.parts = settings.whole("parts", 1);
+  where.masks = settings.whole("masks", 0);
+  where.every = settings.flag("every");
+  where.learning_rate = settings.number("learning_rate");
+  where.rows = settings.text("rows");
   return where;
 }
 
@@ -123,12 +123,13 @@ StepAutopsy replay_autopsy(const fs::path& directory) {
   const ModelFile file = read_model(path);
   const std::map<std::string, data::NpyArray> batch = data::read_npz(directory / batch_name);
   try {
-    const AutopsyCase where = case_of(file.config.at("autopsy"));
+    const AutopsyCase where = case_of(file.settings().at("autopsy"));
     return {file.config.at("task") == "classifier" ? replay_classifier(file, batch, where)
                                                    : replay_transformer(file, batch, where),
             where};
-  } catch (const Json::exception& e) {
-    throw nn::FileError(path.string() + ": it is not the model of an autopsy: " + e.what());
+  } catch (const Error& e) {
+    throw data::DataError((directory / batch_name).string() +
+                          ": it does not fit the model beside it: " + e.what());
   } catch (const std::out_of_range&) {
     throw data::DataError((directory / batch_name).string() + ": it is not the batch of an autopsy of a " +
                           file.config.at("task").get<std::string>());

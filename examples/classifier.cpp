@@ -77,14 +77,18 @@ data::Split classifier_data(const std::string& name, const std::string& labels,
 }
 
 std::unique_ptr<nn::Mlp> classifier_of(const ModelFile& file) {
-  const auto& config = file.config;
-  std::vector<std::int64_t> sizes = {config.at("features").get<std::int64_t>()};
-  for (const auto& n : config.at("hidden")) sizes.push_back(n.get<std::int64_t>());
+  const Settings settings = file.settings();
+  std::vector<std::int64_t> sizes = {settings.whole("features", 1)};
+  for (const std::int64_t n : settings.wholes("hidden", 1)) sizes.push_back(n);
+  sizes.push_back(static_cast<std::int64_t>(settings.texts("classes").size()));
   for (const std::int64_t size : sizes) file.require_room_for(size, "a layer", file.file.file().size());
   file.require_room_for(static_cast<std::int64_t>(sizes.size()) - 1, "layers", file.file.entries().size());
-  sizes.push_back(static_cast<std::int64_t>(config.at("classes").size()));
-  auto model = std::make_unique<nn::Mlp>(nn::Seed{config.at("seed").get<std::uint64_t>()}, sizes,
-                                         nn::MlpOptions{.dropout = config.at("dropout").get<double>()});
+  double weights = 0;
+  for (std::size_t i = 1; i < sizes.size(); ++i)
+    weights += static_cast<double>(sizes[i - 1]) * static_cast<double>(sizes[i]);
+  file.require_room_for_weights(weights);
+  auto model = std::make_unique<nn::Mlp>(nn::Seed{settings.seed("seed")}, sizes,
+                                         nn::MlpOptions{.dropout = settings.fraction("dropout")});
   nn::load_weights(file.file, model->parameters());
   return model;
 }

@@ -8,8 +8,6 @@
 #include "examples/model_file.h"
 #include "examples/transformer.h"
 #include "examples/usage_error.h"
-#include "nn/error.h"
-#include "nn/weights.h"
 
 namespace reel::examples {
 namespace {
@@ -38,24 +36,31 @@ void name_classes(data::Dataset& data, const std::vector<std::string>& known) {
 }
 
 int evaluate_classifier(const EvaluateFlags& flags, const ModelFile& file) {
-  const Json& config = file.config;
+  const Settings settings = file.settings();
+  const auto model = classifier_of(file);
+  model->eval();
+  const auto classes = settings.texts("classes");
+  const data::Standardizer standardizer{settings.floats("mean"), settings.floats("deviation")};
+  const auto features = static_cast<std::size_t>(settings.whole("features", 1));
+  if (standardizer.mean.size() != features) settings.fail("mean", "has another length than the features");
+  if (standardizer.deviation.size() != features)
+    settings.fail("deviation", "has another length than the features");
+  if (std::any_of(standardizer.deviation.begin(), standardizer.deviation.end(),
+                  [](float d) { return d <= 0; }))
+    settings.fail("deviation", "has a number that is not above 0");
+
   const bool other_data = !flags.data.empty();
-  const std::string data = other_data ? flags.data : config.at("data").get<std::string>();
+  const std::string data = other_data ? flags.data : settings.text("data");
   const auto part = [&](const char* key, const std::string& flag) {
-    return other_data ? flag : config.at(key).get<std::string>();
+    return other_data ? flag : settings.text(key);
   };
   data::Split split =
       classifier_data(data, part("labels", flags.labels), part("label_column", flags.label_column),
-                      config.at("test_fraction").get<double>(), config.at("seed").get<std::uint64_t>());
+                      settings.fraction("test_fraction"), settings.seed("seed"));
   data::Dataset& test = split.test;
-  const data::Standardizer standardizer{config.at("mean").get<std::vector<float>>(),
-                                        config.at("deviation").get<std::vector<float>>()};
   standardizer.apply(test);
-  const auto classes = config.at("classes").get<std::vector<std::string>>();
   name_classes(test, classes);
 
-  const auto model = classifier_of(file);
-  model->eval();
   Tape tape(Precision::f32, file.products());
   const Score result = score(tape, *model, test);
   if (flags.json) {
@@ -76,12 +81,8 @@ int evaluate_classifier(const EvaluateFlags& flags, const ModelFile& file) {
 
 int run_evaluate(const EvaluateFlags& flags) {
   const ModelFile file = read_model(flags.model);
-  try {
-    if (file.config.at("task") == "classifier") return evaluate_classifier(flags, file);
-    return evaluate_transformer(flags, file);
-  } catch (const Json::exception& e) {
-    throw nn::FileError(flags.model + ": its configuration is damaged: " + e.what());
-  }
+  if (file.config.at("task") == "classifier") return evaluate_classifier(flags, file);
+  return evaluate_transformer(flags, file);
 }
 
 }  // namespace reel::examples

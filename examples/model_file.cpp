@@ -19,12 +19,25 @@ void save_model(const std::filesystem::path& path, const ParameterBlock& paramet
   writer.write(path);
 }
 
-Products ModelFile::products() const { return products_of(config.value("precision", "f32")); }
+Products ModelFile::products() const {
+  if (!config.contains("precision")) return Products::full;
+  const std::string precision = settings().text("precision");
+  if (precision != "f32" && precision != "bf16")
+    settings().fail("precision", "is \"" + precision + "\", not \"f32\" or \"bf16\"");
+  return products_of(precision);
+}
 
 void ModelFile::require_room_for(std::int64_t wanted, const std::string& what, std::size_t most) const {
   if (wanted >= 1 && static_cast<std::uint64_t>(wanted) <= most) return;
   throw nn::FileError(file.name() + ": its configuration is damaged: " + what + " of " +
-                      std::to_string(wanted) + " cannot be in this file");
+                      std::to_string(wanted) + " cannot be in this file; train again, or use another file");
+}
+
+void ModelFile::require_room_for_weights(double count) const {
+  if (count <= static_cast<double>(file.file().size())) return;
+  throw nn::FileError(file.name() +
+                      ": its configuration is damaged: the weights of such sizes cannot be in " +
+                      "this file; train again, or use another file");
 }
 
 Json parse_config(const std::string& text) {
@@ -54,6 +67,10 @@ ModelFile read_model(const std::filesystem::path& path) {
     throw nn::FileError(
         path.string() +
         ": it holds weights, but does not say of which model; use a file that `reel train` wrote");
+  }
+  if (config["task"] != "classifier" && config["task"] != "transformer") {
+    Settings(config, path.string())
+        .fail("task", "is " + config["task"].dump() + ", not \"classifier\" or \"transformer\"");
   }
   return {std::move(file), std::move(config)};
 }

@@ -49,10 +49,17 @@ bool is_of_the_data(std::string_view key) {
 }
 
 // Every flag that a resumed run must share with the first one, compared one by one.
-void require_same(const Json& saved, const Json& now, const std::string& directory) {
+void require_same(const Json& saved, const Json& now, const std::string& directory, const std::string& file) {
   for (const auto& [key, value] : now.items()) {
-    if (!saved.contains(key))
-      throw UsageError(directory + ": the run was started by another version: it has no " + key);
+    if (!saved.contains(key)) {
+      throw UsageError(directory + ": the run was started by another version: it has no " + key +
+                       "; go on with that version, or start another run with another --out");
+    }
+    const bool alike = value.is_number() ? saved[key].is_number() : saved[key].type() == value.type();
+    if (!alike) {
+      Settings(saved, file)
+          .fail(key, std::string("is of type ") + saved[key].type_name() + ", which no run writes there");
+    }
     if (saved[key] == value || is_of_the_data(key)) continue;
     if (key == "steps" || key == "epochs") {
       if (value.is_number() && saved[key].is_number() && value > saved[key])
@@ -155,7 +162,7 @@ class Loop {
       const Json saved = parse_config(config->second);
       if (!saved.is_object())
         throw nn::FileError(checkpoint_.path().string() + ": its configuration is damaged: no JSON object");
-      require_same(saved, training_.config, directory_.path().string());
+      require_same(saved, training_.config, directory_.path().string(), checkpoint_.path().string());
     });
     first_ = checkpoint_.load();
     saved_ = first_ > 0;
@@ -176,12 +183,14 @@ class Loop {
       throw nn::FileError(checkpoint_.path().string() + ": " + bad +
                           "; add --allow-non-finite to train on from it all the same");
     }
-    auto& notes = checkpoint_.notes();
-    directory_.cut_log(std::stoll(notes["log_bytes"]));
-    average_.sum = Json::parse(notes["average_sum"]).get<double>();
-    average_.weight = Json::parse(notes["average_weight"]).get<double>();
-    const Json best = Json::parse(notes["best"]);
-    if (best.is_number()) best_ = best.get<double>();
+    Json values;
+    for (const auto& [key, text] : checkpoint_.notes()) values[key] = parse_config(text);
+    const Settings notes(values, checkpoint_.path().string());
+    average_.sum = notes.number("average_sum");
+    average_.weight = notes.number("average_weight");
+    const bool none_yet = notes.has("best") && values["best"].is_null();
+    if (!none_yet) best_ = notes.number("best");
+    directory_.cut_log(notes.whole("log_bytes", 0));
     read_curves();
   }
 

@@ -85,44 +85,53 @@ Json json_of(const nn::GptConfig& c) {
       {"rotary", c.rotary},         {"swiglu", c.swiglu}};
 }
 
-nn::GptConfig gpt_config(const Json& j) {
+nn::GptConfig gpt_config(const Settings& s) {
   nn::GptConfig c;
-  c.vocabulary = j.at("vocabulary").get<std::int64_t>();
-  c.context = j.at("context").get<std::int64_t>();
-  c.layers = j.at("layers").get<std::int64_t>();
-  c.heads = j.at("heads").get<std::int64_t>();
-  c.width = j.at("width").get<std::int64_t>();
-  c.dropout = j.at("dropout").get<double>();
-  c.bias = j.at("bias").get<bool>();
-  c.tie_head = j.at("tie_head").get<bool>();
-  c.rotary = j.at("rotary").get<bool>();
-  c.swiglu = j.at("swiglu").get<bool>();
+  c.vocabulary = s.whole("vocabulary", 1);
+  c.context = s.whole("context", 1);
+  c.layers = s.whole("layers", 1);
+  c.heads = s.whole("heads", 1);
+  c.width = s.whole("width", 1);
+  c.dropout = s.fraction("dropout");
+  c.bias = s.flag("bias");
+  c.tie_head = s.flag("tie_head");
+  c.rotary = s.flag("rotary");
+  c.swiglu = s.flag("swiglu");
+  if (c.width % c.heads != 0)
+    s.fail("heads", "is " + std::to_string(c.heads) + ", which does not divide the width");
+  if (c.rotary && c.width / c.heads % 2 != 0) s.fail("rotary", "is true, but a head has an odd width");
   return c;
 }
 
 LoadedGpt load_gpt(const ModelFile& file) {
-  try {
-    LoadedGpt loaded;
-    std::string bytes;
-    for (const auto& b : file.config.at("bytes")) bytes += static_cast<char>(b.get<unsigned>());
-    loaded.vocabulary = data::Vocabulary(bytes);
-    loaded.addition = file.config.at("data") == "addition";
-    const nn::GptConfig config = gpt_config(file.config.at("model"));
-    if (config.vocabulary != static_cast<std::int64_t>(bytes.size())) {
-      throw nn::FileError(file.file.name() +
-                          ": its configuration is damaged: " + std::to_string(bytes.size()) +
-                          " bytes for a vocabulary of " + std::to_string(config.vocabulary));
-    }
-    file.require_room_for(config.layers, "layers", file.file.entries().size());
-    for (const auto& [size, name] : {std::pair(config.width, "width"), std::pair(config.context, "context")})
-      file.require_room_for(size, name, file.file.file().size());
-    loaded.model = std::make_unique<nn::Gpt>(nn::Seed{file.config.at("seed").get<std::uint64_t>()}, config);
-    nn::load_weights(file.file, loaded.model->parameters());
-    loaded.model->eval();
-    return loaded;
-  } catch (const Json::exception& e) {
-    throw nn::FileError(file.file.name() + ": its configuration is damaged: " + e.what());
+  const Settings settings = file.settings();
+  LoadedGpt loaded;
+  std::string bytes;
+  for (const std::int64_t b : settings.wholes("bytes", 0, 255)) bytes += static_cast<char>(b);
+  std::string sorted = bytes;
+  std::sort(sorted.begin(), sorted.end());
+  if (bytes.empty() || std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end())
+    settings.fail("bytes", bytes.empty() ? "is empty" : "has a byte twice");
+  loaded.vocabulary = data::Vocabulary(bytes);
+  loaded.addition = settings.text("data") == "addition";
+  const nn::GptConfig config = gpt_config(settings.at("model"));
+  if (config.vocabulary != static_cast<std::int64_t>(bytes.size())) {
+    settings.fail("bytes", "has " + std::to_string(bytes.size()) + " bytes for a vocabulary of " +
+                               std::to_string(config.vocabulary));
   }
+  if (loaded.addition &&
+      (bytes != data::Addition::vocabulary().bytes() || config.context < data::Addition::context))
+    settings.fail("data", "is \"addition\", but sums do not fit the vocabulary or the context");
+  file.require_room_for(config.layers, "layers", file.file.entries().size());
+  for (const auto& [size, name] : {std::pair(config.width, "width"), std::pair(config.context, "context")})
+    file.require_room_for(size, name, file.file.file().size());
+  const auto width = static_cast<double>(config.width);
+  file.require_room_for_weights(width * static_cast<double>(config.vocabulary) +
+                                4 * width * width * static_cast<double>(config.layers));
+  loaded.model = std::make_unique<nn::Gpt>(nn::Seed{settings.seed("seed")}, config);
+  nn::load_weights(file.file, loaded.model->parameters());
+  loaded.model->eval();
+  return loaded;
 }
 
 std::string answer(Tape& tape, const nn::Gpt& model, const std::string& prompt) {
@@ -149,11 +158,11 @@ int evaluate_transformer(const EvaluateFlags& flags, const ModelFile& file) {
                      (" goes with a classifier; " + flags.model + " holds a transformer"));
   }
   const LoadedGpt loaded = load_gpt(file);
-  const std::string data = flags.data.empty() ? file.config.at("data").get<std::string>() : flags.data;
+  const std::string data = flags.data.empty() ? file.settings().text("data") : flags.data;
   Tape tape(Precision::f32, file.products());
   Json result = {{"task", "transformer"}, {"data", data}};
   if (loaded.addition != (data == "addition")) {
-    throw UsageError(flags.model + " was trained on " + file.config.at("data").get<std::string>() +
+    throw UsageError(flags.model + " was trained on " + file.settings().text("data") +
                      "; it cannot be measured on " + data);
   }
   if (loaded.addition) {

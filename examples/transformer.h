@@ -38,11 +38,12 @@ struct LoadedGpt {
   data::Vocabulary vocabulary;
   bool addition = false;
 };
+/// Throws FileError if the file does not fit its own description.
 LoadedGpt load_gpt(const ModelFile& file);
 
 /// The configuration of a model file, and back.
 nlohmann::ordered_json json_of(const nn::GptConfig& config);
-nn::GptConfig gpt_config(const nlohmann::ordered_json& json);
+nn::GptConfig gpt_config(const Settings& settings);
 
 /// The answer to a prompt like "47+385=", or "?" if the model writes something that is no number.
 std::string answer(Tape& tape, const nn::Gpt& model, const std::string& prompt);

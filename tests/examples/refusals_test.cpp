@@ -4,9 +4,11 @@
 
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <sstream>
 
 #include "nn/safetensors.h"
+#include "nn/sha256.h"
 #include "tests/examples/program.h"
 
 // What the program must not do to its user: break what is not its own, trust what a file says of itself, or
@@ -189,11 +191,18 @@ TEST_F(Refusals, AClassifiersConfigurationIsNotTrusted) {
   forge("run/best.safetensors", "forged.safetensors", [](Json& c) { c["hidden"] = {std::int64_t{1} << 40}; });
   refused_as_model(evaluate, "a layer of 1099511627776 cannot be in this file");
   forge("run/best.safetensors", "forged.safetensors", [](Json& c) { c["hidden"] = {-1}; });
-  refused_as_model(evaluate, "a layer of -1");
+  refused_as_model(evaluate, "\"hidden\" is -1, not a whole number of at least 1");
+  forge("run/best.safetensors", "forged.safetensors", [](Json& c) {
+    c["features"] = 3000;
+    c["hidden"] = {3000, 3000};
+  });
+  refused_as_model(evaluate, "the weights of such sizes cannot be in this file");
   forge("run/best.safetensors", "forged.safetensors", [](Json& c) { c["deviation"] = Json::array(); });
-  const Ran ran = reel(evaluate);
-  EXPECT_EQ(ran.code, 3);
-  EXPECT_THAT(ran.err, HasSubstr("4 means of features, but 0 deviations"));
+  refused_as_model(evaluate, "\"deviation\" has another length than the features");
+  forge("run/best.safetensors", "forged.safetensors", [](Json& c) { c["dropout"] = 2; });
+  refused_as_model(evaluate, "\"dropout\" is 2, not at least 0 and less than 1");
+  forge("run/best.safetensors", "forged.safetensors", [](Json& c) { c["task"] = "poetry"; });
+  refused_as_model(evaluate, "\"task\" is \"poetry\", not \"classifier\" or \"transformer\"");
   forge("run/best.safetensors", "forged.safetensors", [](Json& c) {
     Json deep = 1;
     for (int i = 0; i < 40; ++i) deep = Json::array({deep});
@@ -215,6 +224,87 @@ TEST_F(Refusals, ATransformersConfigurationIsNotTrusted) {
           [&](Json& c) { c["model"][size] = std::int64_t{1} << 31; });
     refused_as_model(generate, std::string(size) + " of 2147483648 cannot be in this file");
   }
+}
+
+TEST_F(Refusals, EveryWordOfAConfigurationIsChecked) {
+  ASSERT_EQ(reel({"train", "classifier", "--data", "iris", "--epochs", "2", "--out", "classifier"}).code, 0);
+  ASSERT_EQ(
+      reel({"train", "--layers", "1", "--heads", "1", "--width", "8", "--steps", "2", "--out", "model"}).code,
+      0);
+  // Wrong for every key; nothing stands for a key that is missing.
+  const std::vector<std::optional<Json>> wrong = {std::nullopt, Json(), Json(-1.5), Json::object(),
+                                                  Json::array({nullptr})};
+  const auto every_key = [&](const std::string& run, const std::vector<std::string>& keys, bool of_model,
+                             const std::vector<std::string>& words) {
+    for (const std::string& key : keys) {
+      for (const auto& value : wrong) {
+        forge(run + "/best.safetensors", "forged.safetensors", [&](Json& c) {
+          Json& part = of_model ? c["model"] : c;
+          ASSERT_TRUE(part.contains(key));
+          part.erase(key);
+          if (value) part[key] = *value;
+        });
+        const Ran ran = reel(words);
+        EXPECT_EQ(ran.code, 4) << key << ": " << (value ? value->dump() : "missing") << "\n" << ran.err;
+        EXPECT_EQ(ran.err.rfind("reel: forged.safetensors: ", 0), 0u) << ran.err;
+        // An object where the sizes of the model stand lacks the first of them.
+        EXPECT_THAT(ran.err, HasSubstr(key == "task"    ? "does not say of which model"
+                                       : key == "model" ? "\"model"
+                                                        : key + "\" is "));
+        EXPECT_THAT(ran.err,
+                    HasSubstr(key == "task" ? "; use a file that" : "; train again, or use another"));
+      }
+    }
+  };
+  every_key("classifier",
+            {"task", "data", "labels", "label_column", "test_fraction", "hidden", "dropout", "seed",
+             "features", "classes", "mean", "deviation"},
+            false, {"evaluate", "--model", "forged.safetensors"});
+  const std::vector<std::string> generate = {"generate", "--model", "forged.safetensors", "--prompt", "1+2="};
+  every_key("model", {"task", "data", "bytes", "model", "seed"}, false, generate);
+  every_key("model",
+            {"vocabulary", "context", "layers", "heads", "width", "dropout", "bias", "tie_head", "rotary",
+             "swiglu"},
+            true, generate);
+}
+
+TEST_F(Refusals, WhatACheckpointNotesIsChecked) {
+  std::vector<std::string> train = {"train", "classifier", "--data", "iris", "--epochs", "2", "--out", "run"};
+  ASSERT_EQ(reel(train).code, 0);
+  train.push_back("--resume");
+  const std::string path = place / "run/checkpoint.safetensors";
+  const nn::Safetensors file = nn::Safetensors::read(path);
+  // With a checksum that is right again.
+  const auto forge_note = [&](const std::string& key, const std::string& value) {
+    nn::SafetensorsWriter writer;
+    for (const nn::SafetensorsEntry& e : file.entries()) writer.add(e.name, e.dtype, e.shape, e.bytes);
+    for (const auto& [name, text] : file.metadata()) writer.metadata(name, name == key ? value : text);
+    const std::string old = file.metadata().at("checksum");
+    std::string bytes = writer.bytes();
+    const std::size_t at = bytes.find(old);
+    bytes.replace(at, old.size(), std::string(old.size(), '0'));
+    const std::string right = nn::sha256_hex(bytes);
+    write(path, bytes.replace(at, right.size(), right));
+  };
+  for (const char* key : {"log_bytes", "average_sum", "average_weight", "best"}) {
+    for (const char* value : {"", "x", "{}", "[1]", "true"}) {
+      forge_note(std::string("note.") + key, value);
+      const Ran ran = reel(train);
+      EXPECT_EQ(ran.code, 4) << key << ": " << value << "\n" << ran.err;
+      EXPECT_THAT(ran.err, HasSubstr("run/checkpoint.safetensors: its configuration is damaged: \"" +
+                                     std::string(key) + "\" is "));
+    }
+  }
+  for (const char* key : {"hidden", "seed", "data", "classes"}) {
+    Json config = Json::parse(file.metadata().at("note.config"));
+    config[key] = nullptr;
+    forge_note("note.config", config.dump());
+    const Ran ran = reel(train);
+    EXPECT_EQ(ran.code, 4) << key << "\n" << ran.err;
+    EXPECT_THAT(ran.err, HasSubstr(std::string(key) + "\" is of type null, which no run writes there"));
+  }
+  forge_note("note.best", file.metadata().at("note.best"));
+  EXPECT_EQ(reel(train).code, 0);
 }
 
 TEST_F(Refusals, ARunThatWentWrongSaysSoAndPromisesNoCheckpointThatIsNotThere) {
