@@ -201,10 +201,14 @@ void add_generate(CLI::App& reel, GenerateFlags& flags) {
 }
 
 void add_evaluate(CLI::App& reel, EvaluateFlags& flags) {
-  CLI::App& app = *reel.add_subcommand("evaluate", "Measure a trained model on data");
+  CLI::App& app =
+      *reel.add_subcommand("evaluate", "Measure a trained model on the part of data that training holds out");
   app.add_option("--model", flags.model, "Model or checkpoint file")->required()->type_name("FILE");
   CLI::Option* data =
-      app.add_option("--data", flags.data, "As for training (default: what the model was trained on)")
+      app.add_option(
+             "--data", flags.data,
+             "As for training, which holds out a part (--test-fraction, or the last tenth of a text): that "
+             "part is measured (default: what the model was trained on)")
           ->check(utf8())
           ->type_name("NAME|PATH");
   app.add_option("--labels", flags.labels, "IDX file of labels")->needs(data)->type_name("PATH");

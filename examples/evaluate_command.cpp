@@ -63,17 +63,22 @@ int evaluate_classifier(const EvaluateFlags& flags, const ModelFile& file) {
 
   Tape tape(Precision::f32, file.products());
   const Score result = score(tape, *model, test);
+  const std::int64_t all = split.train.count + test.count;
   if (flags.json) {
-    std::cout << Json{{"task", "classifier"},     {"data", data},
-                      {"samples", test.count},    {"test_accuracy", result.accuracy},
-                      {"test_loss", result.loss}, {"confusion", result.confusion}}
+    std::cout << Json{{"task", "classifier"},
+                      {"data", data},
+                      {"samples", test.count},
+                      {"held_out_of", all},
+                      {"test_accuracy", result.accuracy},
+                      {"test_loss", result.loss},
+                      {"confusion", result.confusion}}
                      .dump()
               << "\n";
     return ok;
   }
   std::cout << confusion_text(result, classes) << "\n";
-  std::printf("test accuracy  %.2f %% on %ld samples\ntest loss      %.4f\n", 100 * result.accuracy,
-              static_cast<long>(test.count), result.loss);
+  std::printf("test accuracy  %.2f %% on %ld samples, the held-out part of %ld\ntest loss      %.4f\n",
+              100 * result.accuracy, static_cast<long>(test.count), static_cast<long>(all), result.loss);
   return ok;
 }
 

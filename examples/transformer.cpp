@@ -181,7 +181,8 @@ int evaluate_transformer(const EvaluateFlags& flags, const ModelFile& file) {
     std::cout << result.dump() << "\n";
     return ok;
   }
-  std::printf("validation loss  %.4f\n", result["validation_loss"].get<double>());
+  std::printf("validation loss  %.4f on %s\n", result["validation_loss"].get<double>(),
+              loaded.addition ? "sums that training never sees" : "the last tenth of the text");
   if (loaded.addition)
     std::printf("exact match      %.2f %% of %ld held-out sums\n", 100 * result["exact_match"].get<double>(),
                 static_cast<long>(held_out_sums));

@@ -60,6 +60,11 @@ TEST_F(Program, EvaluatesWhatItTrained) {
   ASSERT_EQ(ran.code, 0) << ran.err;
   EXPECT_EQ(ran.json()["test_accuracy"], trained["test_accuracy"]);
   EXPECT_EQ(ran.json()["test_loss"], trained["test_loss"]);
+  EXPECT_EQ(ran.json()["samples"], 30);
+  EXPECT_EQ(ran.json()["held_out_of"], 150);
+  EXPECT_THAT(reel({"evaluate", "--model", "run/checkpoint.safetensors"}).out,
+              HasSubstr("on 30 samples, the held-out part of 150\n"));
+  EXPECT_THAT(reel({"evaluate", "--help"}).out, HasSubstr("part of data that training holds out"));
 }
 
 TEST_F(Program, TakesDecimalNumbersOnlyAndSaysWhichItWants) {
