@@ -120,6 +120,13 @@ void write_autopsy(const fs::path& directory, const StepAutopsy& step, const dat
 
 StepAutopsy replay_autopsy(const fs::path& directory) {
   const fs::path path = directory / model_name;
+  std::error_code error;
+  if (fs::status(path, error).type() == fs::file_type::not_found) {
+    throw data::IoError(
+        data::printable(directory) + ": there is no autopsy in it, for it has no " + model_name +
+        "; a run writes one into its own directory, as autopsy-step-N, when a number of step N " +
+        "is not finite");
+  }
   const ModelFile file = read_model(path);
   const std::map<std::string, data::NpyArray> batch = data::read_npz(directory / batch_name);
   try {

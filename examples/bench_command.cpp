@@ -91,6 +91,12 @@ int run_bench(const BenchFlags& flags) {
       std::fflush(stdout);
     }
   }
+  if (!flags.json) {
+    std::printf(
+        "floor: what the multiply-adds and the copying of the step would take at the speeds above; share: of "
+        "the\n"
+        "step's time. allocations: from the heap, per step.\n");
+  }
   if (flags.json)
     std::cout << nlohmann::ordered_json{{"instruction_set", kernels::instruction_set()},
                                         {"peak_gflops", peak_of_all / 1e9},

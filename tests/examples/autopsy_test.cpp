@@ -110,8 +110,13 @@ TEST_F(Autopsy, DetectAnomalyStopsAtTheFirstStep) {
 }
 
 TEST_F(Autopsy, WhatIsNoAutopsyIsRefused) {
-  EXPECT_EQ(reel({"autopsy", "nowhere"}).code, 5);
   reel({"train", "classifier", "--data", "iris", "--epochs", "2", "--out", "run"});
+  for (const char* directory : {"nowhere", "run"}) {
+    const Ran ran = reel({"autopsy", directory});
+    EXPECT_EQ(ran.code, 5);
+    EXPECT_THAT(ran.err, HasSubstr(std::string(directory) + ": there is no autopsy in it"));
+    EXPECT_THAT(ran.err, HasSubstr("as autopsy-step-N, when a number of step N is not finite"));
+  }
   std::filesystem::create_directory(place / "none");
   std::filesystem::copy_file(place / "run/best.safetensors", place / "none/model.safetensors");
   const Ran without_batch = reel({"autopsy", "none"});
