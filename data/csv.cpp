@@ -178,7 +178,12 @@ float feature(const Parser& parser, const Field& field) {
   if (field.text.empty()) parser.fail(field, "a value is missing; leave the line out or fill the value in");
   if (field.text.find(',') != std::string::npos)
     parser.fail(field, shown(field.text) + " is not a number; decimals are written with a point");
-  parser.fail(field, shown(field.text) + " is not a number");
+  if (field.text.find(';') != std::string::npos)
+    parser.fail(field, shown(field.text) +
+                           " is not a number; separate fields by commas, and write decimals with a point");
+  parser.fail(field, shown(field.text) +
+                         " is not a number, which every column but the class's holds: leave the line or the "
+                         "column out, or choose it as the class");
 }
 
 // The column that holds the class.

@@ -83,7 +83,12 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"header only", "a,b,c\n", "a header and nothing else"},
         Bad{"short row", "1,2,0\n1,0\n", ":2:3: 2 fields, the first line has 3"},
         Bad{"long row", "1,2,0\n1,2,3,0\n", ":2:7: 4 fields"}, Bad{"cut last line", "1,2,0\n1,2", "2 fields"},
-        Bad{"not a number", "1,2,0\n1,x,0\n", ":2:3: \"x\" is not a number"},
+        Bad{"not a number", "1,2,0\n1,x,0\n",
+            ":2:3: \"x\" is not a number, which every column but the class's holds: leave the line or the "
+            "column "
+            "out, or choose it as the class"},
+        Bad{"decimal comma and semicolons", "1,2,0\n1;5,2,0\n",
+            ":2:1: \"1;5\" is not a number; separate fields by commas, and write decimals with a point"},
         Bad{"empty cell", "1,2,0\n1,,0\n", ":2:3: a value is missing"},
         Bad{"trailing comma", "1,2,0\n1,2,0,\n", "4 fields"}, Bad{"nan", "1,2,0\nnan,2,1\n", "is not finite"},
         Bad{"infinity", "1,2,0\n1,inf,1\n", "is not finite"},
