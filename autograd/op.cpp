@@ -14,8 +14,19 @@ std::deque<Op>& cards() {
 
 }  // namespace
 
-const Op& define(Op card) {
+const Op& define(Op card, Place place) {
+  for (const Op& known : cards()) {
+    if (known.name != card.name) continue;
+    // The same line may stand for other functions: in a template.
+    const bool same_line = known.place.line == place.line && std::string_view(known.place.file) == place.file;
+    if (same_line && known.forward.f32 == card.forward.f32 && known.backward.f32 == card.backward.f32)
+      return known;
+    throw ValueError(place, at(place, "define: there is an op \"" + std::string(card.name) + "\" from " +
+                                          known.place.file + ":" + std::to_string(known.place.line)) +
+                                help_line("give every op its own name, and define it in one .cpp file"));
+  }
   card.index = static_cast<std::uint32_t>(cards().size());
+  card.place = place;
   cards().push_back(std::move(card));
   return cards().back();
 }

@@ -144,6 +144,7 @@ struct Op {
   std::vector<Sample> samples = {};
 
   std::uint32_t index = 0;  ///< position in the registry; set by define
+  Place place = {};         ///< of its definition; set by define
 
   bool differentiable() const { return !stops; }
   std::string_view input_name(std::size_t i) const {
@@ -153,7 +154,10 @@ struct Op {
 };
 
 /// Puts a card into the registry, from which the tests and the `reel ops` table are made, and returns it.
-const Op& define(Op card);
+///
+/// A line that runs again defines nothing new and gets the same card. Throws ValueError if another card has
+/// the name, naming both places.
+const Op& define(Op card, Place place = Place::here());
 
 /// All cards, in no particular order.
 const std::deque<Op>& registry();

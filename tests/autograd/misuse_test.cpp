@@ -311,6 +311,47 @@ TEST_F(Misuse, AnExceptionInBackwardLeavesTheTapeUsable) {
   EXPECT_EQ(x.gradient()[0], 6);
 }
 
+// ---- cards
+// ------------------------------------------------------------------------------------------------------------
+
+Op card_of_a_name(std::string_view name) {
+  return {.name = name,
+          .formula = "y = x",
+          .shape = {"same", [](const Call& c) { return c[0]; }},
+          .forward = [](auto&) {},
+          .backward = [](auto&) {}};
+}
+
+TEST(MisusedCards, ANameThatIsTakenNamesBothPlaces) {
+  const Op& first = define(card_of_a_name("wrong_twice"));
+  EXPECT_ERROR(define(card_of_a_name("wrong_twice")), ValueError, "there is an op \"wrong_twice\" from ");
+  EXPECT_ERROR(define(card_of_a_name("wrong_twice")), ValueError,
+               "misuse_test.cpp:" + std::to_string(first.place.line));
+  EXPECT_ERROR(define(card_of_a_name("softmax")), ValueError, "from autograd/ops/softmax.cpp:");
+}
+
+TEST(MisusedCards, ALineThatRunsAgainDefinesNothingNew) {
+  const auto once = []() -> const Op& { return define(card_of_a_name("wrong_again")); };
+  const Op& first = once();
+  const std::size_t cards = registry().size();
+  EXPECT_EQ(&once(), &first);
+  EXPECT_EQ(registry().size(), cards);
+}
+
+template <int n>
+const Op& of_a_template() {
+  return define({.name = "wrong_template",
+                 .formula = "y = x + n",
+                 .shape = {"same", [](const Call& c) { return c[0]; }},
+                 .forward = [](auto& c) { c.y()[0] = c.x()[0] + c.scalar(n); },
+                 .backward = [](auto&) {}});
+}
+
+TEST(MisusedCards, ALineThatStandsForOtherFunctionsIsAnotherCard) {
+  of_a_template<1>();
+  EXPECT_THROW(of_a_template<2>(), ValueError);
+}
+
 // ---- parameters
 // -------------------------------------------------------------------------------------------------------
 
