@@ -192,9 +192,12 @@ void Tape::deliver(Node& made, const Target& target) {
     into[i] = input.wants_gradient ? target(input) : kernels::Into<T>{};
   }
   c.into_ = into;
-  if (poison_unread_) spoil_unread<T>(made);
   const auto start = profile_ ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point{};
-  made.op->backward(c);
+  if (poison_unread_) {
+    backward_without_unread<T>(made, c);
+  } else {
+    made.op->backward(c);
+  }
   if (profile_) note_time(*made.op, start, true);
   for (int i = 0; i < c.inputs_ && detours != nullptr; ++i) {
     if (detours[i].memory == nullptr) continue;
@@ -249,17 +252,27 @@ bool Tape::own_share_is_finite(Node& made, std::uint32_t input) {
 }
 
 template <class T>
-void Tape::spoil_unread(const Node& made) {
+void Tape::backward_without_unread(const Node& made, Context<T>& c) {
+  struct Kept {
+    T* memory;
+    std::vector<T> values;
+  };
+  std::vector<Kept> kept;
+  const auto spoil = [&](const Node& unread) {
+    if (unread.parameter >= 0 && std::is_same_v<T, float>) return;  // this is the model's own memory
+    T* memory = static_cast<T*>(unread.value);
+    kept.push_back({memory, std::vector<T>(memory, memory + unread.size)});
+    fill_with_nan<T>(memory, unread.size);
+  };
   const auto reads = static_cast<unsigned>(made.op->reads);
-  if ((reads & static_cast<unsigned>(Reads::output)) == 0) fill_with_nan<T>(made.value, made.size);
-  if ((reads & static_cast<unsigned>(Reads::inputs)) != 0) return;
-  for (std::uint32_t i = 0; i < made.inputs; ++i) {
-    const Node& input = nodes_[inputs_[made.first_input + i]];
-    // What its own op's backward is still going to read must stay.
-    const bool still_read = input.op != nullptr && (static_cast<unsigned>(input.op->reads) &
-                                                    static_cast<unsigned>(Reads::output)) != 0;
-    if (input.parameter < 0 && !still_read) fill_with_nan<T>(input.value, input.size);
+  if ((reads & static_cast<unsigned>(Reads::output)) == 0) spoil(made);
+  for (std::uint32_t i = 0; i < made.inputs && (reads & static_cast<unsigned>(Reads::inputs)) == 0; ++i) {
+    spoil(nodes_[inputs_[made.first_input + i]]);
   }
+  made.op->backward(c);
+  // Other ops may read it. Last first: an input that stands there twice was NaN the second time.
+  for (auto k = kept.rbegin(); k != kept.rend(); ++k)
+    std::copy(k->values.begin(), k->values.end(), k->memory);
 }
 
 }  // namespace reel

@@ -64,6 +64,9 @@ struct GradcheckReport {
 
 /// Compares the derivatives that backward gives with 4-point central differences and with dual numbers, in
 /// double precision.
+///
+/// What an op may not read is NaN meanwhile, and so shows in the report: memory that was not written yet, a
+/// gradient that a backward leaves out, and inputs or an output that the card's `reads` does not name.
 GradcheckReport gradcheck(const Function& f, const Arrays& x, const GradcheckOptions& options = {});
 
 /// The same for the parameters of a model: `loss` computes any tensor from them on the tape that it is given.

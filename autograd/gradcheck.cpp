@@ -136,13 +136,24 @@ Vector flat(const Arrays& arrays) {
   return result;
 }
 
-Arrays shaped(const Vector& numbers, const Arrays& like) {
-  Arrays result;
-  auto next = numbers.begin();
+// A tape on which whatever an op may not read is NaN.
+struct StrictTape : Tape {
+  explicit StrictTape(Precision precision) : Tape(precision) {
+    poison(true);
+    poison_unread(true);
+  }
+};
+
+// The numbers as variables of these shapes, which move along the tangents if there are any.
+std::vector<Tensor> variables(Tape& tape, const Vector& numbers, const Vector& tangents, const Arrays& like) {
+  std::vector<Tensor> result;
+  std::size_t first = 0;
   for (const Array& a : like) {
-    const auto end = next + static_cast<std::ptrdiff_t>(a.values.size());
-    result.push_back({a.shape, Vector(next, end)});
-    next = end;
+    const auto part = [&](const Vector& all) {
+      return all.empty() ? std::span<const double>() : std::span(all).subspan(first, a.values.size());
+    };
+    result.push_back(tape.variable(part(numbers), part(tangents), a.shape));
+    first += a.values.size();
   }
   return result;
 }
@@ -152,10 +163,27 @@ Arrays shaped(const Vector& numbers, const Arrays& like) {
 GradcheckReport gradcheck(const Function& f, const Arrays& x, const GradcheckOptions& options) {
   const Subject subject{
       flat(x),
-      [&](const Vector& point) { return evaluate(f, shaped(point, x)).values; },
-      [&](const Vector& point, const Vector& v) { return jvp(f, shaped(point, x), shaped(v, x)).values; },
+      [&](const Vector& point) {
+        StrictTape tape(Precision::f64);
+        const auto step = tape.inference();
+        return f(variables(tape, point, {}, x)).values();
+      },
+      [&](const Vector& point, const Vector& v) {
+        StrictTape tape(Precision::dual);
+        const auto step = tape.inference();
+        return f(variables(tape, point, v, x)).tangents();
+      },
       [&](const Vector& point, const Vector& u) {
-        return flat(vjp(f, shaped(point, x), {Shape{}, u}));
+        StrictTape tape(Precision::f64);
+        const auto step = tape.record();
+        const std::vector<Tensor> inputs = variables(tape, point, {}, x);
+        tape.backward(f(inputs), u);
+        Vector result;
+        for (const Tensor& t : inputs) {
+          const Vector gradient = t.gradient();
+          result.insert(result.end(), gradient.begin(), gradient.end());
+        }
+        return result;
       },
   };
   return check(subject, options);
@@ -168,19 +196,19 @@ GradcheckReport gradcheck(const ParameterBlock& parameters, const std::function<
   const Subject subject{
       point,
       [&](const Vector& x) {
-        Tape tape(Precision::f64);
+        StrictTape tape(Precision::f64);
         tape.override_parameters(parameters, x);
         const auto step = tape.inference();
         return loss(tape).values();
       },
       [&](const Vector& x, const Vector& v) {
-        Tape tape(Precision::dual);
+        StrictTape tape(Precision::dual);
         tape.override_parameters(parameters, x, v);
         const auto step = tape.inference();
         return loss(tape).tangents();
       },
       [&](const Vector& x, const Vector& u) {
-        Tape tape(Precision::f64);
+        StrictTape tape(Precision::f64);
         tape.override_parameters(parameters, x);
         const auto step = tape.record();
         tape.backward(loss(tape), u);

@@ -3,6 +3,7 @@
 #include <array>
 #include <bit>
 #include <cstddef>
+#include <cstring>
 
 #include "autograd/arena.h"
 
@@ -18,6 +19,7 @@ class GradientPool {
     const std::size_t k = kind(bytes);
     if (Free* first = free_[k]) {
       free_[k] = first->next;
+      if (arena.poisons()) std::memset(first, 0xFF, sizeof(Free));  // the rest of it is NaN already
       return first;
     }
     return arena.allocate(rounded(k));

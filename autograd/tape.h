@@ -130,8 +130,8 @@ class Tape {
   void print(std::ostream& out) const;
   /// For tests: memory is filled with NaN before use, so that a read before a write shows.
   void poison(bool on);
-  /// For tests: the inputs or the output of every op that its card says backward does not read are
-  /// overwritten with NaN.
+  /// For tests: while an op's backward runs, its inputs or its output are NaN if its card says that it does
+  /// not read them.
   void poison_unread(bool on) { poison_unread_ = on; }
 
  private:
@@ -203,7 +203,7 @@ class Tape {
   template <class T>
   void play_view(Node& made);
   template <class T>
-  void spoil_unread(const Node& made);
+  void backward_without_unread(const Node& made, Context<T>& c);
   template <class T>
   kernels::Into<T> into_of(Node& input) {
     return input.parameter >= 0 ? into_of_parameter<T>(input) : into_own<T>(input);

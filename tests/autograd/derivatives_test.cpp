@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "kernels/math.h"
+
 namespace reel {
 namespace {
 
@@ -97,6 +99,100 @@ TEST(Gradcheck, NoticesAWrongDerivativeAndNamesIt) {
   EXPECT_GT(report.dual_error, 0.4);
   EXPECT_GT(report.difference_error, 0.4);
   EXPECT_NE(report.message.find("d output 1 / d input 1"), std::string::npos) << report.message;
+}
+
+// Cards that are right as long as nobody else touches the memory that they do not declare.
+const Op& reads_input_op = define({
+    .name = "wrong_reads_input",
+    .formula = "y = x^2, whose card says that backward reads the output alone",
+    .shape = {"same", [](const Call& c) { return c[0]; }},
+    .reads = Reads::output,
+    .forward =
+        [](auto& c) {
+          kernels::map(
+              c.result(), [](auto x) { return x * x; }, c.in());
+        },
+    .backward =
+        [](auto& c) {
+          kernels::map(
+              c.gradient(), [](auto x, auto dy) { return (x + x) * dy; }, c.in(), c.upstream());
+        },
+});
+const Op& reads_output_op = define({
+    .name = "wrong_reads_output",
+    .formula = "y = e^x, whose card says that backward reads the input alone",
+    .shape = {"same", [](const Call& c) { return c[0]; }},
+    .reads = Reads::inputs,
+    .forward =
+        [](auto& c) {
+          kernels::map(
+              c.result(), [](auto x) { return kernels::exp(x); }, c.in());
+        },
+    .backward =
+        [](auto& c) {
+          kernels::map(
+              c.gradient(), [](auto y, auto dy) { return y * dy; }, c.out(), c.upstream());
+        },
+});
+const Op& leaves_out_op = define({
+    .name = "wrong_leaves_out",
+    .formula = "z = y, which does not depend on x, and so writes no gradient of it",
+    .inputs = {"x", "y"},
+    .shape = {"same", [](const Call& c) { return c[0]; }},
+    .forward =
+        [](auto& c) {
+          kernels::map(
+              c.result(), [](auto y) { return y; }, c.in(1));
+        },
+    .backward =
+        [](auto& c) {
+          kernels::map(
+              c.gradient(1), [](auto dz) { return dz; }, c.upstream());
+        },
+});
+const Op& reads_fresh_op = define({
+    .name = "wrong_reads_fresh",
+    .formula = "y = x, plus 0 from memory that nobody wrote",
+    .shape = {"same", [](const Call& c) { return c[0]; }},
+    .forward =
+        [](auto& c) {
+          const auto* fresh = c.scratch(c.size_y());
+          for (std::int64_t i = 0; i < c.size_y(); ++i) c.y()[i] = c.x()[i] + c.scalar(0) * fresh[i];
+        },
+    .backward =
+        [](auto& c) {
+          kernels::map(
+              c.gradient(), [](auto dy) { return dy; }, c.upstream());
+        },
+});
+
+TEST(Gradcheck, NoticesWhatACardDoesNotDeclare) {
+  const Array x{{2}, {0.5, 3}};
+  for (const Op* op : {&reads_input_op, &reads_output_op, &reads_fresh_op}) {
+    const auto one = [&](Tensors t) { return record(*op, {t[0]}); };
+    EXPECT_FALSE(gradcheck(one, {x})) << op->name;
+    EXPECT_NE(gradcheck(one, {x}).message.find("nan"), std::string::npos) << op->name;
+    ParameterBlock block;
+    const Parameter w(block, block.add("w", {2}, true));
+    EXPECT_FALSE(gradcheck(block, [&](Tape&) { return record(*op, {w}); })) << op->name;
+  }
+}
+
+TEST(Gradcheck, NoticesAGradientThatIsLeftOut) {
+  const Array x{{}, {0.5}};
+  EXPECT_FALSE(gradcheck([](Tensors t) { return record(leaves_out_op, {t[0], t[1]}); }, {x, x}));
+  // In memory that another gradient had, too.
+  EXPECT_FALSE(gradcheck([](Tensors t) { return exp(exp(record(leaves_out_op, {t[0], t[1]}))); }, {x, x}));
+}
+
+TEST(Gradcheck, LeavesWhatOtherOpsRead) {
+  // The sums are played first and read neither their input nor their output; the others read both.
+  const auto f = [](Tensors t) {
+    const Tensor y = exp(t[0]);
+    return sum(y * t[0]) + sum(t[0]) + sum(y) + sum(reshape(y, {2, 1})) + sum(t[0] + t[0]);
+  };
+  const auto report = gradcheck(f, {{{2}, {0.5, 3}}});
+  EXPECT_TRUE(report) << report.message;
 }
 
 TEST(Gradcheck, UsesRandomDirectionsWhenThereAreManyInputs) {
