@@ -13,9 +13,7 @@ constexpr std::int64_t floats_per_line = 16;  // 64 bytes
 }  // namespace
 
 std::size_t ParameterBlock::add(std::string name, const Shape& shape, bool decay) {
-  for (const Entry& e : entries_) {
-    if (e.name == name) throw ValueError(Place{}, "parameter \"" + name + "\" is declared twice");
-  }
+  if (names_.contains(name)) throw ValueError(Place{}, "parameter \"" + name + "\" is declared twice");
   const std::int64_t room = (shape.size() + floats_per_line - 1) / floats_per_line * floats_per_line;
   if (length_ + room > capacity_) {
     const std::int64_t wanted = std::max({length_ + room, 2 * capacity_, floats_per_line * 16});
@@ -33,6 +31,7 @@ std::size_t ParameterBlock::add(std::string name, const Shape& shape, bool decay
   // Only what is in use is touched: the rest of the capacity costs no memory.
   std::fill_n(values_.get() + length_, room, 0.0F);
   std::fill_n(gradients_.get() + length_, room, 0.0F);
+  names_.insert(name);
   entries_.push_back({std::move(name), shape, length_, decay, false});
   length_ += room;
   touch();

@@ -4,6 +4,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -70,6 +71,7 @@ class ParameterBlock {
   std::uint64_t version_ = 0;
   std::shared_ptr<const void> life_ = std::make_shared<const char>();
 };
+  std::unordered_set<std::string> names_;  // of the entries
 
 /// One parameter of a model: a name for a stretch of the model's block.
 class Parameter {

@@ -1,7 +1,5 @@
 #include "nn/module.h"
 
-#include <algorithm>
-
 #include "autograd/error.h"
 
 namespace reel::nn {
@@ -22,11 +20,10 @@ void Module::claim(std::string_view name, Place place) {
     throw ValueError(place, at(place, "module: \"" + std::string(name) + "\" is not a name") +
                                 help_line("a name is not empty and has no dots; dots join names to paths"));
   }
-  if (std::find(names_.begin(), names_.end(), name) != names_.end()) {
+  if (!names_.emplace(name).second) {
     throw ValueError(place, at(place, "module: \"" + path_of(name) + "\" is there twice") +
                                 help_line("give every child and parameter of a module its own name"));
   }
-  names_.emplace_back(name);
 }
 
 Parameter Module::add_parameter(std::string_view name, const Shape& shape, bool decay, Place place) {

@@ -4,7 +4,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
+#include <unordered_set>
 
 #include "autograd/ops.h"
 #include "autograd/parameter.h"
@@ -72,7 +72,7 @@ class Module {
   std::unique_ptr<State> owned_;  // in a root
   State* state_;
   std::string path_;
-  std::vector<std::string> names_;  // of children and parameters
+  std::unordered_set<std::string> names_;  // of children and parameters
 };
 
 /// A number that stands for a path, for Philox streams: FNV-1a (Fowler, Noll, Vo).
