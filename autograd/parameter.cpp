@@ -45,13 +45,19 @@ std::int64_t ParameterBlock::parameters() const {
 }
 
 std::span<float> ParameterBlock::values(std::size_t i) {
-  return {values_.get() + entries_[i].offset, static_cast<std::size_t>(entries_[i].size())};
+  return {values_.get() + entry(i).offset, static_cast<std::size_t>(entry(i).size())};
 }
 std::span<const float> ParameterBlock::values(std::size_t i) const {
-  return {values_.get() + entries_[i].offset, static_cast<std::size_t>(entries_[i].size())};
+  return {values_.get() + entry(i).offset, static_cast<std::size_t>(entry(i).size())};
 }
 std::span<float> ParameterBlock::gradients(std::size_t i) {
-  return {gradients_.get() + entries_[i].offset, static_cast<std::size_t>(entries_[i].size())};
+  return {gradients_.get() + entry(i).offset, static_cast<std::size_t>(entry(i).size())};
+}
+
+void ParameterBlock::refuse(std::size_t i) const {
+  throw ValueError(Place{}, "parameter block: there is no parameter " + std::to_string(i) + ", there are " +
+                                std::to_string(entries_.size()) +
+                                help_line("count from 0 to below count(), in the order of declaration"));
 }
 
 void ParameterBlock::zero_grad() {

@@ -35,8 +35,9 @@ class ParameterBlock {
   std::size_t add(std::string name, const Shape& shape, bool decay);
 
   std::size_t count() const { return entries_.size(); }
-  const Entry& entry(std::size_t i) const { return entries_[i]; }
-  Entry& entry(std::size_t i) { return entries_[i]; }
+  /// These and the spans below throw ValueError if there is no parameter i.
+  const Entry& entry(std::size_t i) const { return entries_[checked(i)]; }
+  Entry& entry(std::size_t i) { return entries_[checked(i)]; }
   const std::vector<Entry>& entries() const { return entries_; }
   std::int64_t parameters() const;                 ///< without the gaps
   std::int64_t length() const { return length_; }  ///< of the flat block, with the gaps
@@ -63,7 +64,14 @@ class ParameterBlock {
   void touch() { ++version_; }
 
  private:
+  std::size_t checked(std::size_t i) const {
+    if (i >= entries_.size()) refuse(i);
+    return i;
+  }
+  [[noreturn]] void refuse(std::size_t i) const;
+
   std::vector<Entry> entries_;
+  std::unordered_set<std::string> names_;  // of the entries
   std::int64_t length_ = 0;
   std::int64_t capacity_ = 0;
   kernels::Block<float> values_;
@@ -71,7 +79,6 @@ class ParameterBlock {
   std::uint64_t version_ = 0;
   std::shared_ptr<const void> life_ = std::make_shared<const char>();
 };
-  std::unordered_set<std::string> names_;  // of the entries
 
 /// One parameter of a model: a name for a stretch of the model's block.
 class Parameter {

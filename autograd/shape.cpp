@@ -16,6 +16,11 @@ Shape::Shape(std::span<const std::int64_t> sizes) {
   for (const std::int64_t size : sizes) append(size);
 }
 
+void Shape::refuse_axis(int axis) const {
+  refuse("there is no dimension " + std::to_string(axis) + " in " + to_string(*this) +
+         help_line("dimensions count from 0; append() adds one"));
+}
+
 void Shape::refuse_rank() { refuse("more than " + std::to_string(max_rank) + " dimensions"); }
 
 void Shape::refuse_size(std::int64_t size) {

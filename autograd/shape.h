@@ -26,7 +26,11 @@ class Shape {
   std::int64_t size() const { return product(0, rank_); }  ///< number of elements
   std::int64_t operator[](int axis) const { return sizes_[static_cast<std::size_t>(axis)]; }
   std::int64_t back() const { return sizes_[static_cast<std::size_t>(rank_ - 1)]; }
-  void set(int axis, std::int64_t size) { sizes_[static_cast<std::size_t>(axis)] = checked(size); }
+  /// Throws ShapeError if there is no such dimension.
+  void set(int axis, std::int64_t size) {
+    if (axis < 0 || axis >= rank_) refuse_axis(axis);
+    sizes_[static_cast<std::size_t>(axis)] = checked(size);
+  }
   void append(std::int64_t size) {
     if (rank_ == max_rank) refuse_rank();
     sizes_[static_cast<std::size_t>(rank_++)] = checked(size);
@@ -53,6 +57,7 @@ class Shape {
     if (size < 0 || size > std::numeric_limits<std::int32_t>::max()) refuse_size(size);
     return static_cast<std::int32_t>(size);
   }
+  [[noreturn]] void refuse_axis(int axis) const;
   [[noreturn]] static void refuse_rank();
   [[noreturn]] static void refuse_size(std::int64_t size);
   [[noreturn]] void refuse_product() const;

@@ -372,6 +372,29 @@ TEST_F(MisusedParameters, ANameThatIsTaken) {
   }
 }
 
+TEST_F(MisusedParameters, AnIndexThatIsNone) {
+  const auto refused = [](auto work) {
+    EXPECT_THAT(work, testing::ThrowsMessage<ValueError>(HasSubstr("there is no parameter 1, there are 1")));
+  };
+  const ParameterBlock& same = block;
+  refused([&] { block.entry(1); });
+  refused([&] { same.entry(1); });
+  refused([&] { block.values(1); });
+  refused([&] { same.values(1); });
+  refused([&] { block.gradients(1); });
+  refused([&] { Parameter(block, 1).values(); });
+}
+
+TEST(MisusedShapes, ADimensionThatIsNone) {
+  Shape shape{2, 3};
+  for (const int axis : {-1, 2, 100}) {
+    EXPECT_THAT(
+        [&] { shape.set(axis, 5); },
+        testing::ThrowsMessage<ShapeError>(HasSubstr("no dimension " + std::to_string(axis) + " in [2, 3]")));
+  }
+  EXPECT_EQ(shape, (Shape{2, 3}));
+}
+
 TEST_F(MisusedParameters, ShapesThatDoNotFitNameTheParameter) {
   const auto step = tape.record();
   const Tensor x = tape.constant({1, 2, 3, 4}, {1, 4});
