@@ -1,5 +1,6 @@
 #include "nn/gpt.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <string>
@@ -45,9 +46,12 @@ KeyValueCache::KeyValueCache(const GptConfig& config, Place place)
 }
 
 bool KeyValueCache::fits(const GptConfig& config) const {
-  return context == config.context && heads == config.heads &&
-         keys.size() == static_cast<std::size_t>(config.layers) &&
-         keys.front().size() == static_cast<std::size_t>(config.context * config.width);
+  const auto size = static_cast<std::size_t>(config.context * config.width);
+  const auto fit = [&](const std::vector<std::vector<float>>& kept) {
+    return kept.size() == static_cast<std::size_t>(config.layers) &&
+           std::all_of(kept.begin(), kept.end(), [&](const auto& layer) { return layer.size() == size; });
+  };
+  return context == config.context && heads == config.heads && fit(keys) && fit(values);
 }
 
 Gpt::Transformer::Transformer(Module* parent, const GptConfig& config)
@@ -116,10 +120,15 @@ Tensor Gpt::next(Tape& tape, std::int32_t token, KeyValueCache& cache, Place pla
     throw ValueError(place, at(place, "gpt: the cache was made for a model of another size") +
                                 help_line("make it from this model: KeyValueCache cache(model.config())"));
   }
+  if (cache.length < 0 || cache.length > cache.written_) {
+    throw ValueError(place, at(place, "gpt: the cache's length is " + std::to_string(cache.length) +
+                                          ", it has seen " + std::to_string(cache.written_) + " tokens") +
+                                help_line("set the length back or not at all; next() counts it up"));
+  }
   Tensor x = embed(tape, {&token, 1}, 1, 1, cache.length, place);
   const Here here(x, place.file, place.line);
   for (std::size_t i = 0; i < transformer_.h.size(); ++i) x = transformer_.h[i].next(here.with(x), cache, i);
-  ++cache.length;
+  cache.written_ = ++cache.length;
   return head(here.with(x));
 }
 

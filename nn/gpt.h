@@ -33,13 +33,17 @@ struct KeyValueCache {
   explicit KeyValueCache(const GptConfig& config, Place place = Place::here());
   bool fits(const GptConfig& config) const;
   void clear() { length = 0; }
-  std::int64_t length = 0;  // tokens seen
+  std::int64_t length = 0;  // tokens seen; may be set back, to go on from there
   std::int64_t context;     // tokens there is room for
   std::int64_t heads;
   std::vector<std::vector<float>> keys;    // per layer [heads, context, channels]
   std::vector<std::vector<float>> values;  // per layer [heads, context, channels]
   std::vector<float> filled;               // [heads, length, channels] for the kernel, one layer at a time
 };
+
+ private:
+  friend class Gpt;
+  std::int64_t written_ = 0;  // tokens whose keys and values are there
 
 /// A decoder-only Transformer (Radford et al. 2019). Parameters have the names and shapes that PyTorch
 /// implementations of GPT-2 use: transformer.wte.weight, transformer.wpe.weight, transformer.h.0.ln_1.weight,
@@ -60,7 +64,7 @@ class Gpt final : public Module {
 
   /// Logits [1, 1, vocabulary] of the next token after `token`, which is appended to the cache. Bit for bit
   /// what the call above gives in its last row, unless dropout drops: call eval() first. Throws ValueError if
-  /// the cache is full or of another size, StateError on a tape that is not f32.
+  /// the cache is full, of another size, or was set forward by hand, StateError on a tape that is not f32.
   Tensor next(Tape& tape, std::int32_t token, KeyValueCache& cache, Place place = Place::here()) const;
 
   /// The attention weights of every layer, [batch, heads, time, time] each, for looking at.

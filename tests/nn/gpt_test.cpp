@@ -433,6 +433,29 @@ TEST(Gpt, AFullCacheOrAnotherModelsIsRefused) {
   }
 }
 
+TEST(Gpt, ACacheThatWasChangedByHandIsRefused) {
+  const Gpt model(Seed{1}, plain);
+  Tape tape;
+  const auto step = tape.inference();
+  KeyValueCache cache(model.config());
+  for (const std::int64_t length : {-1, 1}) {
+    cache.length = length;
+    EXPECT_THAT([&] { model.next(tape, 1, cache); },
+                ThrowsMessage<ValueError>(
+                    HasSubstr("length is " + std::to_string(length) + ", it has seen 0 tokens")));
+  }
+  cache.length = 0;
+  model.next(tape, 1, cache);
+  const auto second = model.next(tape, 2, cache).values();
+  cache.length = 1;
+  EXPECT_EQ(model.next(tape, 2, cache).values(), second);
+  cache.length = 3;
+  EXPECT_THROW(model.next(tape, 2, cache), ValueError);
+  cache.length = 2;
+  cache.values.back().pop_back();
+  EXPECT_THAT([&] { model.next(tape, 1, cache); }, ThrowsMessage<ValueError>(HasSubstr("another size")));
+}
+
 TEST(Gpt, GeneratesWithoutAskingForMemory) {
   const Threads one(1);
   const Gpt model(Seed{1}, plain);
