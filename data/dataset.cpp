@@ -70,8 +70,8 @@ Standardizer Standardizer::fit(const Dataset& train) {
   for (std::size_t f = 0; f < features; ++f) {
     const double deviation = std::sqrt(squares[f] / count);
     s.mean.push_back(static_cast<float>(mean[f]));
-    s.deviation.push_back(deviation > 1e-7 * std::max(1.0, std::fabs(mean[f])) ? static_cast<float>(deviation)
-                                                                               : 1.0f);
+    const bool varies = deviation > 1e-7 * std::fabs(mean[f]) && static_cast<float>(deviation) > 0;
+    s.deviation.push_back(varies ? static_cast<float>(deviation) : 1.0f);
   }
   return s;
 }

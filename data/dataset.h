@@ -28,7 +28,8 @@ struct Split {
 /// them would be empty.
 Split split(const Dataset& all, double test_fraction, std::uint64_t seed);
 
-/// y = (x - mean) / deviation, feature by feature; features that do not vary are only shifted.
+/// y = (x - mean) / deviation, feature by feature, however small or large its numbers are. A feature whose
+/// deviation is within the rounding of its mean, at most 1e-7 |mean|, counts as constant and is only shifted.
 struct Standardizer {
   std::vector<float> mean;       // [features]
   std::vector<float> deviation;  // [features]

@@ -79,6 +79,27 @@ TEST(Standardizer, LeavesAFeatureThatDoesNotVary) {
   EXPECT_THAT(d.inputs, ElementsAre(0, -1, 0, 1));
 }
 
+TEST(Standardizer, ScalesAFeatureHoweverSmallOrLargeItsNumbersAre) {
+  for (const float size : {1e-44F, 1e-30F, 1e-9F, 1.0F, 1e9F, 1e37F}) {
+    Dataset d;
+    d.count = 4;
+    d.features = 1;
+    d.inputs = {size, 3 * size, size, 3 * size};
+    const Standardizer s = Standardizer::fit(d);
+    s.apply(d);
+    for (std::size_t i = 0; i < 4; ++i) EXPECT_NEAR(d.inputs[i], i % 2 == 0 ? -1 : 1, 1e-5) << size;
+  }
+}
+
+TEST(Standardizer, DoesNotBlowUpTheRoundingOfAConstant) {
+  Dataset d;
+  d.count = 3;
+  d.features = 3;
+  d.inputs = {0.1F, 1e9F, 0, 0.1F, 1e9F + 64, 0, 0.1F, 1e9F, 0};  // neighbours as floats
+  const Standardizer s = Standardizer::fit(d);
+  EXPECT_THAT(s.deviation, ElementsAre(1, 1, 1));
+}
+
 TEST(Batches, DealOutEverySampleOnceAnEpoch) {
   const Dataset d = iris();
   Batches batches(d, 32, 1);
