@@ -33,8 +33,8 @@ IdxArray parse_idx(std::string_view file, const std::string& name);
 IdxArray read_idx(const std::filesystem::path& path);
 
 /// Images and labels that belong together. Pixels of bytes are scaled to [0, 1]. Throws DataError if their
-/// numbers differ, if one is given in the place of the other, or if a label is no class (`classes` 0: as many
-/// as the largest label says).
+/// numbers differ, if one is given in the place of the other, if a label is no class (`classes` 0: as many as
+/// the largest label says), or if there are fewer than two classes.
 Dataset idx_pair(const IdxArray& images, const IdxArray& labels, std::int64_t classes = 0);
 
 }  // namespace reel::data

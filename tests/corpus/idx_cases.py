@@ -105,6 +105,7 @@ def pairs(c):
     c.add("pair-label-negative", "of image 1 is no class", images, file([2], b"\0\xff", 9), **pair)
     c.add("pair-label-fraction", "label 0.500000 of image 1 is no class", images, file([2], struct.pack(">2f", 1, 0.5), 0x0D), **pair)
     c.add("pair-label-two-thousand-million", "of image 0 is no class", images, file([2], struct.pack(">2i", 2**31 - 1, 0), 0x0C), **pair)
+    c.add("pair-one-class", "every image has the same class; there is nothing to tell apart", images, file([2], b"\0\0"), **pair)
     c.add("ok-pair", "ok 2 of 2 classes; 1: 0 1; 0: 0.200000003 0.400000006", images, labels, **pair)
     c.add("ok-pair-gzip", "ok 2 of 2 classes; 1: 0 1; 0: 0.200000003 0.400000006", gzip(images), gzip(labels), **pair)
     c.add("ok-pair-10", "ok 2 of 10 classes; 9: 0 1; 0: 0.200000003 0.400000006", images, file([2], b"\x09\0"), kind="idx-pair-10")

@@ -143,6 +143,10 @@ TEST(IdxPair, ImagesAndLabelsMustBelongTogether) {
   const IdxArray high = parse_idx(idx(0x08, {2}, std::string("\x01\x0A", 2)), "labels");
   EXPECT_THAT(message([&] { idx_pair(images, high, 10); }),
               HasSubstr("of image 1 is no class; classes run from 0 to 9"));
+  const IdxArray zeros = parse_idx(idx(0x08, {2}, std::string(2, '\0')), "labels");
+  EXPECT_THAT(message([&] { idx_pair(images, zeros); }),
+              HasSubstr("labels: every image has the same class; there is nothing to tell apart"));
+  EXPECT_EQ(idx_pair(images, zeros, 10).classes(), 10);
 }
 
 }  // namespace
