@@ -224,4 +224,30 @@ struct PackedRotaryOptions {
 /// The same for the queries and keys of a packed projection [batch, time, 3 width], as self_attention takes it.
 Tensor packed_rotary(Here qkv, PackedRotaryOptions options = {});
 
+// ---- integers written in braces: cross_entropy(logits, {1, 0}) ------------------------------------------------------
+inline Tensor where(std::initializer_list<std::uint8_t> condition, Here x, Here y) {
+  return where(std::span(condition.begin(), condition.size()), x, y);
+}
+inline Tensor cross_entropy(Here logits, std::initializer_list<std::int32_t> labels, CrossEntropyOptions options = {}) {
+  return cross_entropy(logits, std::span(labels.begin(), labels.size()), options);
+}
+inline Tensor nll(Here log_probabilities, std::initializer_list<std::int32_t> labels, CrossEntropyOptions options = {}) {
+  return nll(log_probabilities, std::span(labels.begin(), labels.size()), options);
+}
+inline Tensor index_select(Here x, std::initializer_list<std::int32_t> index, int axis = 0) {
+  return index_select(x, std::span(index.begin(), index.size()), axis);
+}
+inline Tensor gather(Here x, std::initializer_list<std::int32_t> rows) {
+  return gather(x, std::span(rows.begin(), rows.size()));
+}
+inline Tensor take_along(Here x, std::initializer_list<std::int32_t> index) {
+  return take_along(x, std::span(index.begin(), index.size()));
+}
+inline Tensor embedding(Here table, std::initializer_list<std::int32_t> tokens, const Shape& shape) {
+  return embedding(table, std::span(tokens.begin(), tokens.size()), shape);
+}
+inline Tensor embedding(Here table, std::initializer_list<std::int32_t> tokens) {
+  return embedding(table, std::span(tokens.begin(), tokens.size()));
+}
+
 }  // namespace reel

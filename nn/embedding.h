@@ -1,5 +1,8 @@
 #pragma once
 
+#include <initializer_list>
+#include <span>
+
 #include "nn/check.h"
 #include "nn/init.h"
 
@@ -22,6 +25,11 @@ class Embedding final : public Module {
   Tensor operator()(std::span<const std::int32_t> tokens, const Shape& shape,
                     Place place = Place::here()) const {
     return embedding(Here(weight, place.file, place.line), tokens, shape);
+  }
+
+  Tensor operator()(std::initializer_list<std::int32_t> tokens, const Shape& shape,
+                    Place place = Place::here()) const {
+    return (*this)(std::span(tokens.begin(), tokens.size()), shape, place);
   }
 
   Parameter weight;

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <initializer_list>
 #include <optional>
 #include <span>
 #include <vector>
@@ -39,11 +40,11 @@ struct KeyValueCache {
   std::vector<std::vector<float>> keys;    // per layer [heads, context, channels]
   std::vector<std::vector<float>> values;  // per layer [heads, context, channels]
   std::vector<float> filled;               // [heads, length, channels] for the kernel, one layer at a time
-};
 
  private:
   friend class Gpt;
   std::int64_t written_ = 0;  // tokens whose keys and values are there
+};
 
 /// A decoder-only Transformer (Radford et al. 2019). Parameters have the names and shapes that PyTorch
 /// implementations of GPT-2 use: transformer.wte.weight, transformer.wpe.weight, transformer.h.0.ln_1.weight,
@@ -61,6 +62,12 @@ class Gpt final : public Module {
   /// context.
   Tensor operator()(Tape& tape, std::span<const std::int32_t> tokens, std::int64_t batch, std::int64_t time,
                     Place place = Place::here()) const;
+
+  /// The same for tokens in braces.
+  Tensor operator()(Tape& tape, std::initializer_list<std::int32_t> tokens, std::int64_t batch,
+                    std::int64_t time, Place place = Place::here()) const {
+    return (*this)(tape, std::span(tokens.begin(), tokens.size()), batch, time, place);
+  }
 
   /// Logits [1, 1, vocabulary] of the next token after `token`, which is appended to the cache. Bit for bit
   /// what the call above gives in its last row, unless dropout drops: call eval() first. Throws ValueError if

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <deque>
+#include <initializer_list>
 #include <span>
 #include <string>
 
@@ -29,6 +30,13 @@ class Mlp final : public Module {
       : Module(parent, name, place), options_(options) {
     build(sizes, place);
   }
+  /// The same with the sizes in braces: Mlp(seed, {784, 128, 10}).
+  Mlp(Seed seed, std::initializer_list<std::int64_t> sizes, MlpOptions options = {},
+      Place place = Place::here())
+      : Mlp(seed, std::span(sizes.begin(), sizes.size()), options, place) {}
+  Mlp(Module* parent, std::string_view name, std::initializer_list<std::int64_t> sizes,
+      MlpOptions options = {}, Place place = Place::here())
+      : Mlp(parent, name, std::span(sizes.begin(), sizes.size()), options, place) {}
 
   Tensor operator()(Here x) const {
     Tensor y = layers_.front()(x);

@@ -58,6 +58,29 @@ TEST(Tape, ATensorThatStandsTwiceAmongTheInputsGetsBothContributionsInAnyOrder) 
   EXPECT_EQ(x.gradient(), std::vector<double>{6});
 }
 
+TEST(Tape, IntegersMayBeWrittenInBraces) {
+  Tape tape;
+  const auto step = tape.record();
+  const Tensor x = tape.constant({1, 2, 3, 4}, {2, 2});
+  const Tensor one = slice(x, 0, 0, 1);
+  EXPECT_EQ(cross_entropy(one, {0}).item(), cross_entropy(one, std::vector<std::int32_t>{0}).item());
+  EXPECT_GT(cross_entropy(x, {0, 1}, {.label_smoothing = 0.1}).item(), 0);
+  EXPECT_EQ(cross_entropy(x, x).rank(), 0);
+  EXPECT_EQ(nll(x, {1, 0}, {.reduction = Reduction::sum}).item(), -5);
+  EXPECT_EQ(index_select(x, {1}, 1).values(), (std::vector<double>{2, 4}));
+  EXPECT_EQ(gather(x, {1, 0}).values(), (std::vector<double>{3, 4, 1, 2}));
+  EXPECT_EQ(take_along(x, {1, 0}).values(), (std::vector<double>{2, 3}));
+  EXPECT_EQ(embedding(x, {1}).values(), (std::vector<double>{3, 4}));
+  EXPECT_EQ(embedding(x, {1, 0}, {2, 1}).shape(), (Shape{2, 1, 2}));
+  EXPECT_EQ(where({1, 0, 1, 0}, x, -x).values(), (std::vector<double>{1, -2, 3, -4}));
+  try {
+    cross_entropy(x, {0, 7});
+    FAIL();
+  } catch (const ValueError& e) {
+    EXPECT_NE(std::string(e.what()).find("tape_test.cpp:"), std::string::npos) << e.what();
+  }
+}
+
 TEST(Tape, AViewAddsItsGradientToWhatIsThere) {
   Tape tape(Precision::f64);
   const auto step = tape.record();

@@ -494,5 +494,13 @@ TEST(Gpt, DropoutFollowsTheStepAndStopsForEvaluation) {
   EXPECT_EQ(run(0), without(tape, tokens, 1, 40).values());
 }
 
+TEST(Gpt, TokensMayBeWrittenInBraces) {
+  const Gpt model(Seed{1}, plain);
+  Tape tape;
+  const auto step = tape.inference();
+  EXPECT_EQ(model(tape, {1, 2, 3, 4}, 2, 2).values(),
+            model(tape, std::vector<std::int32_t>{1, 2, 3, 4}, 2, 2).values());
+}
+
 }  // namespace
 }  // namespace reel::nn

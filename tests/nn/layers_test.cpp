@@ -11,6 +11,7 @@
 #include "nn/embedding.h"
 #include "nn/gpt.h"
 #include "nn/linear.h"
+#include "nn/mlp.h"
 #include "nn/norm.h"
 #include "nn/sequential.h"
 #include "nn/transformer.h"
@@ -299,6 +300,24 @@ TEST(MultiHeadSelfAttention, RefusesHeadsThatDoNotFit) {
   EXPECT_THAT(make(10, 3, false), ThrowsMessage<ValueError>(HasSubstr("3 heads do not divide the width 10")));
   EXPECT_THAT(make(10, 0, false), ThrowsMessage<ValueError>(HasSubstr("0 heads")));
   EXPECT_THAT(make(10, 2, true), ThrowsMessage<ValueError>(HasSubstr("a head has 5")));
+}
+
+TEST(Mlp, SizesMayBeWrittenInBraces) {
+  const Mlp model(Seed{1}, {2, 8, 1});
+  EXPECT_EQ(model.parameters().entry(0).shape, (Shape{8, 2}));
+  const Mlp one_layer(Seed{1}, {2, 1}, {.dropout = 0.5});
+  EXPECT_EQ(one_layer.parameters().count(), 2U);
+  struct Two final : Module {
+    using Module::Module;
+    Mlp head{this, "head", {4, 3}};
+    Embedding table{this, "table", 5, 4};
+  };
+  const Two two(Seed{1});
+  EXPECT_EQ(two.parameters().entry(0).name, "head.layer0.weight");
+  Tape tape;
+  const auto step = tape.inference();
+  EXPECT_EQ(two.head(two.table({4, 0}, {2})).shape(), (Shape{2, 3}));
+  EXPECT_THROW(Mlp(Seed{1}, {}), ValueError);
 }
 
 }  // namespace
