@@ -76,7 +76,14 @@ void for_optimizer_state(Optimizer& optimizer, const ParameterBlock& parameters,
 }  // namespace
 
 Checkpoint::Checkpoint(std::filesystem::path directory, ParameterBlock& parameters, Optimizer& optimizer)
-    : directory_(std::move(directory)), parameters_(parameters), optimizer_(optimizer) {}
+    : directory_(std::move(directory)), parameters_(parameters), optimizer_(optimizer) {
+  std::error_code error;
+  if (!std::filesystem::is_directory(directory_, error)) {
+    throw IoError(directory_.string() +
+                  ": cannot keep checkpoints there: " + (error ? error.message() : "it is no directory") +
+                  "; make the directory first, as mkdir -p does");
+  }
+}
 
 void Checkpoint::save(std::int64_t step) {
   if (step < 0) throw std::invalid_argument("checkpoint: step " + std::to_string(step) + " is negative");

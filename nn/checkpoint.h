@@ -29,6 +29,7 @@ namespace reel::nn {
 /// renamed, and the old one is kept as a second generation. The bytes follow from the state alone.
 class Checkpoint {
  public:
+  /// Throws IoError if there is no such directory, before there is anything to lose.
   Checkpoint(std::filesystem::path directory, ParameterBlock& parameters, Optimizer& optimizer);
 
   /// Writes a checkpoint. Throws IoError; what was saved before is still there then. Throws

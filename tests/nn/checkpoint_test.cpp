@@ -6,6 +6,7 @@
 #include <bit>
 #include <limits>
 
+#include "nn/atomic_file.h"
 #include "nn/error.h"
 #include "nn/weights.h"
 #include "tests/nn/checkpoint_problem.h"
@@ -241,6 +242,21 @@ TEST(Weights, half_and_double_become_float_and_strict_finds_what_is_left_over) {
   EXPECT_THAT(run.block.values(0),
               ElementsAre(1.0F, -2.0F, std::ldexp(1.0F, -24), 65504.0F, -0.0F, 0.333251953125F));
   EXPECT_THAT(run.block.values(1), ElementsAre(0.1F, -1e-3F));
+}
+
+TEST(Checkpoint, refuses_a_directory_that_is_not_there_at_once) {
+  const TemporaryDirectory directory;
+  SmallRun run;
+  const auto path = directory.path() / "missing";
+  const auto refused = [&](const char* reason) {
+    EXPECT_THAT([&] { nn::Checkpoint(path, run.block, run.adam); },
+                testing::ThrowsMessage<nn::IoError>(
+                    HasSubstr(std::string("missing: cannot keep checkpoints there: ") + reason +
+                              "; make the directory first")));
+  };
+  refused("No such file or directory");
+  nn::write_file_atomically(path, "a file");
+  refused("it is no directory");
 }
 
 }  // namespace
