@@ -1,6 +1,7 @@
 #include "data/addition.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 
 #include "data/error.h"
@@ -26,6 +27,37 @@ Addition::Pair draw(const kernels::Philox& numbers, std::uint64_t index, Wanted 
         static_cast<std::int64_t>(numbers.below(at + 2, below[numbers.below(at + 3, 3)]))};
     if (wanted(pair)) return pair;
   }
+}
+
+// All held-out pairs, each once: those of 1 and 1 digits, of 1 and 2, ... take turns until they run out, so
+// that the small ones, of which there are few, all stand in front.
+const std::vector<Addition::Pair>& held_out_list() {
+  static const std::vector<Addition::Pair> list = [] {
+    const auto digits = [](std::int64_t n) { return n < 10 ? 0U : n < 100 ? 1U : 2U; };
+    std::array<std::vector<Addition::Pair>, 9> kinds;
+    std::size_t longest = 0;
+    for (std::int64_t a = 0; a <= Addition::largest; ++a) {
+      for (std::int64_t b = 0; b <= Addition::largest; ++b) {
+        if (!Addition::held_out(a, b)) continue;
+        std::vector<Addition::Pair>& kind = kinds[3 * digits(a) + digits(b)];
+        kind.push_back({a, b});
+        longest = std::max(longest, kind.size());
+      }
+    }
+    std::array<std::vector<std::int32_t>, 9> orders;
+    for (std::size_t k = 0; k < kinds.size(); ++k) {
+      orders[k].resize(kinds[k].size());
+      kernels::Philox(0, list_stream + k).permutation(0, std::span<std::int32_t>(orders[k]));
+    }
+    std::vector<Addition::Pair> all;
+    for (std::size_t turn = 0; turn < longest; ++turn) {
+      for (std::size_t k = 0; k < kinds.size(); ++k) {
+        if (turn < kinds[k].size()) all.push_back(kinds[k][static_cast<std::size_t>(orders[k][turn])]);
+      }
+    }
+    return all;
+  }();
+  return list;
 }
 
 void write_prompt(Addition::Pair pair, std::int32_t* to) {
@@ -87,12 +119,16 @@ void Addition::training_batch(std::uint64_t seed, std::int64_t index, std::int64
 }
 
 void Addition::held_out_batch(std::int64_t first, std::int64_t count, TokenBatch& out) {
+  const std::vector<Pair>& list = held_out_list();
+  const auto size = static_cast<std::int64_t>(list.size());
+  if (first < 0 || count < 0 || first > size || count > size - first) {
+    throw DataError("addition: " + std::to_string(count) + " held-out sums from number " +
+                    std::to_string(first) + " on; there are " + std::to_string(size));
+  }
   prepare(count, out);
-  const kernels::Philox numbers(0, list_stream);
   for (std::int64_t b = 0; b < count; ++b) {
-    const Pair pair =
-        draw(numbers, static_cast<std::uint64_t>(first + b), [](Pair p) { return held_out(p.a, p.b); });
-    write(pair, out.tokens.data() + b * context, out.targets.data() + b * context);
+    write(list[static_cast<std::size_t>(first + b)], out.tokens.data() + b * context,
+          out.targets.data() + b * context);
   }
 }
 

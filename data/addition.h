@@ -29,7 +29,9 @@ class Addition {
   /// digits are equally frequent. Only the digits of the answer are targets. Their origins count the pairs of
   /// all batches.
   static void training_batch(std::uint64_t seed, std::int64_t index, std::int64_t batch, TokenBatch& out);
-  /// The first `count` held-out pairs of a fixed list.
+  /// `count` pairs from the `first` on of a fixed list of all 9,969 held-out pairs, each of which is there
+  /// once. The sizes of the numbers take turns, so that short sums, of which there are few, stand in front.
+  /// Throws DataError beyond the end.
   static void held_out_batch(std::int64_t first, std::int64_t count, TokenBatch& out);
 
   struct Pair {

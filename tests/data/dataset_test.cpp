@@ -249,11 +249,33 @@ TEST(Addition, SumsAreRightAndHeldOutPairsAreNeverTrainedOn) {
       EXPECT_EQ(b.targets[r * Addition::context], Addition::ignored);
     }
   }
-  Addition::held_out_batch(0, 100, b);
-  for (std::size_t r = 0; r < 100; ++r) {
-    const auto* t = b.tokens.data() + r * Addition::context;
-    EXPECT_TRUE(Addition::held_out(100 * t[0] + 10 * t[1] + t[2], 100 * t[4] + 10 * t[5] + t[6]));
+}
+
+TEST(Addition, EveryHeldOutPairIsOnTheListOnce) {
+  TokenBatch b;
+  std::set<std::pair<std::int64_t, std::int64_t>> seen;
+  const auto see = [&](std::int64_t first, std::int64_t count) {
+    Addition::held_out_batch(first, count, b);
+    for (std::size_t r = 0; r < static_cast<std::size_t>(count); ++r) {
+      const auto* t = b.tokens.data() + r * Addition::context;
+      const std::int64_t x = 100 * t[0] + 10 * t[1] + t[2];
+      const std::int64_t y = 100 * t[4] + 10 * t[5] + t[6];
+      EXPECT_TRUE(Addition::held_out(x, y));
+      EXPECT_TRUE(seen.emplace(x, y).second) << x << "+" << y << " is there twice";
+    }
+  };
+  see(0, 900);
+  const auto small = [](const auto& pair) {
+    return std::min(pair.first, pair.second) < 10 || std::max(pair.first, pair.second) < 100;
+  };
+  EXPECT_EQ(std::count_if(seen.begin(), seen.end(), small), 292);
+  see(900, 9069);
+  for (std::int64_t x = 0; x < 1000; x += 3) {
+    for (std::int64_t y = 0; y < 1000; y += 7) EXPECT_EQ(Addition::held_out(x, y), seen.contains({x, y}));
   }
+  EXPECT_THAT([&] { Addition::held_out_batch(9000, 970, b); },
+              ThrowsMessage<DataError>(HasSubstr("970 held-out sums from number 9000 on; there are 9969")));
+  EXPECT_THROW(Addition::held_out_batch(-1, 1, b), DataError);
 }
 
 TEST(Addition, OnePairInAHundredIsHeldOut) {
