@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <ctime>
 #include <string>
 #include <utility>
 
@@ -399,18 +398,6 @@ TEST(Gpt, StepByStepGivesTheBitsOfTheWholePassForLargeSizesAndAnyNumberOfThreads
       }
     }
   }
-}
-
-TEST(Gpt, IsMadeInTimeThatGrowsWithItsLayers) {
-  const auto ticks = [](std::int64_t layers) {
-    const std::clock_t start = std::clock();  // of the processor, which others share
-    const Gpt model(Seed{1}, {.vocabulary = 2, .context = 1, .layers = layers, .heads = 1, .width = 2});
-    EXPECT_EQ(model.parameters().count(), static_cast<std::size_t>(12 * layers + 4));
-    return std::clock() - start;
-  };
-  // A search by name through all parameters takes 64 times as long for eight times as many.
-  const std::clock_t few = std::min({ticks(1000), ticks(1000), ticks(1000)});
-  EXPECT_LT(std::min({ticks(8000), ticks(8000)}), 28 * few);
 }
 
 TEST(Gpt, AFullCacheOrAnotherModelsIsRefused) {
