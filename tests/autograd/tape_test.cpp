@@ -111,6 +111,18 @@ TEST(Tape, AnInnerStepLeavesAloneWhatTheOuterOneHasFree) {
   EXPECT_DOUBLE_EQ(gradient_of_a_chain(x), 2 * expected);
 }
 
+TEST(Tape, AnInnerStepThatNeededMoreMemoryLeavesTheNumbersOfTheOuterOne) {
+  Tape tape(Precision::f64);
+  const auto outer = tape.record();
+  const Tensor x = tape.variable(std::vector<double>(100, 2.0), {100});
+  {
+    const auto inner = tape.record();
+    tape.variable(std::vector<double>(1 << 20, 3.0), {1 << 20});
+  }
+  tape.variable(std::vector<double>(100, 5.0), {100});
+  EXPECT_EQ(x.values(), std::vector<double>(100, 2.0));
+}
+
 TEST(Tape, NoGradientPassesAnOpThatStopsIt) {
   Tape tape(Precision::f64);
   const auto step = tape.record();
@@ -131,6 +143,20 @@ TEST(Tape, AParameterUsedTwiceGetsBothContributionsInEveryBackward) {
     EXPECT_EQ(block.gradients(0)[0], times * 6);
     EXPECT_EQ(block.gradients(0)[1], times * 10);
   }
+}
+
+TEST(Tape, AParameterThatNoBackwardReachedHasAGradientOfZeros) {
+  ParameterBlock block;
+  const Parameter w(block, block.add("w", {2}, true));
+  Tape tape;
+  {
+    const auto step = tape.record();
+    tape.backward(sum(exp(w)));
+  }
+  EXPECT_EQ(w.gradient()[1], 1);
+  block.zero_grad();
+  EXPECT_EQ(w.gradient()[0], 0);
+  EXPECT_EQ(w.gradient()[1], 0);
 }
 
 TEST(Tape, BroadcastGradientsAreSummedOverWhatWasStretched) {

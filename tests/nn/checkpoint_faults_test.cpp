@@ -310,8 +310,8 @@ TEST(DirectoryLock, refuses_a_second_process_and_names_the_first) {
 
 TEST(DirectoryLock, removes_only_what_a_killed_save_left_behind) {
   const TemporaryDirectory directory;
-  for (const char* name :
-       {".a.tmp.12", ".b.safetensors.tmp.7.3", ".a.tmp", "a.tmp.12", ".a.tmp.x", ".a.12", ".tmp.5", "b"})
+  for (const char* name : {".a.tmp.12", ".b.safetensors.tmp.7.3", ".a.tmp", "results.tmp.12", ".a.tmp.x",
+                           ".a.12", ".tmp.5", "b"})
     write_all(directory.path() / name, "");
   fs::create_directory(directory.path() / ".d.tmp.1");
   const nn::DirectoryLock lock(directory.path());
