@@ -327,7 +327,7 @@ TEST(MisusedCards, ANameThatIsTakenNamesBothPlaces) {
   EXPECT_ERROR(define(card_of_a_name("wrong_twice")), ValueError, "there is an op \"wrong_twice\" from ");
   EXPECT_ERROR(define(card_of_a_name("wrong_twice")), ValueError,
                "misuse_test.cpp:" + std::to_string(first.place.line));
-  EXPECT_ERROR(define(card_of_a_name("softmax")), ValueError, "from autograd/ops/softmax.cpp:");
+  EXPECT_ERROR(define(card_of_a_name("softmax")), ValueError, "autograd/ops/softmax.cpp:");
 }
 
 TEST(MisusedCards, ALineThatRunsAgainDefinesNothingNew) {

@@ -270,6 +270,16 @@ TEST(AtomicFile, replaces_a_link_and_follows_the_umask) {
   EXPECT_EQ(fs::status(directory.path() / "name").permissions(), fs::perms(0640));
 }
 
+TEST(AtomicFile, writes_beside_what_stands_at_the_temporary_name) {
+  const TemporaryDirectory directory;
+  const std::string taken = ".name.tmp." + std::to_string(::getpid());
+  write_all(directory.path() / taken, "of another thread, which is not done");
+  nn::write_file_atomically(directory.path() / "name", "new");
+  EXPECT_EQ(read_all(directory.path() / taken), "of another thread, which is not done");
+  EXPECT_EQ(read_all(directory.path() / "name"), "new");
+  EXPECT_EQ(files_in(directory.path()), 2U);
+}
+
 TEST(AtomicFile, says_what_it_cannot_write) {
   const TemporaryDirectory directory;
   EXPECT_THROW(nn::write_file_atomically(directory.path() / "none" / "x", "a"), nn::IoError);
