@@ -1,5 +1,7 @@
 #include "examples/interrupt.h"
 
+#include <signal.h>
+
 #include <csignal>
 
 namespace reel::examples {
@@ -12,9 +14,20 @@ extern "C" void note_signal(int signal) {
   std::signal(signal, SIG_DFL);
 }
 
-// Of a terminal that is closed a program may hear twice, from the system and from its shell: both times the
-// step may finish.
-extern "C" void note_hangup(int) { caught = 1; }
+volatile std::sig_atomic_t hung_up = 0;
+
+// Of a terminal that is closed a program may hear twice, from the system and from its shell, and once more
+// while it says how far it got: each time it may go on to its end.
+extern "C" void note_hangup(int) {
+  caught = 1;
+  hung_up = 1;
+}
+
+// What nohup has made deaf stays so.
+bool deaf_to(int signal) {
+  struct sigaction now {};
+  return ::sigaction(signal, nullptr, &now) == 0 && now.sa_handler == SIG_IGN;
+}
 
 }  // namespace
 
@@ -22,14 +35,13 @@ InterruptGuard::InterruptGuard() {
   caught = 0;
   std::signal(SIGINT, note_signal);
   std::signal(SIGTERM, note_signal);
-  // What nohup has made deaf stays so.
-  if (std::signal(SIGHUP, note_hangup) == SIG_IGN) std::signal(SIGHUP, SIG_IGN);
+  if (!deaf_to(SIGHUP)) std::signal(SIGHUP, note_hangup);
 }
 
 InterruptGuard::~InterruptGuard() {
   std::signal(SIGINT, SIG_DFL);
   std::signal(SIGTERM, SIG_DFL);
-  if (std::signal(SIGHUP, SIG_DFL) == SIG_IGN) std::signal(SIGHUP, SIG_IGN);
+  if (!deaf_to(SIGHUP)) std::signal(SIGHUP, hung_up != 0 ? SIG_IGN : SIG_DFL);
 }
 
 bool InterruptGuard::interrupted() const { return caught != 0; }

@@ -26,6 +26,12 @@ std::string refuse(const std::string& wanted, const std::string& text) {
          (other_base ? " (write it in decimal, without a leading 0)" : "");
 }
 
+std::string shown(double x) {
+  std::ostringstream stream;
+  stream << x;
+  return stream.str();
+}
+
 // Networks compute in 32-bit floats: 1e39 is infinite there, and 1e-46 is zero.
 template <class Holds>
 bool holds_as_float(double x, Holds holds) {
@@ -40,7 +46,8 @@ CLI::Validator real(const std::string& wanted, Holds holds) {
         const std::optional<double> x = parse<double>(text);
         if (!x || !std::isfinite(*x) || !holds(*x)) return refuse(wanted, text);
         if (holds_as_float(*x, holds)) return std::string();
-        return refuse(wanted + ", also as a 32-bit float (1.4e-45 to 3.4e38)", text);
+        return "must be " + wanted + ", also as a 32-bit float; " + text + " becomes " +
+               shown(static_cast<float>(*x)) + " there";
       },
       "");
 }
@@ -56,12 +63,6 @@ std::vector<std::string> parts_of(const std::string& text) {
     }
   }
   return parts;
-}
-
-std::string shown(double x) {
-  std::ostringstream stream;
-  stream << x;
-  return stream.str();
 }
 
 }  // namespace
