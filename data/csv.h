@@ -18,7 +18,7 @@ struct CsvOptions {
 /// Reads numbers and a class per line (RFC 4180: quoted fields, doubled quotes; LF or CRLF; a byte order mark
 /// is skipped). Classes are whole numbers from 0, or texts, which are numbered in sorted order. Throws
 /// DataError `NAME:LINE:COLUMN: reason` for anything else: ragged lines, missing values, numbers that are
-/// none or not finite, ... and `NAME: reason` for fewer than two classes.
+/// none or not finite, ... and `NAME: reason` if every sample has the same class.
 Dataset parse_csv(std::string_view text, const std::string& name, const CsvOptions& options = {});
 
 /// Reads a file. Throws IoError if it cannot be read.

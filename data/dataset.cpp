@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "data/error.h"
 #include "kernels/philox.h"
@@ -28,6 +29,11 @@ Dataset subset(const Dataset& all, const std::vector<bool>& chosen, bool wanted)
 }
 
 }  // namespace
+
+bool Dataset::has_one_class() const {
+  const bool alike = std::adjacent_find(labels.begin(), labels.end(), std::not_equal_to<>()) == labels.end();
+  return classes() < 2 || (count > 1 && alike);
+}
 
 Split split(const Dataset& all, double test_fraction, std::uint64_t seed) {
   std::vector<bool> held_out(static_cast<std::size_t>(all.count));

@@ -16,6 +16,8 @@ struct Dataset {
   std::vector<std::int32_t> labels;  // [count], each in [0, classes)
 
   std::int64_t classes() const { return static_cast<std::int64_t>(class_names.size()); }
+  /// Whether there is one class, or several samples are all of the same: then there is nothing to learn.
+  bool has_one_class() const;
 };
 
 struct Split {

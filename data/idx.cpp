@@ -250,7 +250,8 @@ Dataset idx_pair(const IdxArray& images, const IdxArray& labels, std::int64_t cl
     largest = std::max(largest, static_cast<std::int64_t>(label));
   }
   data.class_names = numbered_classes(classes > 0 ? classes : largest + 1);
-  if (data.classes() < 2) fail(labels.name, "every image has the same class; there is nothing to tell apart");
+  if (classes == 0 && data.has_one_class())
+    fail(labels.name, "every image has the same class; there is nothing to tell apart");
   return data;
 }
 

@@ -110,6 +110,7 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"huge class", "1,2,0\n1,2,1e20\n", "not a whole number"},
         Bad{"missing class", "1,2,a\n1,2,\n", "the class is missing"},
         Bad{"one class", "1,2,0\n3,4,0\n", "the same class"},
+        Bad{"one class that is not the first", "1,2,3\n3,4,3\n", "the same class"},
         Bad{"blank line in the middle", "1,2,0\n\n3,4,1\n", ":2:1: a blank line in the middle"},
         Bad{"duplicate header", "a,a,c\n1,2,0\n", ":1:3: column name \"a\" is there twice"},
         Bad{"unknown label column",

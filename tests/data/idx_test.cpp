@@ -143,10 +143,12 @@ TEST(IdxPair, ImagesAndLabelsMustBelongTogether) {
   const IdxArray high = parse_idx(idx(0x08, {2}, std::string("\x01\x0A", 2)), "labels");
   EXPECT_THAT(message([&] { idx_pair(images, high, 10); }),
               HasSubstr("of image 1 is no class; classes run from 0 to 9"));
-  const IdxArray zeros = parse_idx(idx(0x08, {2}, std::string(2, '\0')), "labels");
-  EXPECT_THAT(message([&] { idx_pair(images, zeros); }),
-              HasSubstr("labels: every image has the same class; there is nothing to tell apart"));
-  EXPECT_EQ(idx_pair(images, zeros, 10).classes(), 10);
+  for (const char label : {'\0', '\3'}) {
+    const IdxArray alike = parse_idx(idx(0x08, {2}, std::string(2, label)), "labels");
+    EXPECT_THAT(message([&] { idx_pair(images, alike); }),
+                HasSubstr("labels: every image has the same class; there is nothing to tell apart"));
+    EXPECT_EQ(idx_pair(images, alike, 10).classes(), 10);
+  }
 }
 
 }  // namespace
