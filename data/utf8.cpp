@@ -39,4 +39,14 @@ std::size_t valid_utf8(std::string_view text) {
   return at;
 }
 
+std::string_view cut_utf8(std::string_view text, std::size_t most) {
+  if (text.size() <= most) return text;
+  constexpr std::size_t longest = 4;
+  for (std::size_t end = most; end > 0 && most - end < longest; --end) {
+    const bool starts_here = (static_cast<unsigned char>(text[end]) & 0xC0) != 0x80;
+    if (starts_here) return text.substr(0, end);
+  }
+  return text.substr(0, most);  // no UTF-8
+}
+
 }  // namespace reel::data

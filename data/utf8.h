@@ -9,4 +9,7 @@ namespace reel::data {
 /// nothing over U+10FFFF); the size of the text if it is all UTF-8.
 std::size_t valid_utf8(std::string_view text);
 
+/// The beginning of a text, `most` bytes or a little less: no character of UTF-8 is cut in two.
+std::string_view cut_utf8(std::string_view text, std::size_t most);
+
 }  // namespace reel::data

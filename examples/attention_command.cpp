@@ -148,7 +148,7 @@ int show_example(const AttentionFlags& flags) {
   print("d/dq", result["dq"], components, false);
   print("d/dk", result["dk"], components, false);
   print("d/dv", result["dv"], components, false);
-  if (!flags.html.empty()) std::printf("The page with sliders is %s\n", flags.html.c_str());
+  if (!flags.html.empty()) std::printf("The page with sliders is %s\n", data::printable(flags.html).c_str());
   return ok;
 }
 
@@ -206,7 +206,7 @@ int show_model(const AttentionFlags& flags) {
                   entropy / static_cast<double>(n), links.c_str());
     }
   }
-  if (!flags.html.empty()) std::printf("The maps are in %s\n", flags.html.c_str());
+  if (!flags.html.empty()) std::printf("The maps are in %s\n", data::printable(flags.html).c_str());
   return ok;
 }
 

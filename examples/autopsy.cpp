@@ -93,10 +93,10 @@ std::string StepAutopsy::report(const fs::path& directory) const {
        << "    step     " << where.step << " (the first is 0)";
   if (where.parts > 1) text << ", part " << where.part << " of " << where.parts;
   text << ", learning rate " << where.learning_rate << "\n"
-       << "    batch    " << where.rows << "\n"
-       << "    files    " << (directory / "tape.txt").string() << ", " << batch_name << ", " << model_name
-       << "\n"
-       << "    replay   ./reel autopsy " << directory.string() << "\n";
+       << "    batch    " << data::printable(where.rows) << "\n"
+       << "    files    " << data::printable(directory / "tape.txt") << ", " << batch_name << ", "
+       << model_name << "\n"
+       << "    replay   ./reel autopsy " << data::printable(directory) << "\n";
   return text.str();
 }
 

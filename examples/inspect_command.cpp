@@ -15,6 +15,7 @@
 #include "data/npy.h"
 #include "data/npz.h"
 #include "data/text.h"
+#include "data/utf8.h"
 #include "examples/commands.h"
 #include "examples/exit_code.h"
 #include "nn/checkpoint.h"
@@ -205,7 +206,7 @@ void print(const Json& result) {
     if (key == "metadata") {
       for (const auto& [name, text] : value.items()) {
         const auto shown = text.get<std::string>();
-        std::cout << "  " << data::printable(name) << "  " << data::printable(shown.substr(0, 200))
+        std::cout << "  " << data::printable(name) << "  " << data::printable(data::cut_utf8(shown, 200))
                   << (shown.size() > 200 ? " ..." : "") << "\n";
       }
       continue;

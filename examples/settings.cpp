@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "data/utf8.h"
 #include "nn/error.h"
 
 namespace reel::examples {
@@ -16,7 +17,8 @@ void Settings::fail(const std::string& key, const std::string& reason) const {
 void Settings::refuse(const std::string& key, const Json& value, const std::string& wanted) const {
   constexpr std::size_t most = 40;
   const std::string text = value.dump();
-  fail(key, "is " + text.substr(0, most) + (text.size() > most ? "..." : "") + ", not " + wanted);
+  fail(key, "is " + std::string(data::cut_utf8(text, most)) + (text.size() > most ? "..." : "") + ", not " +
+                wanted);
 }
 
 bool Settings::has(const std::string& key) const { return object_->contains(key); }

@@ -183,8 +183,8 @@ int train_classifier(const ClassifierFlags& given) {
   std::printf("time           %.2f s of training, %.0f samples/s, %d thread%s\n", outcome.seconds, rate,
               kernels::threads(), kernels::threads() == 1 ? "" : "s");
   std::cout << "fingerprint    " << outcome.fingerprint << "\n";
-  std::cout << "checkpoint     " << directory.checkpoint().string() << "\n";
-  std::cout << "report         " << directory.report().string() << "\n";
+  std::cout << "checkpoint     " << data::printable(directory.checkpoint()) << "\n";
+  std::cout << "report         " << data::printable(directory.report()) << "\n";
   return ok;
 }
 

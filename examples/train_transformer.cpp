@@ -275,9 +275,9 @@ int train_transformer(const TransformerFlags& given) {
   std::printf("time             %.1f s of training, %.0f tokens/s, %d thread%s\n", outcome.seconds, rate,
               kernels::threads(), kernels::threads() == 1 ? "" : "s");
   std::cout << "fingerprint      " << outcome.fingerprint << "\n";
-  std::cout << "checkpoint       " << directory.checkpoint().string() << "\n";
-  std::cout << "report           " << directory.report().string() << "\n";
-  std::cout << "\nTry: ./reel generate --model " << directory.checkpoint().string() << " --prompt \""
+  std::cout << "checkpoint       " << data::printable(directory.checkpoint()) << "\n";
+  std::cout << "report           " << data::printable(directory.report()) << "\n";
+  std::cout << "\nTry: ./reel generate --model " << data::printable(directory.checkpoint()) << " --prompt \""
             << (addition ? "47+385=" : first_word(*text)) << "\"\n";
   return ok;
 }

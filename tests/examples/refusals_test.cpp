@@ -129,8 +129,9 @@ TEST_F(Refusals, NamesPlayNoTricksOnATerminal) {
   for (int i = 0; i < 20; ++i) csv += std::to_string(i) + "," + trick + (i % 2 == 0 ? "1\n" : "2\n");
   write(place / "t.csv", csv);
   const Ran trained =
-      reel({"train", "classifier", "--data", "t.csv", "--batch", "4", "--epochs", "1", "--out", "run"});
+      reel({"train", "classifier", "--data", "t.csv", "--batch", "4", "--epochs", "1", "--out", trick});
   EXPECT_THAT(trained.out, HasSubstr(shown + "1"));
+  EXPECT_THAT(trained.out, HasSubstr("checkpoint     " + shown + "/"));
   for (const std::vector<std::string>& words :
        {std::vector<std::string>{"inspect", trick}, std::vector<std::string>{trick},
         std::vector<std::string>{"train", "--steps", trick},
