@@ -257,11 +257,19 @@ void Tape::backward_without_unread(const Node& made, Context<T>& c) {
     T* memory;
     std::vector<T> values;
   };
-  std::vector<Kept> kept;
+  // Other ops may read it, also if this one throws. Last first: an input that stands there twice was NaN the
+  // second time.
+  struct Restore {
+    std::vector<Kept> kept;
+    ~Restore() {
+      for (auto k = kept.rbegin(); k != kept.rend(); ++k)
+        std::copy(k->values.begin(), k->values.end(), k->memory);
+    }
+  } restore;
   const auto spoil = [&](const Node& unread) {
     if (unread.parameter >= 0 && std::is_same_v<T, float>) return;  // this is the model's own memory
     T* memory = static_cast<T*>(unread.value);
-    kept.push_back({memory, std::vector<T>(memory, memory + unread.size)});
+    restore.kept.push_back({memory, std::vector<T>(memory, memory + unread.size)});
     fill_with_nan<T>(memory, unread.size);
   };
   const auto reads = static_cast<unsigned>(made.op->reads);
@@ -270,9 +278,6 @@ void Tape::backward_without_unread(const Node& made, Context<T>& c) {
     spoil(nodes_[inputs_[made.first_input + i]]);
   }
   made.op->backward(c);
-  // Other ops may read it. Last first: an input that stands there twice was NaN the second time.
-  for (auto k = kept.rbegin(); k != kept.rend(); ++k)
-    std::copy(k->values.begin(), k->values.end(), k->memory);
 }
 
 }  // namespace reel

@@ -37,11 +37,28 @@ Arrays gradients(const std::vector<Tensor>& tensors, std::vector<double> (Tensor
 
 }  // namespace
 
-Array evaluate(const Function& f, const Arrays& x) {
-  Tape tape(Precision::f64);
+Array detail::evaluate(Tape& tape, const Function& f, const Arrays& x) {
   const auto step = tape.inference();
   const Tensor y = f(variables(tape, x, nullptr));
   return {y.shape(), y.values()};
+}
+
+Array detail::jvp(Tape& tape, const Function& f, const Arrays& x, const Arrays& v) {
+  const auto step = tape.inference();
+  const Tensor y = f(variables(tape, x, &v));
+  return {y.shape(), y.tangents()};
+}
+
+Arrays detail::vjp(Tape& tape, const Function& f, const Arrays& x, const Array& u) {
+  const auto step = tape.record();
+  const std::vector<Tensor> inputs = variables(tape, x, nullptr);
+  tape.backward(f(inputs), u.values);
+  return gradients(inputs, &Tensor::gradient);
+}
+
+Array evaluate(const Function& f, const Arrays& x) {
+  Tape tape(Precision::f64);
+  return detail::evaluate(tape, f, x);
 }
 
 Arrays grad(const Function& f, const Arrays& x) {
@@ -55,17 +72,12 @@ Arrays grad(const Function& f, const Arrays& x) {
 Array jvp(const Function& f, const Arrays& x, const Arrays& v) {
   require_directions(x, v, "jvp");
   Tape tape(Precision::dual);
-  const auto step = tape.inference();
-  const Tensor y = f(variables(tape, x, &v));
-  return {y.shape(), y.tangents()};
+  return detail::jvp(tape, f, x, v);
 }
 
 Arrays vjp(const Function& f, const Arrays& x, const Array& u) {
   Tape tape(Precision::f64);
-  const auto step = tape.record();
-  const std::vector<Tensor> inputs = variables(tape, x, nullptr);
-  tape.backward(f(inputs), u.values);
-  return gradients(inputs, &Tensor::gradient);
+  return detail::vjp(tape, f, x, u);
 }
 
 Arrays hvp(const Function& f, const Arrays& x, const Arrays& v) {

@@ -42,6 +42,13 @@ Arrays hvp(const Function& f, const Arrays& x, const Arrays& v);
 /// The matrix [outputs, inputs] of all derivatives of f's elements in x's elements.
 Array jacobian(const Function& f, const Array& x);
 
+namespace detail {
+// The same on a tape that the caller has set up: f64, but dual for jvp.
+Array evaluate(Tape& tape, const Function& f, const Arrays& x);
+Array jvp(Tape& tape, const Function& f, const Arrays& x, const Arrays& v);
+Arrays vjp(Tape& tape, const Function& f, const Arrays& x, const Array& u);
+}  // namespace detail
+
 struct GradcheckOptions {
   double tolerance = 1e-8;        ///< against 4-point central differences, relative to the largest derivative
   double dual_tolerance = 1e-12;  ///< against dual numbers

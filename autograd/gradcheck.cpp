@@ -144,16 +144,13 @@ struct StrictTape : Tape {
   }
 };
 
-// The numbers as variables of these shapes, which move along the tangents if there are any.
-std::vector<Tensor> variables(Tape& tape, const Vector& numbers, const Vector& tangents, const Arrays& like) {
-  std::vector<Tensor> result;
-  std::size_t first = 0;
+Arrays shaped(const Vector& numbers, const Arrays& like) {
+  Arrays result;
+  auto next = numbers.begin();
   for (const Array& a : like) {
-    const auto part = [&](const Vector& all) {
-      return all.empty() ? std::span<const double>() : std::span(all).subspan(first, a.values.size());
-    };
-    result.push_back(tape.variable(part(numbers), part(tangents), a.shape));
-    first += a.values.size();
+    const auto end = next + static_cast<std::ptrdiff_t>(a.values.size());
+    result.push_back({a.shape, Vector(next, end)});
+    next = end;
   }
   return result;
 }
@@ -165,25 +162,15 @@ GradcheckReport gradcheck(const Function& f, const Arrays& x, const GradcheckOpt
       flat(x),
       [&](const Vector& point) {
         StrictTape tape(Precision::f64);
-        const auto step = tape.inference();
-        return f(variables(tape, point, {}, x)).values();
+        return detail::evaluate(tape, f, shaped(point, x)).values;
       },
       [&](const Vector& point, const Vector& v) {
         StrictTape tape(Precision::dual);
-        const auto step = tape.inference();
-        return f(variables(tape, point, v, x)).tangents();
+        return detail::jvp(tape, f, shaped(point, x), shaped(v, x)).values;
       },
       [&](const Vector& point, const Vector& u) {
         StrictTape tape(Precision::f64);
-        const auto step = tape.record();
-        const std::vector<Tensor> inputs = variables(tape, point, {}, x);
-        tape.backward(f(inputs), u);
-        Vector result;
-        for (const Tensor& t : inputs) {
-          const Vector gradient = t.gradient();
-          result.insert(result.end(), gradient.begin(), gradient.end());
-        }
-        return result;
+        return flat(detail::vjp(tape, f, shaped(point, x), {Shape{}, u}));
       },
   };
   return check(subject, options);

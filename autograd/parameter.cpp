@@ -31,6 +31,8 @@ std::size_t ParameterBlock::add(std::string name, const Shape& shape, bool decay
   // Only what is in use is touched: the rest of the capacity costs no memory.
   std::fill_n(values_.get() + length_, room, 0.0F);
   std::fill_n(gradients_.get() + length_, room, 0.0F);
+  // What may throw comes before anything has changed.
+  if (entries_.size() == entries_.capacity()) entries_.reserve(2 * entries_.size() + 1);
   names_.insert(name);
   entries_.push_back({std::move(name), shape, length_, decay, false});
   length_ += room;

@@ -131,7 +131,7 @@ class Tape {
   /// For tests: memory is filled with NaN before use, so that a read before a write shows.
   void poison(bool on);
   /// For tests: while an op's backward runs, its inputs or its output are NaN if its card says that it does
-  /// not read them.
+  /// not read them. Parameters on an f32 tape are the model's own memory, and stay.
   void poison_unread(bool on) { poison_unread_ = on; }
 
  private:
