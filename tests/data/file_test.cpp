@@ -11,6 +11,7 @@
 #include <string>
 
 #include "data/error.h"
+#include "tests/support/sanitizer.h"
 
 namespace {
 
@@ -18,12 +19,8 @@ namespace fs = std::filesystem;
 
 // A sparse file takes no room on the disk, but its size is what the reader must ask memory for.
 TEST(FileDeathTest, says_that_memory_cannot_hold_a_file) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if REEL_HAS_SANITIZER
   GTEST_SKIP() << "a sanitizer needs more address space than the limit leaves";
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-  GTEST_SKIP() << "a sanitizer needs more address space than the limit leaves";
-#endif
 #endif
   const fs::path path = fs::temp_directory_path() / ("reel_sparse_" + std::to_string(::getpid()));
   std::ofstream(path).put('x');

@@ -6,6 +6,7 @@
 
 #include "tests/examples/program.h"
 #include "tests/support/corpus.h"
+#include "tests/support/sanitizer.h"
 
 // `reel inspect` on every file of the corpus, in a process of its own: the exit code, one line that names the
 // file and the reason, and a limit of memory. What it costs is printed and not judged: time is the machine's.
@@ -27,11 +28,7 @@ constexpr Reader readers[] = {{"safetensors", "case.safetensors", 4},
                               {"idx", "case-ubyte", 3},
                               {"csv", "case.csv", 3}};
 constexpr std::int64_t most_memory = std::int64_t{64} << 20;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool memory_is_its_own = false;  // a sanitizer takes some, too
-#else
-constexpr bool memory_is_its_own = true;
-#endif
+constexpr bool memory_is_its_own = !REEL_HAS_SANITIZER;  // which takes some, too
 
 std::vector<CorpusCase> cases_of(const Reader& reader) {
   return read_corpus_file(std::string(REEL_SOURCE_DIR "/tests/corpus/") + reader.corpus + ".tsv");

@@ -3,6 +3,7 @@
 
 #include "autograd/autograd.h"
 #include "nn/nn.h"
+#include "tests/support/sanitizer.h"
 
 // A thread that trains needs 256 KiB of stack, as README.md says: a matrix product packs 128 KiB of a factor
 // there.
@@ -10,11 +11,7 @@
 namespace reel::nn {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr std::size_t stack = 1 << 20;  // sanitizers put more there
-#else
-constexpr std::size_t stack = 256 << 10;
-#endif
+constexpr std::size_t stack = REEL_HAS_SANITIZER ? 1 << 20 : 256 << 10;  // sanitizers put more there
 
 void on_a_small_stack(void* (*body)(void*)) {
   pthread_attr_t attributes;

@@ -4,16 +4,7 @@
 #include <cstdlib>
 #include <new>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define REEL_COUNTS 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define REEL_COUNTS 0
-#endif
-#endif
-#ifndef REEL_COUNTS
-#define REEL_COUNTS 1
-#endif
+#include "tests/support/sanitizer.h"
 
 namespace {
 std::atomic<std::size_t> count{0};
@@ -25,14 +16,14 @@ bool fails() { return until_failure > 0 && --until_failure == 0; }
 
 namespace reel::support {
 std::size_t allocations() { return count.load(); }
-bool counts_allocations() { return REEL_COUNTS != 0; }
+bool counts_allocations() { return REEL_HAS_SANITIZER == 0; }
 
 FailingAllocation::FailingAllocation(std::size_t which) { until_failure = which; }
 FailingAllocation::~FailingAllocation() { until_failure = 0; }
 bool FailingAllocation::happened() const { return until_failure == 0; }
 }  // namespace reel::support
 
-#if REEL_COUNTS
+#if !REEL_HAS_SANITIZER
 // The C library's own functions under their internal names: operator new of libstdc++ goes through malloc as
 // well.
 extern "C" {
