@@ -61,7 +61,7 @@ struct Plan {
     const auto mib = [](std::int64_t numbers) {
       return static_cast<double>(numbers) * static_cast<double>(sizeof(T)) / (1 << 20);
     };
-    fetch = mib(p.m * p.k + p.k * p.n + p.m * p.n) > 3;
+    fetch = p.k > 0 && mib(p.m * p.k + p.k * p.n + p.m * p.n) > 3;
     fetch_a = p.transpose_a && mib(p.m * p.k) > 32;
   }
 

@@ -79,9 +79,11 @@ Checkpoint::Checkpoint(std::filesystem::path directory, ParameterBlock& paramete
     : directory_(std::move(directory)), parameters_(parameters), optimizer_(optimizer) {
   std::error_code error;
   if (!std::filesystem::is_directory(directory_, error)) {
-    throw IoError(directory_.string() +
-                  ": cannot keep checkpoints there: " + (error ? error.message() : "it is no directory") +
-                  "; make the directory first, as mkdir -p does");
+    const bool missing = !error || error == std::errc::no_such_file_or_directory;
+    throw IoError(directory_.string() + ": cannot keep checkpoints there: " +
+                  (std::filesystem::exists(directory_, error) ? "it is no directory; choose another"
+                   : missing ? "there is no such directory; make it first, as mkdir -p does"
+                             : error.message() + "; choose another directory"));
   }
 }
 

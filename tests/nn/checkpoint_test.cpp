@@ -255,12 +255,12 @@ TEST(Checkpoint, refuses_a_directory_that_is_not_there_at_once) {
   const auto path = directory.path() / "missing";
   const auto refused = [&](const char* reason) {
     EXPECT_THAT([&] { nn::Checkpoint(path, run.block, run.adam); },
-                ThrowsMessage<nn::IoError>(HasSubstr(std::string("missing: cannot keep checkpoints there: ") +
-                                                     reason + "; make the directory first")));
+                ThrowsMessage<nn::IoError>(
+                    HasSubstr(std::string("missing: cannot keep checkpoints there: ") + reason)));
   };
-  refused("No such file or directory");
+  refused("there is no such directory; make it first");
   nn::write_file_atomically(path, "a file");
-  refused("it is no directory");
+  refused("it is no directory; choose another");
 }
 
 }  // namespace
