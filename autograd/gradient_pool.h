@@ -11,8 +11,8 @@ namespace reel {
 
 /// Gradient buffers that are used again as soon as they were consumed.
 ///
-/// Sizes are rounded up to one of four steps per power of two; a free buffer links to the next of its size inside its own
-/// memory, so that the pool itself owns nothing.
+/// Sizes are rounded up to one of four steps per power of two; a free buffer links to the next of its size
+/// inside its own memory, so that the pool itself owns nothing.
 class GradientPool {
  public:
   void* take(Arena& arena, std::size_t bytes) {
@@ -42,7 +42,7 @@ class GradientPool {
     if (lines <= 4) return lines;
     const auto log = static_cast<std::size_t>(std::bit_width(lines - 1)) - 1;  // 2^log < lines <= 2^(log+1)
     const std::size_t quarter = (lines - 1) >> (log - 2);                      // 4..7
-    return log * 4 + quarter - 7;  // 5 -> 5
+    return log * 4 + quarter - 7;                                              // 5 -> 5
   }
   static std::size_t rounded(std::size_t k) {
     if (k <= 4) return k * 64;

@@ -8,9 +8,9 @@
 #include "autograd/shape.h"
 #include "autograd/tensor.h"
 
-// All ops. The formula, the shape rule and the derivative of each stand on its card in autograd/ops/; `reel ops` lists them.
-// Axes count from the front, or from the back if negative. Shapes that do not fit throw ShapeError, numbers out of range
-// ValueError; both name the line of the call.
+// All ops. The formula, the shape rule and the derivative of each stand on its card in autograd/ops/; `reel
+// ops` lists them. Axes count from the front, or from the back if negative. Shapes that do not fit throw
+// ShapeError, numbers out of range ValueError; both name the line of the call.
 
 namespace reel {
 
@@ -22,7 +22,7 @@ struct Axes {
   int axis[Shape::max_rank] = {};
 };
 
-// ---- arithmetic: two operands are broadcast by NumPy's rules -------------------------------------------------------
+// ---- arithmetic: two operands are broadcast by NumPy's rules ----
 Tensor add(Here x, Here y);
 Tensor sub(Here x, Here y);
 Tensor mul(Here x, Here y);
@@ -50,7 +50,7 @@ inline Tensor operator*(Here x, double c) { return scale(x, c); }
 inline Tensor operator*(double c, Here x) { return scale(x, c); }
 inline Tensor operator/(Here x, double c) { return scale(x, 1.0 / c); }
 
-// ---- functions of one number ---------------------------------------------------------------------------------------
+// ---- functions of one number ----
 Tensor exp(Here x);
 Tensor expm1(Here x);
 Tensor log(Here x);
@@ -66,7 +66,7 @@ Tensor tanh(Here x);
 Tensor erf(Here x);
 Tensor clamp(Here x, double low, double high);  ///< gradient 1 on [low, high], 0 outside
 
-// ---- activations ---------------------------------------------------------------------------------------------------
+// ---- activations ----
 Tensor sigmoid(Here x);
 Tensor relu(Here x);  ///< derivative at 0: 0
 Tensor leaky_relu(Here x, double negative_slope = 0.01);
@@ -76,7 +76,7 @@ Tensor gelu_erf(Here x);  ///< the exact form
 Tensor silu(Here x);
 Tensor softplus(Here x);
 
-// ---- products ------------------------------------------------------------------------------------------------------
+// ---- products ----
 struct MatmulOptions {
   bool transpose_a = false;
   bool transpose_b = false;
@@ -89,7 +89,7 @@ Tensor linear(Here x, Here weight);
 Tensor outer(Here x, Here y);  ///< [m] and [n]: [m, n]
 Tensor dot(Here x, Here y);    ///< [n] and [n]: a scalar
 
-// ---- reductions ----------------------------------------------------------------------------------------------------
+// ---- reductions ----
 struct ReduceOptions {
   Axes axes = {};        ///< which; all of them if empty
   bool keepdim = false;  ///< leave them with size 1
@@ -108,7 +108,7 @@ Tensor norm(Here x, ReduceOptions options = {});  ///< Euclidean; gradient at 0:
 Tensor logsumexp(Here x, ReduceOptions options = {});
 Tensor cumsum(Here x, int axis = -1);
 
-// ---- softmax and losses --------------------------------------------------------------------------------------------
+// ---- softmax and losses ----
 struct SoftmaxOptions {
   int axis = -1;
   double temperature = 1;  ///< the logits are divided by it
@@ -140,7 +140,7 @@ Tensor bce_with_logits(Here x, Here target, Reduction reduction = Reduction::mea
 /// Of log-probabilities x and probabilities target: target (log target - x).
 Tensor kl_div(Here x, Here target, Reduction reduction = Reduction::mean);
 
-// ---- moving data ---------------------------------------------------------------------------------------------------
+// ---- moving data ----
 /// One size may be -1: it follows from the others. Costs nothing.
 Tensor reshape(Here x, std::initializer_list<std::int64_t> sizes);
 Tensor reshape(Here x, const Shape& shape);
@@ -170,7 +170,7 @@ Tensor embedding(Here table, std::span<const std::int32_t> tokens);
 /// The same values; backward does not go past it.
 Tensor stop_gradient(Here x);
 
-// ---- layers --------------------------------------------------------------------------------------------------------
+// ---- layers ----
 struct DropoutOptions {
   double p = 0.5;            ///< probability of a zero; the rest is scaled by 1 / (1 - p)
   std::uint64_t seed = 0;    ///< which run
@@ -182,7 +182,7 @@ Tensor dropout(Here x, DropoutOptions options);
 Tensor layer_norm(Here x, Here weight, Here bias, double epsilon = 1e-5);
 Tensor rms_norm(Here x, Here weight, double epsilon = 1e-5);
 
-// ---- attention -----------------------------------------------------------------------------------------------------
+// ---- attention ----
 struct AttentionOptions {
   bool causal = false;  ///< query i stands at position i + keys - queries and sees no later key
   std::span<const std::uint8_t> mask = {};  ///< 1: may look; a row without any gives 0
@@ -193,7 +193,8 @@ struct AttentionOptions {
   std::uint64_t stream = 0;
   std::uint64_t step = 0;
 };
-/// softmax(scale q k^T) v for q [..., queries, channels], k [..., keys, channels], v [..., keys, value_channels].
+/// softmax(scale q k^T) v for q [..., queries, channels], k [..., keys, channels], v [..., keys,
+/// value_channels].
 Tensor scaled_dot_product_attention(Here q, Here k, Here v, const AttentionOptions& options = {});
 struct SelfAttentionOptions {
   std::int64_t heads = 1;
@@ -206,7 +207,8 @@ struct SelfAttentionOptions {
   std::uint64_t stream = 0;
   std::uint64_t step = 0;
 };
-/// The same on a packed projection, queries, keys and values side by side: [batch, time, 3 width] to [batch, time, width].
+/// The same on a packed projection, queries, keys and values side by side: [batch, time, 3 width] to [batch,
+/// time, width].
 Tensor self_attention(Here qkv, const SelfAttentionOptions& options = {});
 /// The weights softmax(scale q k^T), [..., queries, keys], for looking: passes no gradient, drops nothing.
 Tensor attention_weights(Here q, Here k, const AttentionOptions& options = {});
@@ -214,24 +216,28 @@ struct RotaryOptions {
   double base = 10000;
   std::int64_t first_position = 0;  ///< of the first row; later than 0 when continuing a sequence
 };
-/// Rotary position embedding of x [..., time, channels]: turns each pair (i, i + channels / 2) by position * base^(-2i / channels).
+/// Rotary position embedding of x [..., time, channels]: turns each pair (i, i + channels / 2) by position *
+/// base^(-2i / channels).
 Tensor rotary(Here x, RotaryOptions options = {});
 struct PackedRotaryOptions {
   std::int64_t heads = 1;
   double base = 10000;
   std::int64_t first_position = 0;
 };
-/// The same for the queries and keys of a packed projection [batch, time, 3 width], as self_attention takes it.
+/// The same for the queries and keys of a packed projection [batch, time, 3 width], as self_attention takes
+/// it.
 Tensor packed_rotary(Here qkv, PackedRotaryOptions options = {});
 
-// ---- integers written in braces: cross_entropy(logits, {1, 0}) ------------------------------------------------------
+// ---- integers written in braces: cross_entropy(logits, {1, 0}) ----
 inline Tensor where(std::initializer_list<std::uint8_t> condition, Here x, Here y) {
   return where(std::span(condition.begin(), condition.size()), x, y);
 }
-inline Tensor cross_entropy(Here logits, std::initializer_list<std::int32_t> labels, CrossEntropyOptions options = {}) {
+inline Tensor cross_entropy(Here logits, std::initializer_list<std::int32_t> labels,
+                            CrossEntropyOptions options = {}) {
   return cross_entropy(logits, std::span(labels.begin(), labels.size()), options);
 }
-inline Tensor nll(Here log_probabilities, std::initializer_list<std::int32_t> labels, CrossEntropyOptions options = {}) {
+inline Tensor nll(Here log_probabilities, std::initializer_list<std::int32_t> labels,
+                  CrossEntropyOptions options = {}) {
   return nll(log_probabilities, std::span(labels.begin(), labels.size()), options);
 }
 inline Tensor index_select(Here x, std::initializer_list<std::int32_t> index, int axis = 0) {

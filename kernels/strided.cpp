@@ -8,7 +8,8 @@
 namespace reel::kernels {
 namespace {
 
-// Joins neighbouring dimensions that are one stretch of memory, so that the inner loop is as long as it can be.
+// Joins neighbouring dimensions that are one stretch of memory, so that the inner loop is as long as it can
+// be.
 Strided joined(const Strided& view) {
   Strided result;
   result.start = view.start;
@@ -33,8 +34,8 @@ Strided joined(const Strided& view) {
   return result;
 }
 
-// Calls body(offset in the view's array, index of the row's first element in the contiguous one) for rows [first, last), a row
-// being the innermost dimension.
+// Calls body(offset in the view's array, index of the row's first element in the contiguous one) for rows
+// [first, last), a row being the innermost dimension.
 template <class Body>
 void each_row(const Strided& view, std::int64_t first, std::int64_t last, Body body) {
   const int outer = view.rank - 1;
@@ -103,8 +104,8 @@ void scatter_strided(const T* from, const Strided& original, Into<T> to) {
   });
 }
 
-#define REEL_INSTANTIATE(T)                                          \
-  template void gather_strided(const T*, const Strided&, Into<T>);   \
+#define REEL_INSTANTIATE(T)                                        \
+  template void gather_strided(const T*, const Strided&, Into<T>); \
   template void scatter_strided(const T*, const Strided&, Into<T>)
 REEL_INSTANTIATE(float);
 REEL_INSTANTIATE(double);
