@@ -148,7 +148,8 @@ TEST_F(SameBits, BesideProcessesThatTakeEveryCore) {
 // Arguments and environment lie at the top of the stack and move it; the settings of malloc move blocks to
 // other places, from mmap instead of the heap; the shell's limit moves where mmap begins.
 TEST_F(SameBits, WhereverThingsLieInMemory) {
-  for (const std::size_t more : {1, 13, 333, 4095}) same_in_turn("2", "PADDING=" + std::string(more, 'x'));
+  for (const std::size_t more : {1U, 13U, 333U, 4095U})
+    same_in_turn("2", "PADDING=" + std::string(more, 'x'));
   for (const char* setting :
        {"MALLOC_MMAP_THRESHOLD_=1024", "MALLOC_MMAP_THRESHOLD_=1000000000", "MALLOC_TOP_PAD_=777",
         "MALLOC_PERTURB_=165", "MALLOC_ARENA_MAX=1", "GLIBC_TUNABLES=glibc.malloc.tcache_count=0",
