@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <ostream>
 #include <string>
 #include <utility>
 
@@ -15,6 +16,13 @@
 #include "tests/support/count_allocations.h"
 
 namespace reel::nn {
+
+// Or GoogleTest prints its bytes, also those between the fields that nobody set.
+void PrintTo(const GptConfig& c, std::ostream* out) {
+  *out << (c.rotary ? "rotary" : "learned") << " positions, " << (c.swiglu ? "swiglu" : "gelu") << ", "
+       << (c.bias ? "biases" : "no biases") << ", " << (c.tie_head ? "tied head" : "own head");
+}
+
 namespace {
 
 using testing::HasSubstr;
