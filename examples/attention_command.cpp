@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
+#include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -94,7 +96,19 @@ Json checks(const Setting& first) {
   return list;
 }
 
+// A slip must not cost a model: only a page is written over.
+void require_no_other_file(const std::string& path) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error) || std::filesystem::file_size(path, error) == 0) return;
+  std::ifstream file(path, std::ios::binary);
+  std::string start(2, ' ');
+  if (file.read(start.data(), 2) && start == "<!") return;
+  throw UsageError("--html: " + data::printable(path) +
+                   " is there already and is no page; give another name");
+}
+
 void write_page(const std::string& path, const Json& data) {
+  require_no_other_file(path);
   std::string page(embedded::attention_page);
   const std::string mark = "/*DATA*/null/*DATA*/";
   std::string json = data.dump(-1, ' ', true, Json::error_handler_t::replace);

@@ -17,7 +17,6 @@
 #include "data/idx.h"
 #include "data/synthetic.h"
 #include "examples/usage_error.h"
-#include "nn/weights.h"
 
 namespace reel::examples {
 namespace {
@@ -89,7 +88,7 @@ std::unique_ptr<nn::Mlp> classifier_of(const ModelFile& file) {
   file.require_room_for_weights(weights);
   auto model = std::make_unique<nn::Mlp>(nn::Seed{settings.seed("seed")}, sizes,
                                          nn::MlpOptions{.dropout = settings.fraction("dropout")});
-  nn::load_weights(file.file, model->parameters());
+  file.load(model->parameters());
   return model;
 }
 

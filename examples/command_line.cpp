@@ -1,7 +1,6 @@
 #include "examples/command_line.h"
 
 #include <CLI/CLI.hpp>
-#include <map>
 #include <ostream>
 #include <sstream>
 #include <utility>
@@ -67,12 +66,17 @@ void add_run_flags(CLI::App& app, RunFlags& run) {
   add_positive(app, "--log-every", run.log_every,
                "Steps between lines of log.jsonl (default: about a thousand a run)");
   app.add_flag("--json", run.json, "Print one JSON object and nothing else on stdout");
-  const std::map<std::string, ProgressStyle> styles = {{"auto", ProgressStyle::automatic},
-                                                       {"bar", ProgressStyle::bar},
-                                                       {"plain", ProgressStyle::plain},
-                                                       {"none", ProgressStyle::none}};
-  app.add_option("--progress", run.progress, "auto, bar, plain or none")
-      ->transform(CLI::CheckedTransformer(styles).description(""))
+  // Not CLI11's own transformer, which takes numbers, too.
+  app.add_option_function<std::string>(
+         "--progress",
+         [&run](const std::string& style) {
+           run.progress = style == "bar"     ? ProgressStyle::bar
+                          : style == "plain" ? ProgressStyle::plain
+                          : style == "none"  ? ProgressStyle::none
+                                             : ProgressStyle::automatic;
+         },
+         "auto, bar, plain or none")
+      ->check(CLI::IsMember({"auto", "bar", "plain", "none"}).description(""))
       ->type_name("STYLE");
   add_precision(app, run.precision);
   app.add_flag("--detect-anomaly", run.detect_anomaly,

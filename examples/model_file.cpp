@@ -1,5 +1,6 @@
 #include "examples/model_file.h"
 
+#include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "examples/flags.h"
@@ -38,6 +39,13 @@ void ModelFile::require_room_for_weights(double count) const {
   throw nn::FileError(file.name() +
                       ": its configuration is damaged: the weights of such sizes cannot be in " +
                       "this file; train again, or use another file");
+}
+
+void ModelFile::load(ParameterBlock& parameters) const {
+  nn::load_weights(file, parameters);
+  const std::string bad = nn::non_finite_weight(parameters);
+  if (!bad.empty())
+    std::cerr << "reel: warning: " << file.name() << ": " << bad << "; what the model says means nothing\n";
 }
 
 Json parse_config(const std::string& text) {

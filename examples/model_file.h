@@ -27,6 +27,8 @@ struct ModelFile {
   void require_room_for(std::int64_t wanted, const std::string& what, std::size_t most) const;
   /// The same for all weights together; `count` may be less than there are, and has room for any product.
   void require_room_for_weights(double count) const;
+  /// Gives the parameters the file's values, and warns of those that are not finite.
+  void load(ParameterBlock& parameters) const;
 };
 
 /// The configuration that stands in a file as text; null if it is none. Not deeper than a run writes it: what

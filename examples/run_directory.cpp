@@ -32,9 +32,13 @@ bool holds_a_run(const fs::path& path) {
 
 void refuse_a_run(const fs::path& path) {
   if (!holds_a_run(path)) {
-    if (!fs::exists(path / "config.json")) return;
-    throw UsageError(data::printable(path) +
-                     ": it holds a config.json, but no run that it could be of; choose another --out");
+    for (const char* name : {"config.json", "best.safetensors", "report.html"}) {
+      if (fs::exists(path / name)) {
+        throw UsageError(data::printable(path) + ": it holds a " + name +
+                         ", but no run that it could be of; choose another --out");
+      }
+    }
+    return;
   }
   throw UsageError(data::printable(path) +
                    ": it holds a run already; add --resume to go on with it, or choose another --out");

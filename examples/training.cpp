@@ -169,6 +169,8 @@ class Loop {
     for (const std::string& reason : checkpoint_.skipped())
       std::cerr << "reel: skipped a checkpoint: " << data::printable_lines(reason) << "\n";
     if (first_ == 0) {
+      std::cerr << "reel: " << data::printable(directory_.path())
+                << " holds no checkpoint yet: the run starts again from its beginning\n";
       directory_.cut_log(0);
       write_config();
       return;
@@ -190,16 +192,30 @@ class Loop {
     average_.weight = notes.number("average_weight");
     const bool none_yet = notes.has("best") && values["best"].is_null();
     if (!none_yet) best_ = notes.number("best");
-    directory_.cut_log(notes.whole("log_bytes", 0));
-    read_curves();
+    const std::int64_t log_bytes = notes.whole("log_bytes", 0);
+    read_curves(log_bytes);
+    directory_.cut_log(log_bytes);
+    write_config();  // of this call: it may have more steps
   }
 
-  // The report shows the whole run, also what an earlier process did.
-  void read_curves() {
-    std::ifstream log(directory_.log());
-    for (std::string line; std::getline(log, line);) {
+  // The report shows the whole run, also what an earlier process did: the first bytes of the log, which is of
+  // another run if they are no lines of steps that this one has done.
+  void read_curves(std::int64_t bytes) {
+    std::ifstream log(directory_.log(), std::ios::binary);
+    std::int64_t number = 0;
+    std::int64_t read = 0;
+    for (std::string line; read < bytes && std::getline(log, line);) {
+      ++number;
+      read += static_cast<std::int64_t>(line.size()) + 1;
       const Json entry = Json::parse(line, nullptr, false);
-      if (!entry.is_object() || !entry.contains("step")) continue;
+      const bool own = read <= bytes && entry.is_object() && entry.contains("step") &&
+                       entry["step"].is_number_integer() && entry["step"].get<std::int64_t>() <= first_;
+      if (!own) {
+        throw nn::FileError(
+            data::printable(directory_.log()) + ":" + std::to_string(number) +
+            ": this line is not of the run of the checkpoint: put the log of this run back, or "
+            "train again with another --out");
+      }
       const double step = entry["step"].get<double>();
       if (entry.contains("loss") && entry["loss"].is_number())
         outcome_.losses.emplace_back(step, entry["loss"].get<double>());

@@ -8,7 +8,6 @@
 #include "examples/exit_code.h"
 #include "examples/usage_error.h"
 #include "nn/error.h"
-#include "nn/weights.h"
 
 namespace reel::examples {
 namespace {
@@ -129,7 +128,7 @@ LoadedGpt load_gpt(const ModelFile& file) {
   file.require_room_for_weights(width * static_cast<double>(config.vocabulary) +
                                 4 * width * width * static_cast<double>(config.layers));
   loaded.model = std::make_unique<nn::Gpt>(nn::Seed{settings.seed("seed")}, config);
-  nn::load_weights(file.file, loaded.model->parameters());
+  file.load(loaded.model->parameters());
   loaded.model->eval();
   return loaded;
 }

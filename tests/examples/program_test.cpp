@@ -89,6 +89,7 @@ TEST_F(Program, TakesDecimalNumbersOnlyAndSaysWhichItWants) {
            {{"--lr", "inf"}, "--lr: must be a positive number, not inf"},
            {{"--lr", "0"}, "--lr: must be a positive number, not 0"},
            {{"--weight-decay", "-0.1"}, "--weight-decay: must be 0 or a positive number, not -0.1"},
+           {{"--progress", "0"}, "--progress: 0 not in {auto,bar,plain,none}"},
            {{"--dropout", "1"}, "--dropout: must be at least 0 and less than 1, not 1"},
            {{"--lr", "1e39"}, "--lr: must be a positive number" + of_floats + "1e39 becomes inf there"},
            {{"--lr", "1e-46"}, "--lr: must be a positive number" + of_floats + "1e-46 becomes 0 there"},

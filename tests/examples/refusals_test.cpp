@@ -59,18 +59,84 @@ TEST_F(Refusals, AFileIsNotPutInThePlaceOfADevice) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(place.path()), {}), 2);
 }
 
-TEST_F(Refusals, AConfigurationOfSomethingElseIsLeftAlone) {
-  std::filesystem::create_directory(place / "run");
-  write(place / "run/config.json", "of another program");
-  const Ran ran = reel({"train", "--steps", "2", "--out", "run"});
+TEST_F(Refusals, AFileOfSomethingElseIsLeftAlone) {
+  for (const std::string name : {"config.json", "best.safetensors", "report.html"}) {
+    std::filesystem::remove_all(place / "run");
+    std::filesystem::create_directory(place / "run");
+    write(place / ("run/" + name), "of another program");
+    const Ran ran = reel({"train", "--steps", "2", "--out", "run"});
+    EXPECT_EQ(ran.code, 2) << ran.err;
+    EXPECT_THAT(ran.err,
+                HasSubstr("run: it holds a " + name + ", but no run that it could be of; choose another"));
+    EXPECT_THAT(ran.err, Not(HasSubstr("--resume")));
+    const Ran resumed = reel({"train", "--steps", "2", "--out", "run", "--resume"});
+    EXPECT_EQ(resumed.code, 2) << resumed.err;
+    EXPECT_THAT(resumed.err, HasSubstr("there is no run to resume"));
+    EXPECT_EQ(contents(place / ("run/" + name)), "of another program");
+  }
+}
+
+TEST_F(Refusals, APageIsNotWrittenOverAModel) {
+  write(place / "model", "weights");
+  const Ran ran = reel({"attention", "--html", "model"});
   EXPECT_EQ(ran.code, 2) << ran.err;
-  EXPECT_THAT(ran.err,
-              HasSubstr("run: it holds a config.json, but no run that it could be of; choose another"));
-  EXPECT_THAT(ran.err, Not(HasSubstr("--resume")));
-  const Ran resumed = reel({"train", "--steps", "2", "--out", "run", "--resume"});
-  EXPECT_EQ(resumed.code, 2) << resumed.err;
-  EXPECT_THAT(resumed.err, HasSubstr("there is no run to resume"));
-  EXPECT_EQ(contents(place / "run/config.json"), "of another program");
+  EXPECT_THAT(ran.err, HasSubstr("--html: model is there already and is no page; give another name"));
+  EXPECT_EQ(contents(place / "model"), "weights");
+  EXPECT_EQ(reel({"attention", "--html", "page"}).code, 0);
+  EXPECT_EQ(reel({"attention", "--html", "page"}).code, 0);  // over the page
+}
+
+TEST_F(Refusals, ARunGoesOnWithItsOwnLogAndSettings) {
+  const auto train = [](const char* steps) {
+    return std::vector<std::string>{"train", "--layers", "1",   "--heads", "1",   "--width",
+                                    "8",     "--out",    "run", "--steps", steps, "--json"};
+  };
+  ASSERT_EQ(reel(train("2")).code, 0);
+  const std::string log = contents(place / "run/log.jsonl");
+  std::string other = log;
+  other[0] = '#';
+  std::string of_later_steps = log;
+  of_later_steps.replace(of_later_steps.find("\"step\":1"), 8, "\"step\":9");
+  const auto resume = [&] {
+    auto words = train("4");
+    words.push_back("--resume");
+    return reel(words);
+  };
+  for (const std::string& wrong : {other, of_later_steps, std::string(log.size(), 'x')}) {
+    write(place / "run/log.jsonl", wrong);
+    const Ran ran = resume();
+    EXPECT_EQ(ran.code, 4) << ran.err;
+    EXPECT_THAT(ran.err, HasSubstr("run/log.jsonl:1: this line is not of the run of the checkpoint"));
+    EXPECT_EQ(contents(place / "run/log.jsonl"), wrong);
+  }
+  write(place / "run/log.jsonl", log);
+  write(place / "run/config.json", "of another program");
+  EXPECT_EQ(resume().code, 0);
+  EXPECT_EQ(Json::parse(contents(place / "run/config.json"))["steps"], 4);
+  std::filesystem::remove(place / "run/checkpoint.safetensors");
+  std::filesystem::remove(place / "run/checkpoint.previous.safetensors");
+  const Ran again = resume();
+  EXPECT_EQ(again.code, 0);
+  EXPECT_THAT(again.err, HasSubstr("run holds no checkpoint yet: the run starts again from its beginning"));
+}
+
+TEST_F(Refusals, AModelWithoutNumbersIsNamed) {
+  ASSERT_EQ(
+      reel({"train", "--layers", "1", "--heads", "1", "--width", "8", "--steps", "2", "--out", "run"}).code,
+      0);
+  const nn::Safetensors file = nn::Safetensors::read(place / "run/best.safetensors");
+  nn::SafetensorsWriter writer;
+  for (const nn::SafetensorsEntry& e : file.entries()) {
+    std::vector<std::byte> bytes(e.bytes.begin(), e.bytes.end());
+    if (e.name == file.entries().front().name) std::fill_n(bytes.begin(), 4, std::byte{0xFF});  // NaN
+    writer.add(e.name, e.dtype, e.shape, bytes);
+  }
+  writer.metadata("format", "reel-model");
+  writer.metadata("config", file.metadata().at("config"));
+  writer.write(place / "nan.safetensors");
+  const Ran ran = reel({"generate", "--model", "nan.safetensors", "--prompt", "1+1="});
+  EXPECT_THAT(ran.err, HasSubstr("reel: warning: nan.safetensors: "));
+  EXPECT_THAT(ran.err, HasSubstr("; what the model says means nothing"));
 }
 
 TEST_F(Refusals, ARunWhoseLogIsLostSaysWhatToDo) {
