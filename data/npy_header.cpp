@@ -251,13 +251,13 @@ NpyHeader parse_npy_header(std::span<const std::byte> file, const std::string& n
   Reader(text.substr(dictionary_at, length), dictionary_at, name, header).read();
   header.data_at = dictionary_at + length;
 
-  const bool empty = std::find(header.shape.begin(), header.shape.end(), 0) != header.shape.end();
   std::uint64_t bytes = size_of(header.type);
   for (const std::int64_t n : header.shape) {
-    if (!empty && __builtin_mul_overflow(bytes, static_cast<std::uint64_t>(n), &bytes))
+    // Also if a 0 comes later: nobody writes such a shape, and other readers overflow on it.
+    if (__builtin_mul_overflow(bytes, static_cast<std::uint64_t>(n), &bytes))
       fail(name, dictionary_at, "the shape multiplies to more than 2^64 bytes");
   }
-  header.bytes = empty ? 0 : bytes;
+  header.bytes = bytes;
   const std::size_t follow = text.size() - header.data_at;
   if (follow != header.bytes) {
     fail(name, header.data_at,

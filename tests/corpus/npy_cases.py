@@ -133,6 +133,8 @@ def cases():
         ("zero-with-data", "(0,)", "shape and type need 0 bytes of data, 8 follow"),
     ):
         c.add("shape-" + name, said, file(header(shape=shape), f32(1, 2)))
+    c.add("shape-overflow-hidden-by-zero", "the shape multiplies to more than 2^64 bytes",
+          file(header(shape="(4294967296, 4294967296, 0)")))
 
     for name, order in (("string", "'False'"), ("zero", "0"), ("one", "1"), ("lower-case", "false"), ("lower-case-true", "true"), ("none", "None"), ("empty-list", "[]")):
         c.add("order-" + name, "'fortran_order' is neither True nor False", file(header(order=order), f32(1, 2)))
@@ -172,7 +174,7 @@ def accepted(c):
     ok("as-numpy-pads-it", [2, 2], [1, 2, 3, 4], array((2, 2), 1, 2, 3, 4))
     ok("scalar", [], [7], file(header(shape="()"), f32(7)))
     ok("empty", [0, 3], [], file(header(shape="(0, 3)")))
-    ok("overflow-hidden-by-zero", [4294967296, 4294967296, 0], [], file(header(shape="(4294967296, 4294967296, 0)")))
+    ok("zero-before-an-overflow", [0, 4294967296, 4294967296], [], file(header(shape="(0, 4294967296, 4294967296)")))
     ok("keys-in-another-order", [2], [1, 2], file("{'shape': (2,), 'descr': '<f4', 'fortran_order': False}\n", f32(1, 2)))
     ok("double-quotes", [2], [1, 2], file(header().replace("'", '"'), f32(1, 2)))
     ok("no-spaces", [1, 2], [1, 2], file("{'descr':'<f4','fortran_order':False,'shape':(1,2)}", f32(1, 2)))

@@ -191,9 +191,11 @@ def shapes(c):
         ("too-large", "[3]", "its data_offsets span 8 bytes, its shape and dtype need 12"),
         ("scalar-with-two", "[]", "its data_offsets span 8 bytes, its shape and dtype need 4"),
         ("zero-with-data", "[0]", "its data_offsets span 8 bytes, its shape and dtype need 0"),
-        ("overflow-hidden-by-zero-with-data", "[%s,%s,0]" % (large, large), "span 8 bytes, its shape and dtype need 0"),
+        ("overflow-hidden-by-zero-with-data", "[%s,%s,0]" % (large, large), "its shape multiplies to more than 2^64 bytes"),
     ):
         c.add("shape-" + name, said, file(tensor(shape=shape), f32(1, 2)))
+    c.add("shape-overflow-hidden-by-zero", "its shape multiplies to more than 2^64 bytes",
+          file(tensor(shape="[%s,%s,0]" % (large, large), offsets="[0,0]")))
     for dtype, size in (("F64", 16), ("F16", 4), ("BF16", 4), ("I64", 16), ("U8", 2), ("BOOL", 2), ("I16", 4), ("U64", 16)):
         c.add("dtype-%s-for-f32-data" % dtype.lower(), "span 8 bytes, its shape and dtype need %d" % size, file(tensor('"%s"' % dtype), f32(1, 2)))
 
@@ -254,7 +256,7 @@ def accepted(c):
     c.add("ok-scalar", "ok; a F32 [] 3", file(tensor(shape="[]", offsets="[0,4]"), f32(3)))
     c.add("ok-empty-tensor", "ok; a F32 [0, 3]", file(tensor(shape="[0,3]", offsets="[0,0]")))
     large = 2**48 - 1
-    c.add("ok-overflow-hidden-by-zero", "ok; a F32 [%d, %d, 0]" % (large, large), file(tensor(shape="[%d,%d,0]" % (large, large), offsets="[0,0]")))
+    c.add("ok-zero-before-an-overflow", "ok; a F32 [0, %d, %d]" % (large, large), file(tensor(shape="[0,%d,%d]" % (large, large), offsets="[0,0]")))
     c.add("ok-32-dimensions", "ok; a F32 [" + "1, " * 31 + "1] 5", file(tensor(shape="[" + "1," * 31 + "1]", offsets="[0,4]"), f32(5)))
     c.add("ok-fields-in-another-order", "ok; a F32 [2] 1 2", file('{"a":{"data_offsets":[0,8],"shape":[2],"dtype":"F32"}}', f32(1, 2)))
     c.add("ok-tensors-not-in-data-order", "ok; a F32 [1] 2; b F32 [1] 1",
