@@ -1,5 +1,9 @@
+#include <unistd.h>
+
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
+#include <exception>
 #include <filesystem>
 #include <iostream>
 #include <new>
@@ -59,12 +63,27 @@ int complain(const std::string& what, ExitCode code) {
   return code;
 }
 
+// A library that asks for memory while it frees something, and gets none, ends the program; then it ends with
+// the words and the code of any other lack of memory. They are written without asking for more.
+[[noreturn]] void end() {
+  try {
+    if (const std::exception_ptr e = std::current_exception()) std::rethrow_exception(e);
+  } catch (const std::bad_alloc&) {
+    constexpr char words[] = "reel: not enough memory\n";
+    [[maybe_unused]] const auto written = ::write(STDERR_FILENO, words, sizeof words - 1);
+    std::_Exit(failed);
+  } catch (...) {
+  }
+  std::abort();
+}
+
 }  // namespace
 }  // namespace reel::examples
 
 int main(int argc, char** argv) {
   using namespace reel;
   using namespace reel::examples;
+  std::set_terminate(end);
   std::signal(SIGPIPE, SIG_DFL);
   std::signal(SIGXFSZ, SIG_IGN);  // a file size limit is reported by write(2)
   try {

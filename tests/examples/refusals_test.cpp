@@ -10,6 +10,7 @@
 #include "nn/safetensors.h"
 #include "nn/sha256.h"
 #include "tests/examples/program.h"
+#include "tests/support/sanitizer.h"
 
 // What the program must not do to its user: break what is not its own, trust what a file says of itself, or
 // pass off as good what is not.
@@ -118,6 +119,33 @@ TEST_F(Refusals, ARunGoesOnWithItsOwnLogAndSettings) {
   const Ran again = resume();
   EXPECT_EQ(again.code, 0);
   EXPECT_THAT(again.err, HasSubstr("run holds no checkpoint yet: the run starts again from its beginning"));
+}
+
+// A header of 200,000 names takes more memory than the limits leave, each at another place.
+TEST_F(Refusals, WithoutMemoryItEndsInWords) {
+#if REEL_HAS_SANITIZER
+  GTEST_SKIP() << "a sanitizer needs more address space than the limits leave";
+#endif
+  std::string header = "{";
+  for (int i = 0; i < 200'000; ++i) {
+    header += (i == 0 ? "\"t" : ",\"t") + std::to_string(i) +
+              "\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}";
+  }
+  header += "}";
+  std::string length(8, '\0');
+  for (std::size_t i = 0; i < 8; ++i) length[i] = static_cast<char>(header.size() >> (8 * i) & 0xFF);
+  write(place / "m.safetensors", length + header);
+  int without = 0;
+  for (const int mebibytes : {60, 100, 110, 120, 130, 140, 160}) {
+    const Ran ran = run_reel({"inspect", "m.safetensors"}, place.path(),
+                             "prlimit --as=" + std::to_string(mebibytes << 20));
+    EXPECT_TRUE(ran.code == 0 || ran.code == 1) << mebibytes << ": " << ran.code << ran.err;
+    if (ran.code == 1) {
+      EXPECT_THAT(ran.err, HasSubstr("reel: not enough memory")) << mebibytes;
+    }
+    without += ran.code;
+  }
+  EXPECT_GT(without, 0);
 }
 
 TEST_F(Refusals, AModelWithoutNumbersIsNamed) {
