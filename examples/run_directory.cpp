@@ -83,6 +83,10 @@ RunDirectory::RunDirectory(const RunFlags& flags, const std::string& name) {
     throw nn::IoError(data::printable(log()) +
                       ": it is not a regular file (a pipe or a device); remove it, or choose another --out");
   }
+  // Before anything else: after a power cut, too, no file of a run is there without its log.
+  const nn::FileDescriptor directory = nn::open_at(AT_FDCWD, path_.c_str(), O_RDONLY | O_DIRECTORY, 0);
+  if (!directory.is_open() || !nn::sync_directory(directory.get()))
+    fail(path_, "cannot be synced to the disk");
   log_ = file.release();
 }
 
