@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <thread>
 #include <vector>
@@ -64,6 +65,20 @@ TEST_F(Parallel, UsesMoreThanOneThread) {
     while (arrived < 2) std::this_thread::yield();
   });
   EXPECT_EQ(arrived, 2);
+}
+
+TEST_F(Parallel, WaitsForTheTasksOfOthers) {
+  set_threads(2);
+  const auto self = std::this_thread::get_id();
+  std::atomic<int> arrived{0};
+  std::atomic<int> done{0};
+  parallel_for(2, much, [&](std::int64_t) {
+    ++arrived;
+    while (arrived < 2) std::this_thread::yield();
+    if (std::this_thread::get_id() != self) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    ++done;
+  });
+  EXPECT_EQ(done, 2);
 }
 
 TEST_F(Parallel, RunsAloneBelowTheThreshold) {
