@@ -2,16 +2,42 @@
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <utility>
 
 #include "data/error.h"
 #include "tests/support/sanitizer.h"
+
+namespace {
+
+// What the next call fails with; 0: it does not.
+int error_of_read = 0;
+int error_of_fstat = 0;
+
+}  // namespace
+
+extern "C" {
+
+ssize_t read(int fd, void* to, size_t size) {
+  errno = std::exchange(error_of_read, 0);
+  return errno != 0 ? -1 : ::syscall(SYS_read, fd, to, size);
+}
+
+int fstat(int fd, struct stat* status) noexcept {
+  errno = std::exchange(error_of_fstat, 0);
+  return errno != 0 ? -1 : static_cast<int>(::syscall(SYS_fstat, fd, status));
+}
+
+}  // extern "C"
 
 namespace {
 
@@ -60,6 +86,18 @@ TEST(File, that_is_not_as_long_as_the_system_said) {
   const std::string said = refusal(less);
   EXPECT_TRUE(said.starts_with(std::string(less) + ": became shorter while it was read: ")) << said;
   EXPECT_TRUE(said.ends_with(" of 4096 bytes")) << said;
+}
+
+TEST(File, says_what_the_system_refuses) {
+  const fs::path path = fs::temp_directory_path() / ("reel_file_" + std::to_string(::getpid()));
+  std::ofstream(path) << "text";
+  error_of_read = EIO;
+  EXPECT_EQ(refusal(path.c_str()), path.string() + ": cannot be read: Input/output error");
+  error_of_fstat = EIO;
+  EXPECT_EQ(refusal(path.c_str()), path.string() + ": cannot be examined: Input/output error");
+  error_of_read = EINTR;  // a signal came first
+  EXPECT_EQ(reel::data::read_file(path), "text");
+  fs::remove(path);
 }
 
 }  // namespace

@@ -15,11 +15,13 @@
 #include <csignal>
 #include <cstdarg>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "nn/atomic_file.h"
 #include "nn/directory_lock.h"
 #include "nn/error.h"
+#include "nn/safetensors.h"
 #include "tests/nn/checkpoint_problem.h"
 
 namespace {
@@ -32,6 +34,8 @@ struct Plan {
   const char* failed = "";                  // what the call was
   std::vector<std::string>* log = nullptr;  // where the calls are written down
 } plan;
+
+int error_of_pread = 0;  // of the next one; 0: it does not fail
 
 // Whether this call is the one to fail.
 bool fails(const char* call) {
@@ -59,6 +63,11 @@ ssize_t write(int fd, const void* bytes, size_t size) {
   if (fails("write")) return -1;
   if (plan.short_writes && size > 1) size /= 2;
   return ::syscall(SYS_write, fd, bytes, size);
+}
+
+ssize_t pread(int fd, void* to, size_t size, off_t at) {
+  errno = std::exchange(error_of_pread, 0);
+  return errno != 0 ? -1 : ::syscall(SYS_pread64, fd, to, size, at);
 }
 
 int fsync(int fd) noexcept(false);
@@ -327,6 +336,17 @@ TEST(DirectoryLock, removes_only_what_a_killed_save_left_behind) {
   const nn::DirectoryLock lock(directory.path());
   EXPECT_THAT(lock.remove_stale_temporaries(), testing::ElementsAre(".a.tmp.12", ".b.safetensors.tmp.7.3"));
   EXPECT_EQ(files_in(directory.path()), 8U);  // the lock file, too
+}
+
+TEST(Safetensors, says_what_the_system_cannot_read) {
+  const TemporaryDirectory directory;
+  save_steps(directory.path(), {1});
+  const fs::path path = directory.path() / "checkpoint.safetensors";
+  error_of_pread = EIO;
+  EXPECT_THAT([&] { nn::Safetensors::read(path); },
+              testing::ThrowsMessage<nn::IoError>(HasSubstr("Input/output error")));
+  error_of_pread = EINTR;  // a signal came first
+  EXPECT_NO_THROW(nn::Safetensors::read(path));
 }
 
 TEST(DirectoryLock, says_when_the_directory_is_not_there) {
