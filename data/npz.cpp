@@ -126,7 +126,6 @@ std::map<std::string, NpyArray> parse_npz(std::span<const std::byte> file, const
   for (zip_int64_t i = 0; i < count; ++i) {
     std::string key;
     const Member member = examine(archive.get(), static_cast<zip_uint64_t>(i), name, key);
-    if (arrays.count(key) != 0) throw DataError(member.label + ": the name is there twice");
     arrays.emplace(key, parse_npy(unpack(archive.get(), member), member.label));
   }
   return arrays;
