@@ -30,6 +30,13 @@ struct Piece {
   }
 };
 
+// Row k of a panel of B.
+template <class T>
+const T* panel_of_b(const Matmul<T>& p, const T* b, std::int64_t k, std::int64_t panel) {
+  const std::int64_t column = panel * tile_columns<T>;
+  return b + (p.transpose_b ? column * p.ldb + k : k * p.ldb + column);
+}
+
 // What is packed at a time: rows [k, k + depth) of panels [panel, last_panel) of B.
 template <class T>
 Piece<T> block_of_b(const Matmul<T>& p, const Plan<T>& plan, const T* b, std::int64_t k, std::int64_t panel,
@@ -37,8 +44,8 @@ Piece<T> block_of_b(const Matmul<T>& p, const Plan<T>& plan, const T* b, std::in
   constexpr std::int64_t width = tile_columns<T>;
   const std::int64_t depth = std::min(plan.depth, p.k - k);
   const std::int64_t columns = std::min(last_panel * width, p.n) - panel * width;
-  if (p.transpose_b) return {b + panel * width * p.ldb + k, columns, depth, p.ldb};
-  return {b + k * p.ldb + panel * width, depth, columns, p.ldb};
+  const T* const start = panel_of_b(p, b, k, panel);
+  return p.transpose_b ? Piece<T>{start, columns, depth, p.ldb} : Piece<T>{start, depth, columns, p.ldb};
 }
 
 // The block that is packed after this one: the next of k, or the first of as many panels further on, which
@@ -70,18 +77,15 @@ void compute_part(const Matmul<T>& p, const Plan<T>& plan, std::int64_t batch, s
   for (std::int64_t k = 0; k < std::max<std::int64_t>(1, p.k); k += plan.depth) {
     t.depth = std::min(plan.depth, p.k - k);
     t.add = p.c.add || k > 0;
-    const auto panel_of_b = [&](std::int64_t j) {
-      return b + (p.transpose_b ? j * width * p.ldb + k : k * p.ldb + j * width);
-    };
     if (plan.pack_b) {
       const std::int64_t step = plan.depth * width;
       if (p.transpose_b) {
         for (std::int64_t j = panel; j < last_panel; ++j) {
-          pack_transposed(panel_of_b(j), p.ldb, t.depth, columns(j), packed + (j - panel) * step);
+          pack_transposed(panel_of_b(p, b, k, j), p.ldb, t.depth, columns(j), packed + (j - panel) * step);
         }
       } else {
-        pack_rows(panel_of_b(panel), p.ldb, t.depth, std::min(last_panel * width, p.n) - panel * width,
-                  packed, step);
+        pack_rows(panel_of_b(p, b, k, panel), p.ldb, t.depth,
+                  std::min(last_panel * width, p.n) - panel * width, packed, step);
       }
     }
     t.b_stride = plan.pack_b ? width : p.ldb;
@@ -97,7 +101,7 @@ void compute_part(const Matmul<T>& p, const Plan<T>& plan, std::int64_t batch, s
       }
       t.a = a + (p.transpose_a ? k * p.lda + row : row * p.lda + k);
       for (std::int64_t j = panel; j < last_panel; ++j) {
-        t.b = plan.pack_b ? packed + (j - panel) * plan.depth * width : panel_of_b(j);
+        t.b = plan.pack_b ? packed + (j - panel) * plan.depth * width : panel_of_b(p, b, k, j);
         t.c = c + row * p.ldc + j * width;
         t.columns = columns(j);
         t.bias = t.add || p.bias == nullptr ? nullptr : p.bias + j * width;
