@@ -3,6 +3,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "data/file.h"
 #include "examples/flags.h"
 #include "nn/checkpoint.h"
 #include "nn/error.h"
@@ -45,7 +46,8 @@ void ModelFile::load(ParameterBlock& parameters) const {
   nn::load_weights(file, parameters);
   const std::string bad = nn::non_finite_weight(parameters);
   if (!bad.empty())
-    std::cerr << "reel: warning: " << file.name() << ": " << bad << "; what the model says means nothing\n";
+    std::cerr << "reel: warning: " << data::printable(file.name()) << ": " << bad
+              << "; what the model says means nothing\n";
 }
 
 Json parse_config(const std::string& text) {

@@ -163,6 +163,9 @@ TEST_F(Refusals, AModelWithoutNumbersIsNamed) {
   writer.metadata("config", file.metadata().at("config"));
   writer.write(place / "nan.safetensors");
   const Ran ran = reel({"generate", "--model", "nan.safetensors", "--prompt", "1+1="});
+  std::filesystem::copy_file(place / "nan.safetensors", place / "n\x1b.safetensors");
+  EXPECT_THAT(reel({"generate", "--model", "n\x1b.safetensors", "--prompt", "1+1="}).err,
+              HasSubstr("reel: warning: n\\x1b.safetensors: "));
   EXPECT_THAT(ran.err, HasSubstr("reel: warning: nan.safetensors: "));
   EXPECT_THAT(ran.err, HasSubstr("; what the model says means nothing"));
 }
