@@ -79,9 +79,9 @@ REEL_INLINE float expm1_small(float r) {
   return fma(r * r, q, r);
 }
 
-// e^-x for x in [0, 104], or NaN.
-REEL_INLINE float exp_minus(float x) {
-  const Reduced part = reduce_by_ln2<127 + 64>(-x);
+// e^x for x in [-104, 44], or NaN.
+REEL_INLINE float exp_moderate(float x) {
+  const Reduced part = reduce_by_ln2<127 + 64>(x);
   return exp_small(part.r) * power_of_two(part.biased) *
          0x1p-64f;  // rounded once, at the end, where subnormal
 }
@@ -99,6 +99,10 @@ REEL_INLINE float exp(float x) {
   const std::uint32_t half = part.biased >> 1;
   return detail::exp_small(part.r) * detail::power_of_two(half) * detail::power_of_two(part.biased - half);
 }
+
+/// e^x to the same digits where x is not above 0, as in a softmax; for a third less. Above 44 it is no longer
+/// e^x.
+REEL_INLINE float exp_of_negative(float x) { return detail::exp_moderate(x < -104.0f ? -104.0f : x); }
 
 /// e^x - 1; at most 1.45 ulp.
 REEL_INLINE float expm1(float x) {
@@ -172,7 +176,7 @@ REEL_INLINE float tanh(float x) {
 /// 1 / (1 + e^-x); at most 1.65 ulp.
 REEL_INLINE float sigmoid(float x) {
   const float size = std::fabs(x);
-  const float e = detail::exp_minus(size > 104.0f ? 104.0f : size);
+  const float e = detail::exp_moderate(size > 104.0f ? -104.0f : -size);
   const float smaller = e / (1.0f + e);
   // For x < 0 the quotient again from e: its own error counts less then.
   const float top = x >= 0.0f ? 1.0f : e;
@@ -182,7 +186,7 @@ REEL_INLINE float sigmoid(float x) {
 /// log(1 + e^x); at most 1.71 ulp.
 REEL_INLINE float softplus(float x) {
   const float size = std::fabs(x);
-  const float e = detail::exp_minus(size > 104.0f ? 104.0f : size);
+  const float e = detail::exp_moderate(size > 104.0f ? -104.0f : -size);
   const float u = 1.0f + e;
   const float lost = e - (u - 1.0f);
   // A NaN is lost in log_normal; x brings it back.
@@ -213,7 +217,7 @@ REEL_INLINE float erf(float x) {
   p = fma(p, t, 6.33332868e-1f);
   p = fma(p, t, 1.12952735f);
   p = fma(p, t, -1.78122559e-4f);
-  const float large = 1.0f - detail::exp_minus(p);
+  const float large = 1.0f - detail::exp_moderate(-p);
   const float y = std::copysign(size < 1.0f ? small : large, x);
   return x != x ? x : y;
 }

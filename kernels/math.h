@@ -12,6 +12,7 @@
 namespace reel::kernels {
 
 inline double exp(double x) { return std::exp(x); }
+inline double exp_of_negative(double x) { return exp(x); }
 inline double expm1(double x) { return std::expm1(x); }
 inline double log(double x) { return std::log(x); }
 inline double log1p(double x) { return std::log1p(x); }
@@ -69,6 +70,7 @@ inline Dual exp(Dual x) {
   const double y = std::exp(x.value);
   return {y, x.tangent * y};
 }
+inline Dual exp_of_negative(Dual x) { return exp(x); }
 inline Dual expm1(Dual x) { return {std::expm1(x.value), x.tangent * std::exp(x.value)}; }
 inline Dual log(Dual x) { return {std::log(x.value), x.tangent / x.value}; }
 inline Dual log1p(Dual x) { return {std::log1p(x.value), x.tangent / (1 + x.value)}; }

@@ -63,7 +63,7 @@ T sum_of_exponentials(const T* x, std::int64_t cols, T most, T scale) {
   T tile[block_elements];
   for (std::int64_t first = 0; first < cols; first += block_elements) {
     const std::int64_t width = std::min(block_elements, cols - first);
-    for (std::int64_t c = 0; c < width; ++c) tile[c] = exp(scale * (x[first + c] - most));
+    for (std::int64_t c = 0; c < width; ++c) tile[c] = exp_of_negative(scale * (x[first + c] - most));
     total += sum_of<T>(0, width, [&tile](std::int64_t i) { return tile[i]; });
   }
   return total;
@@ -86,7 +86,7 @@ void statistics(const T* x, std::int64_t rows, std::int64_t cols, T scale, T* mo
     for (std::int64_t c = 0; c < cols; ++c) {
       for (std::int64_t r = 0; r < rows; ++r) tile[c * rows + r] = scale * (tile[c * rows + r] - most[r]);
     }
-    for (std::int64_t i = 0; i < rows * cols; ++i) tile[i] = exp(tile[i]);
+    for (std::int64_t i = 0; i < rows * cols; ++i) tile[i] = exp_of_negative(tile[i]);
     sum_columns(tile, rows, cols, sums);
     return;
   }
@@ -94,7 +94,7 @@ void statistics(const T* x, std::int64_t rows, std::int64_t cols, T scale, T* mo
     most[r] = largest(x + r * cols, cols);
     for (std::int64_t c = 0; c < cols; ++c) tile[r * cols + c] = scale * (x[r * cols + c] - most[r]);
   }
-  for (std::int64_t i = 0; i < rows * cols; ++i) tile[i] = exp(tile[i]);
+  for (std::int64_t i = 0; i < rows * cols; ++i) tile[i] = exp_of_negative(tile[i]);
   for (std::int64_t r = 0; r < rows; ++r) {
     const T* row = tile + r * cols;
     sums[r] = sum_of<T>(0, cols, [row](std::int64_t i) { return row[i]; });
@@ -113,7 +113,7 @@ std::int64_t softmax(const T* x, std::int64_t rows, std::int64_t cols, T scale, 
       if (is_empty(x + r * cols, cols, most)) empty.note(r);
       for (std::int64_t c = r * cols; c < (r + 1) * cols; ++c) y[c] = scale * (x[c] - most);
     }
-    for (std::int64_t i = first * cols; i < last * cols; ++i) y[i] = exp(y[i]);
+    for (std::int64_t i = first * cols; i < last * cols; ++i) y[i] = exp_of_negative(y[i]);
     for (std::int64_t r = first; r < last; ++r) {
       T* row = y + r * cols;
       const T total = sum_of<T>(0, cols, [row](std::int64_t i) { return row[i]; });
@@ -166,8 +166,9 @@ void log_softmax_grad(const T* y, const T* dy, std::int64_t rows, std::int64_t c
       const T* lp = y + r * cols;
       const T* d = dy + r * cols;
       const T total = sum_of<T>(0, cols, [d](std::int64_t i) { return d[i]; });
-      write(dx, r * cols, cols,
-            [lp, d, scale, total](std::int64_t i) { return scale * (d[i] - exp(lp[i]) * total); });
+      write(dx, r * cols, cols, [lp, d, scale, total](std::int64_t i) {
+        return scale * (d[i] - exp_of_negative(lp[i]) * total);
+      });
     }
   });
 }
@@ -201,7 +202,8 @@ void logsumexp_grad(const T* x, const T* y, const T* dy, std::int64_t rows, std:
         write(dx, r * cols, cols,
               [row, share](std::int64_t i) { return row[i] == T(infinity) ? share : T(0); });
       } else {
-        write(dx, r * cols, cols, [row, d, total](std::int64_t i) { return d * exp(row[i] - total); });
+        write(dx, r * cols, cols,
+              [row, d, total](std::int64_t i) { return d * exp_of_negative(row[i] - total); });
       }
     }
   });
@@ -257,7 +259,7 @@ void scaled_softmax(const CrossEntropy& ce, const T* logits, const T* lse, const
     if (ignored(0)) {
       write(dz, 0, cols, [](std::int64_t) { return T(0); });
     } else {
-      write(dz, 0, cols, [=](std::int64_t i) { return s * (exp(logits[i] - total) - even); });
+      write(dz, 0, cols, [=](std::int64_t i) { return s * (exp_of_negative(logits[i] - total) - even); });
     }
     return;
   }
@@ -267,7 +269,7 @@ void scaled_softmax(const CrossEntropy& ce, const T* logits, const T* lse, const
     for (std::int64_t c = 0; c < cols; ++c) {
       for (std::int64_t r = 0; r < rows; ++r) tile[c * rows + r] -= lse[r];
     }
-    for (std::int64_t i = 0; i < rows * cols; ++i) tile[i] = exp(tile[i]);
+    for (std::int64_t i = 0; i < rows * cols; ++i) tile[i] = exp_of_negative(tile[i]);
     for (std::int64_t c = 0; c < cols; ++c) {
       for (std::int64_t r = 0; r < rows; ++r) tile[c * rows + r] = scale[r] * (tile[c * rows + r] - even);
     }
@@ -280,7 +282,7 @@ void scaled_softmax(const CrossEntropy& ce, const T* logits, const T* lse, const
   for (std::int64_t r = 0; r < rows; ++r) {
     for (std::int64_t c = 0; c < cols; ++c) tile[r * cols + c] = logits[r * cols + c] - lse[r];
   }
-  for (std::int64_t i = 0; i < rows * cols; ++i) tile[i] = exp(tile[i]);
+  for (std::int64_t i = 0; i < rows * cols; ++i) tile[i] = exp_of_negative(tile[i]);
   for (std::int64_t r = 0; r < rows; ++r) {
     const T* p = tile + r * cols;
     const T s = scale[r];
@@ -348,7 +350,7 @@ void soft_cross_entropy_grad(const T* logits, const T* targets, std::int64_t row
       if (dz) {
         const T weight = sum_of<T>(0, cols, [t, keep, even](std::int64_t i) { return keep * t[i] + even; });
         write(dz, r * cols, cols, [z, t, s, total, weight, keep, even](std::int64_t i) {
-          return s * (weight * exp(z[i] - total) - (keep * t[i] + even));
+          return s * (weight * exp_of_negative(z[i] - total) - (keep * t[i] + even));
         });
       }
       if (dt) {

@@ -199,6 +199,20 @@ TEST(FloatMathAt, TheEdges) {
   EXPECT_TRUE(std::isnan(sigmoid(nan)) && std::isnan(softplus(nan)) && std::isnan(sign(nan)));
 }
 
+// A softmax computes with one, and what its tests expect with the other.
+TEST(ExpOfNegative, HasTheBitsOfExp) {
+  const auto bits = [](float x) { return std::bit_cast<std::uint32_t>(x); };
+  constexpr std::uint32_t stride = 1021;
+  const std::uint32_t last = bits(-inf);
+  for (std::uint32_t i = bits(-0.0f); i <= last; i = last - i < stride && i != last ? last : i + stride) {
+    const auto x = std::bit_cast<float>(i);
+    ASSERT_EQ(bits(exp_of_negative(x)), bits(exp(x))) << x;
+  }
+  for (const float x : {-0.0f, 0.0f, 1e-7f, -87.33655f, -103.97f, -103.98f, -104.0f, -3.40282347e38f, 44.0f})
+    EXPECT_EQ(bits(exp_of_negative(x)), bits(exp(x))) << x;
+  EXPECT_TRUE(std::isnan(exp_of_negative(nan)) && std::isnan(exp_of_negative(-nan)));
+}
+
 // Against long double, which holds 11 bits more.
 double worst_ulps(double (*f)(double), long double (*exact)(long double), double low, double high) {
   std::mt19937_64 random(7);
