@@ -28,7 +28,7 @@ constexpr double cost_of_exp = 16;
 template <class T>
 void scores_of(const Attention<T>& p, const Sight<T>& sight, Matrix<const T> q, Matrix<const T> kt,
                std::int64_t first, std::int64_t rows, Matrix<T> scores) {
-  constexpr std::int64_t lanes = tile::Vector<T>::lanes;
+  constexpr std::int64_t lanes = tile::lanes_in_64<T>;
   const std::int64_t width = padded<T>(sight.limit(first + rows - 1));
   for (std::int64_t j = 0; j < width; j += tile_keys) {
     const std::int64_t most = std::min(tile_keys, width - j);
@@ -57,7 +57,9 @@ struct Softmax {
       T* row = scores.row(r);
       sight.hide(first + r, 0, limit, T(-infinity), row);
       tile::fill_tail(row, limit, T(-infinity));
-      most[r] = tile::largest(row, padded<T>(limit));
+    }
+    for (std::int64_t r = 0; r < rows; ++r) {
+      most[r] = tile::largest(scores.row(r), padded<T>(sight.limit(first + r)));
     }
     for (std::int64_t r = 0; r < rows; ++r) {
       const std::int64_t limit = sight.limit(first + r);
@@ -71,26 +73,21 @@ struct Softmax {
       // A row of scores that are no numbers goes on, and shows.
       const T shift = most[r];
       for (std::int64_t j = 0; j < limit; j += lanes) {
-        for (std::int64_t l = 0; l < lanes; ++l) row[j + l] = exp(row[j + l] - shift);
+        for (std::int64_t l = 0; l < lanes; ++l) row[j + l] = exp_of_negative(row[j + l] - shift);
       }
       tile::fill_after(row, limit, width, T(0));
     }
     for (std::int64_t r = 0; r < rows; ++r) {
       if (sum[r] == T(0)) continue;
-      Vector total = {};
-      for (std::int64_t j = 0; j < sight.limit(first + r); j += lanes) {
-        Vector x;
-        std::memcpy(&x, scores.row(r) + j, sizeof(Vector));
-        total += x;
-      }
-      sum[r] = tile::sum_of_lanes<T>(total);
+      tile::Sums<T> sums;
+      for (std::int64_t j = 0; j < sight.limit(first + r); j += lanes) sums.add(scores.row(r) + j);
+      sum[r] = sums.total();
     }
   }
   T factor(std::int64_t r) const { return sum[r] == T(0) ? T(0) : T(1) / sum[r]; }
 
  private:
-  static constexpr std::int64_t lanes = tile::Vector<T>::lanes;
-  using Vector = typename tile::Vector<T>::Type;
+  static constexpr std::int64_t lanes = tile::lanes_in_64<T>;
 };
 
 // Takes away weights of the rows [first, first + rows) of a tile, and enlarges the others.
@@ -112,7 +109,7 @@ void drop(const tile::WeightDropout<T>& dropout, std::int64_t first, std::int64_
 template <class T>
 void forward_rows(const Attention<T>& p, std::int64_t b, std::int64_t h, std::int64_t begin, std::int64_t end,
                   tile::Room<T> room, Heads<T> y, T* kept) {
-  constexpr std::int64_t lanes = tile::Vector<T>::lanes;
+  constexpr std::int64_t lanes = tile::lanes_in_64<T>;
   const Sight<T> sight(p, b, h);
   const std::int64_t seen = sight.limit(end - 1);
   const std::int64_t value_width = padded<T>(p.value_channels);

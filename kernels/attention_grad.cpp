@@ -99,7 +99,7 @@ class HeadGradient {
                      {data, into.time});
   }
 
-  static constexpr std::int64_t lanes = tile::Vector<T>::lanes;
+  static constexpr std::int64_t lanes = tile::lanes_in_64<T>;
 
   void clear(std::int64_t first_key, std::int64_t last_key) {
     std::fill(dk_.row(first_key), dk_.row(last_key), T(0));
@@ -108,17 +108,9 @@ class HeadGradient {
 
   // sum of dy y over the channels of query i: what the gradient of every weight of the row has in common.
   T delta_of(std::int64_t i) const {
-    typename tile::Vector<T>::Type sum = {};
-    T parts[lanes] = {};
-    const T* dy = dy_.row(i);
-    const T* y = y_.row(i);
-    std::int64_t c = 0;
-    for (; c + lanes <= p_.value_channels; c += lanes) {
-      for (std::int64_t l = 0; l < lanes; ++l) parts[l] += dy[c + l] * y[c + l];
-    }
-    for (std::int64_t l = 0; c + l < p_.value_channels; ++l) parts[l] += dy[c + l] * y[c + l];
-    std::memcpy(&sum, parts, sizeof(sum));
-    return tile::sum_of_lanes<T>(sum);
+    tile::Sums<T> sums;
+    sums.add_products(dy_.row(i), y_.row(i), p_.value_channels);
+    return sums.total();
   }
 
   // The keys of the tile that the queries up to `last_query` see.
@@ -168,7 +160,7 @@ class HeadGradient {
     const T most = kept[0];
     const T factor = kept[1];
     for (std::int64_t j = 0; j < n; j += lanes) {
-      for (std::int64_t l = j; l < j + lanes; ++l) weights[l] = exp(weights[l] - most) * factor;
+      for (std::int64_t l = j; l < j + lanes; ++l) weights[l] = exp_of_negative(weights[l] - most) * factor;
     }
     for (std::int64_t j = 0; j < n && needs_scores; j += lanes) {
       for (std::int64_t l = j; l < j + lanes; ++l) slopes[l] = weights[l] * (slopes[l] - delta) + T(0);

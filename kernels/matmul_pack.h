@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kernels/matmul_tile.h"
+#include "kernels/transpose.h"
 
 // Copies a panel of B, depth rows and up to tile_columns columns, into a buffer [depth, tile_columns] with
 // zeros behind the last column, so that a tile reads it from front to back.
@@ -15,101 +16,17 @@ namespace detail {
 /// `width` apart.
 template <class T>
 inline void transpose_square(const T* from, std::int64_t stride, int count, T* to, int width) {
-  constexpr int lanes = Simd<T>::lanes;
-  for (int k = 0; k < lanes; ++k) {
-    for (int i = 0; i < lanes; ++i) to[k * width + i] = i < count ? from[i * stride + k] : T(0);
-  }
-}
-
-#if defined(__AVX512F__)
-// From each quarter of a and b, its lower (or upper) half: of both in turn, in pieces of `piece` lanes.
-template <int piece, bool upper, class V, int... lane>
-inline V zip(V a, V b, std::integer_sequence<int, lane...>) {
-  constexpr int lanes = static_cast<int>(sizeof...(lane));
-  constexpr int quarter = lanes / 4;
-  return __builtin_shufflevector(
-      a, b,
-      (lane / quarter * quarter + (upper ? quarter / 2 : 0) + lane % quarter / (2 * piece) * piece +
-       lane % piece + (lane / piece % 2 == 1 ? lanes : 0))...);
-}
-
-// Quarters of four rows are loaded straight to their place in a vector; what is left to do is a transposition
-// within quarters.
-template <class T>
-inline typename Simd<T>::Vector quarters(const T* a, const T* b, const T* c, const T* d) {
-  const auto load = [](const T* x) { return _mm_loadu_ps(reinterpret_cast<const float*>(x)); };
-  __m512 v = _mm512_castps128_ps512(load(a));
-  v = _mm512_insertf32x4(v, load(b), 1);
-  v = _mm512_insertf32x4(v, load(c), 2);
-  v = _mm512_insertf32x4(v, load(d), 3);
-  return reinterpret_cast<typename Simd<T>::Vector>(v);
-}
-
-// columns[i] = number i of 16 rows; row(quarter, j) is the beginning of row 4 quarter + j.
-template <class Row>
-inline void turn_four_columns(Row row, Simd<float>::Vector* columns) {
-  using V = Simd<float>::Vector;
-  using All = std::make_integer_sequence<int, 16>;
-  V x[4];
-#pragma GCC unroll 4
-  for (int j = 0; j < 4; ++j) x[j] = quarters<float>(row(0, j), row(1, j), row(2, j), row(3, j));
-  const V low01 = zip<1, false>(x[0], x[1], All{});
-  const V high01 = zip<1, true>(x[0], x[1], All{});
-  const V low23 = zip<1, false>(x[2], x[3], All{});
-  const V high23 = zip<1, true>(x[2], x[3], All{});
-  columns[0] = zip<2, false>(low01, low23, All{});
-  columns[1] = zip<2, true>(low01, low23, All{});
-  columns[2] = zip<2, false>(high01, high23, All{});
-  columns[3] = zip<2, true>(high01, high23, All{});
-}
-
-inline void transpose_square(const float* from, std::int64_t stride, int count, float* to, int width) {
-  using S = Simd<float>;
-  const auto turn = [to, width](auto row) {
-#pragma GCC unroll 4
-    for (int q = 0; q < 16; q += 4) {
-      S::Vector columns[4];
-      turn_four_columns([&](int quarter, int j) { return row(quarter, j) + q; }, columns);
-#pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) S::store(to + (q + i) * width, columns[i]);
-    }
-  };
-  if (count == 16) {  // a pointer for four rows, so that all of them fit into registers
-    const float* const four[4] = {from, from + 4 * stride, from + 8 * stride, from + 12 * stride};
-    turn([&](int quarter, int j) { return four[quarter] + j * stride; });
+  using S = Simd<T>;
+  const auto store = [to, width](int k, const auto& column) { S::store(to + k * width, column); };
+  if constexpr (S::lanes == 1) {
+    *to = *from;
+  } else if (count == S::lanes) {
+    turn_square<T>(SquareRows<T>(from, stride), store);
   } else {
-    alignas(64) static constexpr float zeros[16] = {};
-    turn([&](int quarter, int j) {
-      const int i = 4 * quarter + j;
-      return i < count ? from + i * stride : zeros;
-    });
+    alignas(64) static constexpr T zeros[S::lanes] = {};
+    turn_square<T>([&](int i) { return i < count ? from + i * stride : zeros; }, store);
   }
 }
-
-inline void transpose_square(const double* from, std::int64_t stride, int count, double* to, int width) {
-  using S = Simd<double>;
-  using All = std::make_integer_sequence<int, 8>;
-  const auto turn = [to, width](auto row) {
-#pragma GCC unroll 4
-    for (int q = 0; q < 8; q += 2) {
-      const S::Vector even = quarters<double>(row(0, 0) + q, row(1, 0) + q, row(2, 0) + q, row(3, 0) + q);
-      const S::Vector odd = quarters<double>(row(0, 1) + q, row(1, 1) + q, row(2, 1) + q, row(3, 1) + q);
-      S::store(to + q * width, zip<1, false>(even, odd, All{}));
-      S::store(to + (q + 1) * width, zip<1, true>(even, odd, All{}));
-    }
-  };
-  if (count == 8) {
-    const double* const two[4] = {from, from + 2 * stride, from + 4 * stride, from + 6 * stride};
-    turn([&](int quarter, int j) { return two[quarter] + j * stride; });
-  } else {
-    alignas(64) static constexpr double zeros[8] = {};
-    turn([&](int quarter, int j) {
-      const int i = 2 * quarter + j;
-      return i < count ? from + i * stride : zeros;
-    });
-  }
-}
-#endif
 
 }  // namespace detail
 

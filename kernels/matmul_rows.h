@@ -2,56 +2,71 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "kernels/matmul.h"
 #include "kernels/matmul_pack.h"
 #include "kernels/matmul_plan.h"
 #include "kernels/parallel.h"
+#include "kernels/transpose.h"
 
 // A few rows times a matrix that is stored turned over, as a key-value cache asks for token by token. B is
 // used once, so that packing it costs more than the product: it is turned over in registers instead.
 
 namespace reel::kernels {
 
-#if defined(__AVX512F__)
 namespace detail {
 
 inline constexpr int few_rows = 4;
+// A chain of sums waits for each of its own, so that several have to be under way.
+inline constexpr int few_columns = 16;
 
-// C [rows, 16] with the same chains of fma as in a tile.
+// C [rows, few_columns] with the same chains of fma as in a tile.
 template <int rows>
 void turned_rows(const Tile<float>& t) {
   using S = Simd<float>;
-  S::Vector sums[rows];
-  for (int r = 0; r < rows; ++r) sums[r] = S::zero();
-  const std::int64_t stride = t.b_stride;
-  const float* const four[4] = {t.b, t.b + 4 * stride, t.b + 8 * stride, t.b + 12 * stride};
+  constexpr int vectors = few_columns / S::lanes;
+  S::Vector sums[rows][vectors];
+  for (int r = 0; r < rows; ++r) {
+    for (int v = 0; v < vectors; ++v) sums[r][v] = S::zero();
+  }
+  const auto rows_of_b = [&]<int... v>(std::integer_sequence<int, v...>) {
+    return std::array{SquareRows<float>(t.b + v * S::lanes * t.b_stride, t.b_stride)...};
+  }
+  (std::make_integer_sequence<int, vectors>{});
   for (std::int64_t k = 0; k < t.depth; k += 4) {
-    S::Vector b[4];
-    turn_four_columns([&](int quarter, int j) { return four[quarter] + j * stride + k; }, b);
 #pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {
+    for (int v = 0; v < vectors; ++v) {
+      S::Vector b[4];
+      turn_columns<float>([&](int i) { return rows_of_b[static_cast<std::size_t>(v)](i) + k; }, b);
 #pragma GCC unroll 4
-      for (int r = 0; r < rows; ++r) sums[r] = S::fma(S::all(t.a[r * t.a_stride + k + i]), b[i], sums[r]);
+      for (int i = 0; i < 4; ++i) {
+#pragma GCC unroll 4
+        for (int r = 0; r < rows; ++r)
+          sums[r][v] = S::fma(S::all(t.a[r * t.a_stride + k + i]), b[i], sums[r][v]);
+      }
     }
   }
   for (int r = 0; r < rows; ++r) {
-    float* const c = t.c + r * t.c_stride;
-    if (t.bias != nullptr) sums[r] = sums[r] + S::load(t.bias);
-    if (t.add) sums[r] = S::load(c) + sums[r];
-    S::store(c, sums[r]);
+    for (int v = 0; v < vectors; ++v) {
+      float* const c = t.c + r * t.c_stride + v * S::lanes;
+      if (t.bias != nullptr) sums[r][v] = sums[r][v] + S::load(t.bias + v * S::lanes);
+      if (t.add) sums[r][v] = S::load(c) + sums[r][v];
+      S::store(c, sums[r][v]);
+    }
   }
 }
 
 }  // namespace detail
 
-/// Computes the columns in whole vectors of a product with few rows and B stored turned over, bit for bit as
-/// `matmul` does in general, and returns how many these are: 0 if the product is not of that kind.
+/// Computes most columns of a product with few rows and B stored turned over, bit for bit as `matmul` does in
+/// general, and returns how many these are: 0 if the product is not of that kind.
 inline std::int64_t multiply_few_rows(const Matmul<float>& p) {
   if (p.m > detail::few_rows || p.batch != 1 || !p.transpose_b || p.transpose_a || p.k == 0 || p.k % 4 != 0)
     return 0;
-  constexpr std::int64_t width = Simd<float>::lanes;
+  constexpr std::int64_t width = detail::few_columns;
   constexpr std::int64_t together = 8;  // groups of columns of a task
   static constexpr std::array rows{&detail::turned_rows<1>, &detail::turned_rows<2>, &detail::turned_rows<3>,
                                    &detail::turned_rows<4>};
@@ -76,8 +91,5 @@ inline std::int64_t multiply_few_rows(const Matmul<float>& p) {
   });
   return groups * width;
 }
-#else
-inline std::int64_t multiply_few_rows(const Matmul<float>&) { return 0; }
-#endif
 
 }  // namespace reel::kernels

@@ -10,35 +10,23 @@
 
 #include "kernels/dual.h"
 #include "kernels/simd.h"
+#include "kernels/transpose.h"
 
 // Products of small matrices in which every element is one chain of fused multiply-adds in ascending order of
 // the inner index: its bits do not depend on what stands beside it.
 
 namespace reel::kernels::tile {
 
-/// A vector of 64 bytes whatever the machine, for what is summed across lanes: no order depends on the
-/// machine. Duals go one by one.
+/// Numbers in 64 bytes, which is what rows are filled up to and what is summed across lanes: as many whatever
+/// the machine, so that no order of a sum depends on it. Duals go one by one.
 template <class T>
-struct Vector;
+inline constexpr std::int64_t lanes_in_64 = 64 / static_cast<std::int64_t>(sizeof(T));
 template <>
-struct Vector<float> {
-  typedef float Type __attribute__((vector_size(64)));
-  static constexpr std::int64_t lanes = 16;
-};
-template <>
-struct Vector<double> {
-  typedef double Type __attribute__((vector_size(64)));
-  static constexpr std::int64_t lanes = 8;
-};
-template <>
-struct Vector<Dual> {
-  using Type = Dual;
-  static constexpr std::int64_t lanes = 1;
-};
+inline constexpr std::int64_t lanes_in_64<Dual> = 1;
 
 template <class T>
 inline constexpr std::int64_t padded(std::int64_t n) {
-  constexpr std::int64_t lanes = Vector<T>::lanes;
+  constexpr std::int64_t lanes = lanes_in_64<T>;
   return (n + lanes - 1) / lanes * lanes;
 }
 
@@ -127,7 +115,7 @@ template <class T, bool transposed, int R>
 inline void rows_block(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, const Extent& e, bool fresh) {
   constexpr int most_sums = vector_registers * 3 / 4;  // the others hold what is multiplied
   constexpr std::int64_t lanes = Simd<T>::lanes;
-  const std::int64_t registers = e.vectors * (Vector<T>::lanes / lanes);
+  const std::int64_t registers = e.vectors * (lanes_in_64<T> / lanes);
   std::int64_t v = 0;
   const auto next = [&]<int V>(std::integral_constant<int, V>) {
     const Matrix<const T> right{b.data + v * lanes, b.stride};
@@ -161,7 +149,7 @@ inline void product(std::int64_t rows, Matrix<const T> a, Matrix<const T> b, Mat
   if (mode.careful) {
     for (; r < rows; ++r) {
       const Extent e = extent(r, r + 1);
-      for (std::int64_t v = 0; v < e.vectors * (Vector<T>::lanes / lanes); ++v) {
+      for (std::int64_t v = 0; v < e.vectors * (lanes_in_64<T> / lanes); ++v) {
         careful_block<T, transposed>(at(r), {b.data + v * lanes, b.stride}, {c.row(r) + v * lanes, c.stride},
                                      e, mode.fresh);
       }
@@ -178,7 +166,7 @@ inline void product(std::int64_t rows, Matrix<const T> a, Matrix<const T> b, Mat
   if (rows - r >= 1) group(std::integral_constant<int, 1>{});
 }
 
-// ---- lanes of one vector ----
+// ---- across lanes ----
 
 // Vectors are passed by reference throughout: by value, the calling convention would depend on the machine.
 template <int distance, class V, int... lane>
@@ -186,26 +174,55 @@ inline void take_from_neighbours(const V& x, V& to, std::integer_sequence<int, l
   to = __builtin_shufflevector(x, x, (lane ^ distance)...);
 }
 
-/// The sum of all lanes, joined two by two: far neighbours first.
-template <class T>
-inline T sum_of_lanes(const typename Vector<T>::Type& vector) {
-  auto x = vector;
-  constexpr int lanes = static_cast<int>(Vector<T>::lanes);
-  if constexpr (lanes == 1) {
+// All lanes of x joined two by two: those `distance` apart, then those half as far apart, ...
+template <class T, int distance = Simd<T>::lanes / 2, class Join>
+inline T join_lanes(const typename Simd<T>::Vector& x, Join join) {
+  if constexpr (Simd<T>::lanes == 1) {
     return x;
-  } else {
-    const auto add = [&]<int distance>(std::integral_constant<int, distance>) {
-      typename Vector<T>::Type other;
-      take_from_neighbours<distance>(x, other, std::make_integer_sequence<int, lanes>{});
-      x += other;
-    };
-    if constexpr (lanes >= 16) add(std::integral_constant<int, 8>{});
-    add(std::integral_constant<int, 4>{});
-    add(std::integral_constant<int, 2>{});
-    add(std::integral_constant<int, 1>{});
+  } else if constexpr (distance == 0) {
     return x[0];
+  } else {
+    typename Simd<T>::Vector other;
+    take_from_neighbours<distance>(x, other, std::make_integer_sequence<int, Simd<T>::lanes>{});
+    return join_lanes<T, distance / 2>(join(x, other), join);
   }
 }
+
+/// lanes_in_64 sums, in as many registers as they take.
+template <class T>
+class Sums {
+  using S = Simd<T>;
+
+ public:
+  /// Adds x [lanes_in_64].
+  void add(const T* x) {
+    for (int i = 0; i < registers; ++i) sums_[i] = sums_[i] + S::load(x + i * S::lanes);
+  }
+  /// Adds the products of x [n] and y [n].
+  void add_products(const T* x, const T* y, std::int64_t n) {
+    for (; n >= lanes_in_64<T>; n -= lanes_in_64<T>, x += lanes_in_64<T>, y += lanes_in_64<T>) {
+      for (int i = 0; i < registers; ++i)
+        sums_[i] = sums_[i] + S::load(x + i * S::lanes) * S::load(y + i * S::lanes);
+    }
+    for (int i = 0; i < registers && n > i * S::lanes; ++i) {
+      const auto count = static_cast<int>(std::min<std::int64_t>(n - i * S::lanes, S::lanes));
+      sums_[i] = sums_[i] + S::load(x + i * S::lanes, count) * S::load(y + i * S::lanes, count);
+    }
+  }
+  /// All of it, joined two by two: far neighbours first.
+  T total() const {
+    Sums all = *this;
+    for (int half = registers / 2; half > 0; half /= 2) {
+      for (int i = 0; i < half; ++i) all.sums_[i] = all.sums_[i] + all.sums_[i + half];
+    }
+    return join_lanes<T>(all.sums_[0], [](const auto& a, const auto& b) { return a + b; });
+  }
+
+ private:
+  static constexpr int registers = static_cast<int>(lanes_in_64<T>) / S::lanes;
+  typename S::Vector sums_[registers] = {};
+};
+
 /// The largest of x [n], n a number of whole vectors; -inf if there is none. Where a NaN stands, any of them.
 template <class T>
 inline T largest(const T* x, std::int64_t n) {
@@ -215,20 +232,7 @@ inline T largest(const T* x, std::int64_t n) {
     const auto other = S::load(x + j);
     best = other > best ? other : best;
   }
-  if constexpr (S::lanes == 1) {
-    return best;
-  } else {
-    const auto join = [&]<int distance>(std::integral_constant<int, distance>) {
-      typename S::Vector other;
-      take_from_neighbours<distance>(best, other, std::make_integer_sequence<int, S::lanes>{});
-      best = other > best ? other : best;
-    };
-    if constexpr (S::lanes >= 16) join(std::integral_constant<int, 8>{});
-    if constexpr (S::lanes >= 8) join(std::integral_constant<int, 4>{});
-    if constexpr (S::lanes >= 4) join(std::integral_constant<int, 2>{});
-    join(std::integral_constant<int, 1>{});
-    return best[0];
-  }
+  return join_lanes<T>(best, [](const auto& a, const auto& b) { return b > a ? b : a; });
 }
 
 template <class Index, int... lane>
@@ -236,22 +240,19 @@ inline void number_lanes(Index& numbers, std::integer_sequence<int, lane...>) {
   numbers = Index{lane...};
 }
 
-/// row[j] = value for j from n to the end of n's vector.
+/// row[j] = value for j from n to the end of n's 64 bytes.
 template <class T>
 inline void fill_tail(T* row, std::int64_t n, T value) {
-  constexpr std::int64_t lanes = Vector<T>::lanes;
-  if constexpr (lanes > 1) {
-    using Type = typename Vector<T>::Type;
-    using Index = decltype(Type{} < Type{});
+  using S = Simd<T>;
+  if constexpr (S::lanes > 1) {
+    using Index = decltype(S::zero() < S::zero());
     using Number = std::remove_reference_t<decltype(Index{}[0])>;
-    const std::int64_t first = n / lanes * lanes;
-    if (first == n) return;
-    Type x;
-    std::memcpy(&x, row + first, sizeof(Type));
     Index numbers;
-    number_lanes(numbers, std::make_integer_sequence<int, lanes>{});
-    x = numbers < static_cast<Number>(n - first) ? x : Type{} + value;
-    std::memcpy(row + first, &x, sizeof(Type));
+    number_lanes(numbers, std::make_integer_sequence<int, S::lanes>{});
+    for (std::int64_t j = n / S::lanes * S::lanes; j < padded<T>(n); j += S::lanes) {
+      const auto x = S::load(row + j);
+      S::store(row + j, numbers < static_cast<Number>(n - j) ? x : S::all(value));
+    }
   }
 }
 
@@ -353,36 +354,6 @@ inline void store_rows(Matrix<T> sums, std::int64_t rows, std::int64_t columns, 
   }
 }
 
-// Of two vectors, blocks of `distance` lanes: a becomes the even ones of both, b the odd ones.
-template <int distance, class V, int... lane>
-inline void exchange(V& a, V& b, std::integer_sequence<int, lane...>) {
-  constexpr int lanes = static_cast<int>(sizeof...(lane));
-  const V even = __builtin_shufflevector(a, b, ((lane & distance) == 0 ? lane : lanes + lane - distance)...);
-  b = __builtin_shufflevector(a, b, ((lane & distance) == 0 ? lane + distance : lanes + lane)...);
-  a = even;
-}
-
-template <int distance, class V, int lanes>
-inline void exchange_rows(V (&rows)[lanes]) {
-  for (int i = 0; i < lanes; ++i) {
-    if ((i & distance) == 0)
-      exchange<distance>(rows[i], rows[i + distance], std::make_integer_sequence<int, lanes>{});
-  }
-}
-
-// A square of one register's lanes, turned over by exchanging halves, quarters, ...
-template <class T>
-inline void transpose_square(Matrix<const T> from, T scale, Matrix<T> to) {
-  constexpr int lanes = Simd<T>::lanes;
-  typename Simd<T>::Vector rows[lanes];
-  for (int i = 0; i < lanes; ++i) rows[i] = Simd<T>::load(from.row(i)) * scale;
-  if constexpr (lanes >= 16) exchange_rows<8>(rows);
-  if constexpr (lanes >= 8) exchange_rows<4>(rows);
-  if constexpr (lanes >= 4) exchange_rows<2>(rows);
-  exchange_rows<1>(rows);
-  for (int i = 0; i < lanes; ++i) Simd<T>::store(to.row(i), rows[i]);
-}
-
 /// scale times the transpose [columns, count], with count up to a whole vector, the additional ones 0.
 template <class T>
 inline Matrix<const T> transposed(Matrix<const T> rows, std::int64_t count, std::int64_t columns, T scale,
@@ -394,7 +365,8 @@ inline Matrix<const T> transposed(Matrix<const T> rows, std::int64_t count, std:
     std::int64_t c = 0;
     if constexpr (lanes > 1) {
       for (; some == lanes && c + lanes <= columns; c += lanes) {
-        transpose_square<T>({rows.row(i) + c, rows.stride}, scale, {to.row(c) + i, to.stride});
+        turn_square<T>(SquareRows<T>(rows.row(i) + c, rows.stride),
+                       [&](int k, const auto& column) { Simd<T>::store(to.row(c + k) + i, column * scale); });
       }
     }
     for (; c < columns; ++c) {
