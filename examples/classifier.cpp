@@ -17,6 +17,7 @@
 #include "data/idx.h"
 #include "data/synthetic.h"
 #include "examples/usage_error.h"
+#include "nn/sha256.h"
 
 namespace reel::examples {
 namespace {
@@ -73,6 +74,15 @@ data::Split classifier_data(const std::string& name, const std::string& labels,
                           " rows; choose the column of the classes with --label-column");
   }
   return data::split(all, test_fraction, seed);
+}
+
+std::string digest_of(const data::Split& split) {
+  nn::Sha256 digest;
+  for (const data::Dataset* part : {&split.train, &split.test}) {
+    digest.add(part->inputs.data(), part->inputs.size() * sizeof(float));
+    digest.add(part->labels.data(), part->labels.size() * sizeof(std::int32_t));
+  }
+  return digest.hex();
 }
 
 std::unique_ptr<nn::Mlp> classifier_of(const ModelFile& file) {

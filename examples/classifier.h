@@ -19,6 +19,10 @@ namespace reel::examples {
 data::Split classifier_data(const std::string& name, const std::string& labels,
                             const std::string& label_column, double test_fraction, std::uint64_t seed);
 
+/// Tells data from other data: a run that goes on, and a model that is measured, compare it with what they
+/// learned from. Of both parts, standardised as for training.
+std::string digest_of(const data::Split& split);
+
 /// The classifier of a model file, in training mode. Throws FileError if the file does not fit its own
 /// description.
 std::unique_ptr<nn::Mlp> classifier_of(const ModelFile& file);

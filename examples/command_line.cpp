@@ -212,7 +212,7 @@ void add_evaluate(CLI::App& reel, EvaluateFlags& flags) {
       app.add_option(
              "--data", flags.data,
              "As for training, which holds out a part (--test-fraction, or the last tenth of a text): that "
-             "part is measured (default: what the model was trained on)")
+             "part is measured (default: what the model was trained on; a note says if it is other data)")
           ->check(utf8())
           ->type_name("NAME|PATH");
   app.add_option("--labels", flags.labels, "IDX file of labels")->needs(data)->type_name("PATH");

@@ -57,9 +57,12 @@ int evaluate_classifier(const EvaluateFlags& flags, const ModelFile& file) {
   data::Split split =
       classifier_data(data, part("labels", flags.labels), part("label_column", flags.label_column),
                       settings.fraction("test_fraction"), settings.seed("seed"));
+  standardizer.apply(split.train);
+  standardizer.apply(split.test);
+  const std::string digest = digest_of(split);  // before the labels change
   data::Dataset& test = split.test;
-  standardizer.apply(test);
   name_classes(test, classes);
+  const Json same = file.is_of_training(data, digest);
 
   Tape tape(Precision::f32, file.products());
   const Score result = score(tape, *model, test);
@@ -67,6 +70,7 @@ int evaluate_classifier(const EvaluateFlags& flags, const ModelFile& file) {
   if (flags.json) {
     std::cout << Json{{"task", "classifier"},
                       {"data", data},
+                      {"same_data_as_training", same},
                       {"samples", test.count},
                       {"held_out_of", all},
                       {"test_accuracy", result.accuracy},

@@ -42,6 +42,17 @@ void ModelFile::require_room_for_weights(double count) const {
                       "this file; train again, or use another file");
 }
 
+Json ModelFile::is_of_training(const std::string& data, const std::string& digest) const {
+  if (!settings().has("data_digest")) return nullptr;
+  const bool same = settings().text("data_digest") == digest;
+  if (!same) {
+    std::cerr << "reel: note: " << data::printable(data)
+              << " is not what the model was trained on, or has changed since; the part that is measured may "
+                 "hold some of what the model learned from\n";
+  }
+  return same;
+}
+
 void ModelFile::load(ParameterBlock& parameters) const {
   nn::load_weights(file, parameters);
   const std::string bad = nn::non_finite_weight(parameters);

@@ -27,6 +27,9 @@ struct ModelFile {
   void require_room_for(std::int64_t wanted, const std::string& what, std::size_t most) const;
   /// The same for all weights together; `count` may be less than there are, and has room for any product.
   void require_room_for_weights(double count) const;
+  /// Whether data of this digest is what the model was trained on, as --json has it: true, false, or null if
+  /// the file does not say. If it is not, a note on stderr says so of `data`, its name.
+  nlohmann::ordered_json is_of_training(const std::string& data, const std::string& digest) const;
   /// Gives the parameters the file's values, and warns of those that are not finite.
   void load(ParameterBlock& parameters) const;
 };

@@ -16,7 +16,6 @@
 #include "nn/atomic_file.h"
 #include "nn/optimizer.h"
 #include "nn/schedule.h"
-#include "nn/sha256.h"
 
 namespace reel::examples {
 namespace {
@@ -44,16 +43,6 @@ std::string percent(double share) {
   char text[32];
   std::snprintf(text, sizeof text, "%.2f %%", 100 * share);
   return text;
-}
-
-// Tells whether a resumed run trains on what it began with.
-std::string digest_of(const data::Split& split) {
-  nn::Sha256 digest;
-  for (const data::Dataset* part : {&split.train, &split.test}) {
-    digest.add(part->inputs.data(), part->inputs.size() * sizeof(float));
-    digest.add(part->labels.data(), part->labels.size() * sizeof(std::int32_t));
-  }
-  return digest.hex();
 }
 
 std::string plain(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }

@@ -22,7 +22,6 @@
 #include "nn/gpt.h"
 #include "nn/optimizer.h"
 #include "nn/schedule.h"
-#include "nn/sha256.h"
 
 namespace reel::examples {
 namespace {
@@ -207,11 +206,7 @@ int train_transformer(const TransformerFlags& given) {
                      {"precision", flags.run.precision},
                      {"bytes", bytes_of(vocabulary)},
                      {"model", json_of(model.config())}};
-  if (text) {
-    nn::Sha256 digest;  // tells whether a resumed run trains on what it began with
-    for (const auto part : {text->train(), text->validation()}) digest.add(part.data(), part.size_bytes());
-    training.config["data_digest"] = digest.hex();
-  }
+  if (text) training.config["data_digest"] = digest_of(*text);
 
   RunDirectory directory(flags.run, "transformer-" + std::filesystem::path(flags.data).stem().string());
   if (!flags.run.json && flags.run.progress != ProgressStyle::none) {

@@ -8,6 +8,7 @@
 #include "examples/exit_code.h"
 #include "examples/usage_error.h"
 #include "nn/error.h"
+#include "nn/sha256.h"
 
 namespace reel::examples {
 namespace {
@@ -75,6 +76,12 @@ LanguageScore score_text(Tape& tape, const nn::Gpt& model, const data::Text& tex
   }
   score.loss /= static_cast<double>(tokens);
   return score;
+}
+
+std::string digest_of(const data::Text& text) {
+  nn::Sha256 digest;
+  for (const auto part : {text.train(), text.validation()}) digest.add(part.data(), part.size_bytes());
+  return digest.hex();
 }
 
 Json json_of(const nn::GptConfig& c) {
@@ -165,6 +172,7 @@ int evaluate_transformer(const EvaluateFlags& flags, const ModelFile& file) {
                      "; it cannot be measured on " + data);
   }
   if (loaded.addition) {
+    result["same_data_as_training"] = true;  // there is only one
     const LanguageScore score = score_addition(tape, *loaded.model, held_out_sums);
     result["validation_loss"] = score.loss;
     result["exact_match"] = score.exact_match;
@@ -174,6 +182,7 @@ int evaluate_transformer(const EvaluateFlags& flags, const ModelFile& file) {
       loaded.vocabulary.encode(text.vocabulary().bytes(), data);  // names a byte that the model does not know
       throw UsageError(data + ": it has other bytes than the text that the model was trained on");
     }
+    result["same_data_as_training"] = file.is_of_training(data, digest_of(text));
     result["validation_loss"] = score_text(tape, *loaded.model, text, 16).loss;
   }
   if (flags.json) {

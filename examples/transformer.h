@@ -29,6 +29,9 @@ LanguageScore score_addition(Tape& tape, const nn::Gpt& model, std::int64_t coun
 /// The whole validation part of a text.
 LanguageScore score_text(Tape& tape, const nn::Gpt& model, const data::Text& text, std::int64_t batch);
 
+/// Tells a text from other texts of the same bytes, as digest_of a classifier's data does.
+std::string digest_of(const data::Text& text);
+
 /// How many held-out sums an evaluation takes.
 inline constexpr std::int64_t held_out_sums = 2000;
 

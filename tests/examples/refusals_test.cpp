@@ -299,6 +299,8 @@ TEST_F(Refusals, AClassifiersConfigurationIsNotTrusted) {
   refused_as_model(evaluate, "\"deviation\" has another length than the features");
   forge("run/best.safetensors", "forged.safetensors", [](Json& c) { c["dropout"] = 2; });
   refused_as_model(evaluate, "\"dropout\" is 2, not at least 0 and less than 1");
+  forge("run/best.safetensors", "forged.safetensors", [](Json& c) { c["data_digest"] = 7; });
+  refused_as_model(evaluate, "\"data_digest\" is 7, not a text");
   forge("run/best.safetensors", "forged.safetensors", [](Json& c) { c["task"] = "poetry"; });
   refused_as_model(evaluate, "\"task\" is \"poetry\", not \"classifier\" or \"transformer\"");
   forge("run/best.safetensors", "forged.safetensors", [](Json& c) {
@@ -445,6 +447,60 @@ TEST_F(Refusals, ARunGoesOnOnlyWithTheDataThatItBeganWith) {
   EXPECT_THAT(changed.err, Not(HasSubstr("--data-digest")));
   write(place / "book.txt", text + text + text);
   EXPECT_EQ(reel(further).code, 0);
+}
+
+TEST_F(Refusals, AModelIsNotMeasuredOnOtherDataInSilence) {
+  const auto evaluate = [&](const std::string& run, const std::vector<std::string>& more) {
+    std::vector<std::string> words = {"evaluate", "--model", run + "/checkpoint.safetensors", "--json"};
+    words.insert(words.end(), more.begin(), more.end());
+    const Ran ran = reel(words);
+    EXPECT_EQ(ran.code, 0) << ran.err;
+    return ran;
+  };
+  const auto same = [](const Ran& ran) {
+    EXPECT_EQ(ran.err, "");
+    EXPECT_EQ(ran.json()["same_data_as_training"], true);
+  };
+  const auto other = [](const Ran& ran, const std::string& name) {
+    EXPECT_THAT(ran.err, HasSubstr("reel: note: " + name + " is not what the model was trained on"));
+    EXPECT_EQ(ran.json()["same_data_as_training"], false);
+  };
+  const auto points = [](int count) {
+    std::string csv = "x,y,class\n";
+    for (int i = 0; i < count; ++i)
+      csv += std::to_string(i % 7) + "," + std::to_string(i) + "," + std::to_string(i % 2) + "\n";
+    return csv;
+  };
+  write(place / "points.csv", points(60));
+  ASSERT_EQ(reel({"train", "classifier", "--data", "points.csv", "--batch", "8", "--epochs", "1", "--out",
+                  "classifier"})
+                .code,
+            0);
+  same(evaluate("classifier", {}));
+  std::filesystem::copy_file(place / "points.csv", place / "copy.csv");
+  same(evaluate("classifier", {"--data", "copy.csv"}));
+  write(place / "more\x1b.csv", points(61));
+  other(evaluate("classifier", {"--data", "more\x1b.csv"}), "more\\x1b.csv");
+  write(place / "points.csv", points(61));
+  other(evaluate("classifier", {}), "points.csv");
+  forge("classifier/best.safetensors", "classifier/checkpoint.safetensors",
+        [](Json& c) { c.erase("data_digest"); });
+  EXPECT_TRUE(evaluate("classifier", {}).json()["same_data_as_training"].is_null());
+
+  const std::string text = "one for sorrow, two for joy, three for a girl, four for a boy; ";
+  write(place / "book.txt", text + text);
+  ASSERT_EQ(reel({"train", "transformer", "--data", "book.txt", "--layers", "1", "--heads", "1", "--width",
+                  "8", "--context", "8", "--batch", "2", "--steps", "2", "--out", "text"})
+                .code,
+            0);
+  same(evaluate("text", {}));
+  write(place / "book.txt", text + text + text);
+  other(evaluate("text", {"--data", "book.txt"}), "book.txt");
+
+  ASSERT_EQ(
+      reel({"train", "--layers", "1", "--heads", "1", "--width", "8", "--steps", "2", "--out", "sums"}).code,
+      0);
+  same(evaluate("sums", {}));
 }
 
 }  // namespace
