@@ -34,6 +34,15 @@ CLI::Validator utf8() {
       "");
 }
 
+// An empty name, perhaps of a variable that a script did not set, would count as if the flag was not given.
+CLI::Validator name_of(const std::string& what) {
+  return CLI::Validator(
+      [what](std::string& text) {
+        return text.empty() ? "must be the name of " + what + ", not empty" : std::string();
+      },
+      "");
+}
+
 void add_threads(CLI::App& app, int& threads) {
   app.add_option("--threads", threads, "Threads; results do not depend on it (default: one per processor)")
       ->check(whole_number(1, 1024))
@@ -57,6 +66,7 @@ void add_run_flags(CLI::App& app, RunFlags& run) {
       ->type_name("N");
   add_threads(app, run.threads);
   app.add_option("--out", run.out, "Run directory (default: the next free one below runs/)")
+      ->check(name_of("a directory"))
       ->check(utf8())
       ->type_name("DIR");
   app.add_flag("--resume", run.resume, "Go on from the last checkpoint in --out");
@@ -88,14 +98,17 @@ void add_classifier(CLI::App& train, ClassifierFlags& flags) {
   CLI::App& app = *train.add_subcommand("classifier", "Train a multi-layer perceptron");
   app.add_option("--data", flags.data,
                  "digits, iris, spirals, moons, blobs, fashion-mnist, a CSV file, or an IDX file of images")
+      ->check(name_of("data or of a file"))
       ->check(utf8())
       ->capture_default_str()
       ->type_name("NAME|PATH");
   app.add_option("--labels", flags.labels, "IDX file of labels, if --data is an IDX file of images")
+      ->check(name_of("a file"))
       ->check(utf8())
       ->type_name("PATH");
   app.add_option("--label-column", flags.label_column,
                  "Column of a CSV file that holds the class (default: the last)")
+      ->check(name_of("a column, or its number"))
       ->check(utf8())
       ->type_name("NAME|N");
   // Not CLI11's own list, which takes 4,,5 for 4,5.
@@ -129,6 +142,7 @@ void add_classifier(CLI::App& train, ClassifierFlags& flags) {
 void add_transformer(CLI::App& train, TransformerFlags& flags) {
   CLI::App& app = *train.add_subcommand("transformer", "Train a Transformer; this is what `reel train` does");
   app.add_option("--data", flags.data, "addition, or a text file")
+      ->check(name_of("data or of a file"))
       ->check(utf8())
       ->capture_default_str()
       ->type_name("NAME|PATH.txt");
@@ -179,9 +193,16 @@ void add_transformer(CLI::App& train, TransformerFlags& flags) {
   add_run_flags(app, flags.run);
 }
 
+void add_model(CLI::App& app, std::string& model) {
+  app.add_option("--model", model, "Model or checkpoint file")
+      ->required()
+      ->check(name_of("a file"))
+      ->type_name("FILE");
+}
+
 void add_generate(CLI::App& reel, GenerateFlags& flags) {
   CLI::App& app = *reel.add_subcommand("generate", "Let a trained Transformer write on");
-  app.add_option("--model", flags.model, "Model or checkpoint file")->required()->type_name("FILE");
+  add_model(app, flags.model);
   app.add_option("--prompt", flags.prompt, "Text to go on from")->type_name("TEXT");
   add_positive(app, "--tokens", flags.tokens, "How many tokens at most")->capture_default_str();
   app.add_option("--temperature", flags.temperature, "0 takes the likeliest token")
@@ -207,20 +228,37 @@ void add_generate(CLI::App& reel, GenerateFlags& flags) {
 void add_evaluate(CLI::App& reel, EvaluateFlags& flags) {
   CLI::App& app =
       *reel.add_subcommand("evaluate", "Measure a trained model on the part of data that training holds out");
-  app.add_option("--model", flags.model, "Model or checkpoint file")->required()->type_name("FILE");
+  add_model(app, flags.model);
   CLI::Option* data =
       app.add_option(
              "--data", flags.data,
              "As for training, which holds out a part (--test-fraction, or the last tenth of a text): that "
              "part is measured (default: what the model was trained on; a note says if it is other data)")
+          ->check(name_of("data or of a file"))
           ->check(utf8())
           ->type_name("NAME|PATH");
-  app.add_option("--labels", flags.labels, "IDX file of labels")->needs(data)->type_name("PATH");
+  app.add_option("--labels", flags.labels, "IDX file of labels")
+      ->needs(data)
+      ->check(name_of("a file"))
+      ->type_name("PATH");
   app.add_option("--label-column", flags.label_column, "Column of a CSV file that holds the class")
       ->needs(data)
+      ->check(name_of("a column, or its number"))
       ->type_name("NAME|N");
   add_threads(app, flags.threads);
   app.add_flag("--json", flags.json, "Print one JSON object");
+}
+
+// CLI11 takes the next word for the value of `--out=`, though it is empty as in `--out ""`.
+std::vector<std::string> with_empty_values(const std::vector<std::string>& words) {
+  std::vector<std::string> result;
+  for (const std::string& word : words) {
+    const bool nothing_behind =
+        word.starts_with("--") && word.size() > 3 && word.find('=') == word.size() - 1;
+    result.push_back(nothing_behind ? word.substr(0, word.size() - 1) : word);
+    if (nothing_behind) result.emplace_back();
+  }
+  return result;
 }
 
 // `reel train` is `reel train transformer`, also with flags behind it.
@@ -241,7 +279,7 @@ std::string verbs_of(const CLI::App& level) {
 
 }  // namespace
 
-std::variant<ExitCode, Command> parse_command_line(std::vector<std::string> words, std::ostream& out,
+std::variant<ExitCode, Command> parse_command_line(const std::vector<std::string>& words, std::ostream& out,
                                                    std::ostream& err) {
   CLI::App app{"Reel trains small networks and shows how it is done."};
   app.name("reel");
@@ -266,6 +304,7 @@ std::variant<ExitCode, Command> parse_command_line(std::vector<std::string> word
   InspectFlags inspected;
   inspect.add_option("file", inspected.file, "A checkpoint, safetensors, NPY, NPZ, IDX, CSV or text file")
       ->required()
+      ->check(name_of("a file"))
       ->type_name("FILE");
   inspect.add_flag("--json", inspected.json, "Print one JSON object");
 
@@ -273,6 +312,7 @@ std::variant<ExitCode, Command> parse_command_line(std::vector<std::string> word
   AutopsyFlags autopsied;
   autopsy.add_option("directory", autopsied.directory, "The autopsy-step-N of a run")
       ->required()
+      ->check(name_of("a directory"))
       ->type_name("DIR");
   autopsy.add_flag("--json", autopsied.json, "Print one JSON object");
 
@@ -282,11 +322,13 @@ std::variant<ExitCode, Command> parse_command_line(std::vector<std::string> word
   CLI::Option* looked_at = attention_app
                                .add_option("--model", attention.model,
                                            "Show the maps of this model (default: an example of four tokens)")
+                               ->check(name_of("a file"))
                                ->type_name("FILE");
   attention_app.add_option("--prompt", attention.prompt, "What the model reads")
       ->needs(looked_at)
       ->type_name("TEXT");
   attention_app.add_option("--html", attention.html, "Also write a page to look at in a browser")
+      ->check(name_of("a file"))
       ->type_name("FILE");
   attention_app.add_option("--token", attention.token, "Example: whose output the gradients are of")
       ->excludes(looked_at)
@@ -309,6 +351,7 @@ std::variant<ExitCode, Command> parse_command_line(std::vector<std::string> word
   CLI::App& bench_app =
       *app.add_subcommand("bench", "Measure training steps beside the limits of this machine");
   bench_app.add_option("--case", bench.name, "Only this case; the way to the heavy gpt2-124m-b4-t64")
+      ->check(name_of("a case"))
       ->type_name("NAME");
   add_threads(bench_app, bench.threads);
   add_precision(bench_app, bench.precision);
@@ -319,7 +362,7 @@ std::variant<ExitCode, Command> parse_command_line(std::vector<std::string> word
   ops.add_flag("--json", catalogue.json, "Print one JSON object");
 
   try {
-    app.parse(with_default_task(std::move(words)));
+    app.parse(with_default_task(with_empty_values(words)));
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) {
       app.exit(e, out, err);

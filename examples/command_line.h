@@ -18,7 +18,7 @@ using Command = std::variant<ClassifierFlags, TransformerFlags, GenerateFlags, E
 ///
 /// What is wrong goes to `err`, with the exit code `usage`; what --help and --version show goes to `out`,
 /// with `ok`.
-std::variant<ExitCode, Command> parse_command_line(std::vector<std::string> words, std::ostream& out,
+std::variant<ExitCode, Command> parse_command_line(const std::vector<std::string>& words, std::ostream& out,
                                                    std::ostream& err);
 
 }  // namespace reel::examples

@@ -117,6 +117,52 @@ TEST_F(Program, TakesDecimalNumbersOnlyAndSaysWhichItWants) {
   EXPECT_EQ(reel({"train", "--steps", "2", "--lr", "0.5e-3", "--seed", "18446744073709551615"}).code, 0);
 }
 
+TEST_F(Program, AnEmptyNameIsRefusedAndNotTakenForAFlagLeftOut) {
+  const std::string file = "must be the name of a file, not empty";
+  const std::string column = "must be the name of a column, or its number, not empty";
+  const std::string data = "must be the name of data or of a file, not empty";
+  const std::string directory = "must be the name of a directory, not empty";
+  struct Empty {
+    std::vector<std::string> verb;
+    std::string flag;
+    std::string reason;
+  };
+  for (const Empty& empty :
+       std::vector<Empty>{{{"train"}, "--out", directory},
+                          {{"train"}, "--data", data},
+                          {{"train", "classifier"}, "--out", directory},
+                          {{"train", "classifier"}, "--data", data},
+                          {{"train", "classifier"}, "--labels", file},
+                          {{"train", "classifier"}, "--label-column", column},
+                          {{"generate"}, "--model", file},
+                          {{"evaluate"}, "--model", file},
+                          {{"evaluate", "--model", "m"}, "--data", data},
+                          {{"evaluate", "--model", "m", "--data", "d"}, "--labels", file},
+                          {{"evaluate", "--model", "m", "--data", "d"}, "--label-column", column},
+                          {{"attention"}, "--model", file},
+                          {{"attention"}, "--html", file},
+                          {{"bench"}, "--case", "must be the name of a case, not empty"},
+                          {{"train"}, "--positions", "not in {learned,rotary}"}}) {
+    for (const bool joined : {false, true}) {
+      std::vector<std::string> words = empty.verb;
+      words.push_back(joined ? empty.flag + "=" : empty.flag);
+      if (!joined) words.emplace_back();
+      words.push_back("--json");  // not the value of what stands before it
+      const Ran ran = reel(words);
+      EXPECT_EQ(ran.code, 2) << empty.flag << ran.err;
+      EXPECT_EQ(ran.out, "");
+      EXPECT_THAT(ran.err, HasSubstr(empty.flag + ": "));
+      EXPECT_THAT(ran.err, HasSubstr(empty.reason + "\n"));
+    }
+  }
+  for (const auto& [verb, reason] : {std::pair("inspect", file), std::pair("autopsy", directory)}) {
+    const Ran ran = reel({verb, ""});
+    EXPECT_EQ(ran.code, 2);
+    EXPECT_THAT(ran.err, HasSubstr(reason + "\n"));
+  }
+  EXPECT_FALSE(std::filesystem::exists(place / "runs"));
+}
+
 TEST_F(Program, TrainsWithProductsOfBf16) {
   const std::vector<std::string> small = {"train", "transformer", "--width", "32", "--steps", "40", "--json"};
   const auto with = [&](std::vector<std::string> more) {
