@@ -58,8 +58,8 @@ Json json_of(const AutopsyCase& where) {
 
 AutopsyCase case_of(const Settings& settings) {
   AutopsyCase where;
-  where.step = settings.whole("step", 0);
-  where.part = settings.whole("part", 0);
+  where.step = settings.whole("step", 1);
+  where.part = settings.whole("part", 1);
   where.parts = settings.whole("parts", 1);
   where.masks = settings.whole("masks", 0);
   where.every = settings.flag("every");
@@ -90,7 +90,7 @@ Autopsy examine(Products products, bool every, const std::function<Tensor(Tape& 
 std::string StepAutopsy::report(const fs::path& directory) const {
   std::ostringstream text;
   text << autopsy.text() << "\n"
-       << "    step     " << where.step << " (the first is 0)";
+       << "    step     " << where.step << " (the first is 1)";
   if (where.parts > 1) text << ", part " << where.part << " of " << where.parts;
   text << ", learning rate " << where.learning_rate << "\n"
        << "    batch    " << data::printable(where.rows) << "\n"

@@ -19,8 +19,8 @@ Autopsy examine(Products products, bool every, const std::function<Tensor(Tape& 
 
 /// Where it happened, and what it takes to do it again beside the model and the batch.
 struct AutopsyCase {
-  std::int64_t step = 0;  // the first is 0
-  std::int64_t part = 0;  // of the batches that make one step
+  std::int64_t step = 1;  // the first is 1, as in the log
+  std::int64_t part = 1;  // of the batches that make one step; the first is 1
   std::int64_t parts = 1;
   std::int64_t masks = 0;  // the number that the masks of dropout follow from
   double learning_rate = 0;

@@ -138,6 +138,7 @@ int train_classifier(const ClassifierFlags& given) {
                        {"train_accuracy", on_train.accuracy},
                        {"test_accuracy", latest.accuracy},
                        {"test_loss", latest.loss},
+                       {"skipped_steps", outcome.skipped},
                        {"seconds", outcome.seconds},
                        {"samples_per_second", rate},
                        {"fingerprint", outcome.fingerprint},
@@ -150,6 +151,7 @@ int train_classifier(const ClassifierFlags& given) {
                     {"train accuracy", percent(on_train.accuracy)},
                     {"test loss", std::to_string(latest.loss)},
                     {"parameters", std::to_string(model.parameters().parameters())},
+                    {"skipped steps", std::to_string(outcome.skipped)},
                     {"fingerprint", outcome.fingerprint}};
   for (const auto& [key, value] : training.config.items()) {
     if (key != "mean" && key != "deviation" && key != "classes" && key != "data_digest")
@@ -171,6 +173,7 @@ int train_classifier(const ClassifierFlags& given) {
             << " held-out samples (training " << percent(on_train.accuracy) << ")\n";
   std::printf("time           %.2f s of training, %.0f samples/s, %d thread%s\n", outcome.seconds, rate,
               kernels::threads(), kernels::threads() == 1 ? "" : "s");
+  if (outcome.skipped > 0) std::cout << "skipped        " << skipped_text(outcome) << "\n";
   std::cout << "fingerprint    " << outcome.fingerprint << "\n";
   std::cout << "checkpoint     " << data::printable(directory.checkpoint()) << "\n";
   std::cout << "report         " << data::printable(directory.report()) << "\n";

@@ -231,6 +231,7 @@ int train_transformer(const TransformerFlags& given) {
                        {"train_loss", outcome.train_loss},
                        {"validation_loss", latest.loss},
                        {"exact_match", addition ? Json(latest.exact_match) : Json(nullptr)},
+                       {"skipped_steps", outcome.skipped},
                        {"seconds", outcome.seconds},
                        {"tokens_per_second", rate},
                        {"fingerprint", outcome.fingerprint},
@@ -242,6 +243,7 @@ int train_transformer(const TransformerFlags& given) {
   report.results = {{"validation loss", fixed(latest.loss, 4)},
                     {"training loss", fixed(outcome.train_loss, 4)},
                     {"parameters", std::to_string(model.parameters().parameters())},
+                    {"skipped steps", std::to_string(outcome.skipped)},
                     {"fingerprint", outcome.fingerprint}};
   if (addition) {
     report.results.insert(report.results.begin(),
@@ -269,6 +271,7 @@ int train_transformer(const TransformerFlags& given) {
   std::printf("validation loss  %.4f (training %.4f)\n", latest.loss, outcome.train_loss);
   std::printf("time             %.1f s of training, %.0f tokens/s, %d thread%s\n", outcome.seconds, rate,
               kernels::threads(), kernels::threads() == 1 ? "" : "s");
+  if (outcome.skipped > 0) std::cout << "skipped          " << skipped_text(outcome) << "\n";
   std::cout << "fingerprint      " << outcome.fingerprint << "\n";
   std::cout << "checkpoint       " << data::printable(directory.checkpoint()) << "\n";
   std::cout << "report           " << data::printable(directory.report()) << "\n";

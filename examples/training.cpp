@@ -198,8 +198,8 @@ class Loop {
     write_config();  // of this call: it may have more steps
   }
 
-  // The report shows the whole run, also what an earlier process did: the first bytes of the log, which is of
-  // another run if they are no lines of steps that this one has done.
+  // The report and the count of skipped steps are of the whole run, also of what an earlier process did: the
+  // first bytes of the log, which is of another run if they are no lines of steps that this one has done.
   void read_curves(std::int64_t bytes) {
     std::ifstream log(directory_.log(), std::ios::binary);
     std::int64_t number = 0;
@@ -216,6 +216,7 @@ class Loop {
             ": this line is not of the run of the checkpoint: put the log of this run back, or "
             "train again with another --out");
       }
+      if (entry.contains("skipped")) ++outcome_.skipped;
       const double step = entry["step"].get<double>();
       if (entry.contains("loss") && entry["loss"].is_number())
         outcome_.losses.emplace_back(step, entry["loss"].get<double>());
@@ -249,7 +250,7 @@ class Loop {
         tape_.backward(l);
       }
     } catch (const NonFiniteError& e) {  // with --detect-anomaly
-      throw NonFiniteError(e.place, "step " + std::to_string(step) + ": " + perform_autopsy(step));
+      throw NonFiniteError(e.place, "step " + std::to_string(step + 1) + ": " + perform_autopsy(step));
     }
     nn::StepReport report;
     if (std::isfinite(loss)) {
@@ -274,8 +275,9 @@ class Loop {
   // again, watched.
   void skip(std::int64_t step, Progress& progress) {
     ++skipped_in_a_row_;
+    ++outcome_.skipped;
     const std::string culprit = perform_autopsy(step);
-    progress.say("step " + std::to_string(step) + " skipped: " + culprit);
+    progress.say("step " + std::to_string(step + 1) + " skipped: " + culprit);
     directory_.append_log({{"step", step + 1}, {"skipped", culprit}});
     if (skipped_in_a_row_ >= most_skipped_in_a_row) {
       throw NonFiniteError(Place{},
@@ -307,10 +309,10 @@ class Loop {
       training_.optimizer.zero_grad();
       if (!found.autopsy.found()) continue;
       if (skipped_in_a_row_ > 1) return found.autopsy.text();
-      autopsy_ = (directory_.path() / ("autopsy-step-" + std::to_string(step))).string();
+      autopsy_ = (directory_.path() / ("autopsy-step-" + std::to_string(step + 1))).string();
       const KeptBatch kept = training_.keep_batch(step, part);
-      found.where = {step,
-                     part,
+      found.where = {step + 1,
+                     part + 1,
                      training_.parts,
                      step * training_.parts + part,
                      training_.optimizer.learning_rate(),
@@ -378,6 +380,11 @@ class Loop {
 };
 
 }  // namespace
+
+std::string skipped_text(const Outcome& outcome) {
+  return std::to_string(outcome.skipped) + " of " + std::to_string(outcome.step) +
+         " steps, whose numbers were not finite";
+}
 
 Outcome train(Training& training, const RunFlags& flags, RunDirectory& directory) {
   return Loop(training, flags, directory).run();

@@ -50,14 +50,18 @@ struct Training {
 struct Outcome {
   bool interrupted = false;
   std::int64_t step = 0;
-  double train_loss = 0;  // moving average over about the last 50 steps
-  double seconds = 0;     // of training steps only
+  std::int64_t skipped = 0;  // of the steps, for numbers that were not finite; of the whole run
+  double train_loss = 0;     // moving average over about the last 50 steps
+  double seconds = 0;        // of training steps only
   std::int64_t units = 0;
   Evaluation evaluation;
   std::string fingerprint;
   std::vector<std::pair<double, double>> losses;    // (step, moving average), for the report
   std::vector<std::pair<double, double>> held_out;  // (step, loss)
 };
+
+/// "2 of 80 steps, whose numbers were not finite".
+std::string skipped_text(const Outcome& outcome);
 
 /// Trains: schedule, steps, log, progress, evaluations, checkpoints; goes on from a checkpoint if the flags
 /// say so. Throws UsageError if a resumed run has other flags, NonFiniteError after five steps in a row

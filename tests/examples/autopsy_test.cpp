@@ -36,20 +36,20 @@ TEST_F(Autopsy, ARunThatBlowsUpNamesOpLayerAndStepAndStops) {
   EXPECT_THAT(ran.err, HasSubstr("5 steps in a row"));
   EXPECT_THAT(ran.err, HasSubstr("error: linear: value 0 is "));
   EXPECT_THAT(ran.err, HasSubstr("layer    layer1\n"));
-  EXPECT_THAT(ran.err, HasSubstr("autopsy run/autopsy-step-1"));
+  EXPECT_THAT(ran.err, HasSubstr("autopsy run/autopsy-step-2"));
   const std::string log = contents(place / "run/log.jsonl");
   EXPECT_THAT(log, HasSubstr("\"step\":1,\"loss\":"));
   EXPECT_THAT(log, HasSubstr("\"step\":2,\"skipped\":"));
 
-  const std::string report = contents(place / "run/autopsy-step-1/report.txt");
-  EXPECT_THAT(report, HasSubstr("step     1 (the first is 0)"));
+  const std::string report = contents(place / "run/autopsy-step-2/report.txt");
+  EXPECT_THAT(report, HasSubstr("step     2 (the first is 1)"));
   EXPECT_THAT(report, HasSubstr("weight   [64, 128]  parameter \"layer1.weight\"  in [-1.0"));
-  EXPECT_THAT(report, HasSubstr("./reel autopsy run/autopsy-step-1\n"));
-  const std::string table = contents(place / "run/autopsy-step-1/tape.txt");
+  EXPECT_THAT(report, HasSubstr("./reel autopsy run/autopsy-step-2\n"));
+  const std::string table = contents(place / "run/autopsy-step-2/tape.txt");
   EXPECT_THAT(table, HasSubstr("parameter layer2.weight"));
   EXPECT_THAT(table, HasSubstr("cross_entropy"));
   EXPECT_THAT(table, HasSubstr("<- value 0 is "));
-  const auto batch = data::read_npz(place / "run/autopsy-step-1/batch.npz");
+  const auto batch = data::read_npz(place / "run/autopsy-step-2/batch.npz");
   EXPECT_EQ(batch.at("inputs").shape, (std::vector<std::int64_t>{64, 2}));
   EXPECT_EQ(batch.at("labels").count(), 64U);
   std::string rows = "batch    rows ";
@@ -60,10 +60,54 @@ TEST_F(Autopsy, ARunThatBlowsUpNamesOpLayerAndStepAndStops) {
   EXPECT_THAT(report, HasSubstr(rows + " of the training part\n"));
 }
 
+TEST_F(Autopsy, TheStepHasTheSameNumberEverywhere) {
+  const Ran ran =
+      reel({"train", "classifier", "--data", "moons", "--lr", "1e20", "--epochs", "3", "--out", "run"});
+  EXPECT_THAT(ran.err, HasSubstr("step 2 skipped: "));
+  EXPECT_THAT(ran.err, Not(HasSubstr("step 1 skipped: ")));
+  EXPECT_THAT(contents(place / "run/log.jsonl"), HasSubstr("{\"step\":2,\"skipped\":"));
+  EXPECT_THAT(contents(place / "run/autopsy-step-2/report.txt"), HasSubstr("step     2 (the first is 1)"));
+  EXPECT_EQ(reel({"autopsy", "run/autopsy-step-2", "--json"}).json()["step"], 2);
+}
+
+// One row is twenty deviations away from all others: with weights of this size only its batch is not finite.
+TEST_F(Autopsy, SkippedStepsAreCountedOverTheWholeRun) {
+  std::string csv = "x,y,class\n";
+  for (int i = 0; i < 400; ++i) {
+    csv += std::to_string(i == 7 ? 1 : 0) + "," + std::to_string(i * 37 % 11) + "," + std::to_string(i % 2) +
+           "\n";
+  }
+  write(place / "t.csv", csv);
+  const auto train = [&](const char* epochs, std::vector<std::string> more) {
+    std::vector<std::string> words = {"train",          "classifier", "--data", "t.csv", "--batch",  "8",
+                                      "--lr",           "1.5e18",     "--seed", "2",     "--hidden", "4",
+                                      "--weight-decay", "0",          "--out",  "run",   "--epochs", epochs};
+    words.insert(words.end(), more.begin(), more.end());
+    return reel(words);
+  };
+  const auto in_the_log = [&] {
+    const std::string log = contents(place / "run/log.jsonl");
+    std::int64_t count = 0;
+    for (std::size_t at = 0; (at = log.find("\"skipped\":", at)) != std::string::npos; ++at) ++count;
+    return count;
+  };
+  const Ran first = train("1", {"--json"});
+  ASSERT_EQ(first.code, 0) << first.err;
+  const std::int64_t in_one_epoch = in_the_log();
+  EXPECT_GT(in_one_epoch, 0);
+  EXPECT_EQ(first.json()["skipped_steps"], in_one_epoch);
+  const Ran second = train("2", {"--resume"});
+  ASSERT_EQ(second.code, 0) << second.err;
+  EXPECT_GT(in_the_log(), in_one_epoch);
+  EXPECT_THAT(second.out, HasSubstr("skipped        " + std::to_string(in_the_log()) +
+                                    " of 80 steps, whose numbers were not finite\n"));
+  EXPECT_EQ(train("2", {"--resume", "--json"}).json()["skipped_steps"], in_the_log());  // complete already
+}
+
 TEST_F(Autopsy, DoesTheStepAgainWithoutTheRun) {
   reel({"train", "classifier", "--data", "moons", "--lr", "1e20", "--epochs", "3", "--out", "run"});
-  const std::string report = contents(place / "run/autopsy-step-1/report.txt");
-  std::filesystem::rename(place / "run/autopsy-step-1", place / "kept");
+  const std::string report = contents(place / "run/autopsy-step-2/report.txt");
+  std::filesystem::rename(place / "run/autopsy-step-2", place / "kept");
   std::filesystem::remove_all(place / "run");
   const Ran ran = reel({"autopsy", "kept"});
   EXPECT_EQ(ran.code, 6);
@@ -73,7 +117,7 @@ TEST_F(Autopsy, DoesTheStepAgainWithoutTheRun) {
   EXPECT_EQ(json["op"], "linear");
   EXPECT_EQ(json["pass"], "forward");
   EXPECT_EQ(json["layer"], "layer1");
-  EXPECT_EQ(json["step"], 1);
+  EXPECT_EQ(json["step"], 2);
   EXPECT_EQ(json["tape"], contents(place / "kept/tape.txt"));
 }
 
@@ -81,21 +125,21 @@ TEST_F(Autopsy, DropoutDropsTheSameAgain) {
   const Ran trained = reel({"train", "transformer", "--width", "16", "--steps", "30", "--lr", "1e30",
                             "--warmup", "0", "--dropout", "0.3", "--accumulate", "2", "--out", "run"});
   EXPECT_EQ(trained.code, 6) << trained.err;
-  const std::string report = contents(place / "run/autopsy-step-1/report.txt");
-  const Ran ran = reel({"autopsy", "run/autopsy-step-1"});
+  const std::string report = contents(place / "run/autopsy-step-2/report.txt");
+  const Ran ran = reel({"autopsy", "run/autopsy-step-2"});
   EXPECT_EQ(ran.code, 6);
   EXPECT_EQ(finding(ran.out + "\n"), finding(report));
   EXPECT_THAT(report, HasSubstr("layer    transformer.h.0.attn.c_attn\n"));
-  EXPECT_THAT(report, HasSubstr("part 0 of 2"));
+  EXPECT_THAT(report, HasSubstr("part 1 of 2"));
   EXPECT_THAT(report, HasSubstr("batch    sums 256, 257, "));
   // The masks of dropout are in the ranges of what it made.
-  EXPECT_THAT(ran.out, StartsWith(contents(place / "run/autopsy-step-1/tape.txt")));
+  EXPECT_THAT(ran.out, StartsWith(contents(place / "run/autopsy-step-2/tape.txt")));
 }
 
 TEST_F(Autopsy, DoneWhereItWasItGivesTheSameReport) {
   reel({"train", "classifier", "--data", "moons", "--lr", "1e20", "--epochs", "3", "--out", "run"});
-  const std::string kept = place / "run/autopsy-step-1/";
-  EXPECT_EQ(reel({"autopsy", "run/autopsy-step-1"}).out,
+  const std::string kept = place / "run/autopsy-step-2/";
+  EXPECT_EQ(reel({"autopsy", "run/autopsy-step-2"}).out,
             contents(kept + "tape.txt") + "\n" + contents(kept + "report.txt"));
 }
 
@@ -103,10 +147,10 @@ TEST_F(Autopsy, DetectAnomalyStopsAtTheFirstStep) {
   const Ran ran = reel({"train", "classifier", "--data", "moons", "--lr", "1e20", "--epochs", "3", "--out",
                         "run", "--detect-anomaly"});
   EXPECT_EQ(ran.code, 6);
-  EXPECT_THAT(ran.err, HasSubstr("step 1: "));
+  EXPECT_THAT(ran.err, HasSubstr("step 2: "));
   EXPECT_THAT(ran.err, HasSubstr("layer    layer1\n"));
   EXPECT_THAT(ran.err, Not(HasSubstr("in a row")));
-  EXPECT_EQ(reel({"autopsy", "run/autopsy-step-1"}).code, 6);
+  EXPECT_EQ(reel({"autopsy", "run/autopsy-step-2"}).code, 6);
 }
 
 TEST_F(Autopsy, WhatIsNoAutopsyIsRefused) {

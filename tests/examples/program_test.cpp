@@ -37,8 +37,8 @@ TEST_F(Program, LearnsTheDigitsTheSameWayWithAnyNumberOfThreads) {
     const auto json = ran.json();
     EXPECT_EQ(keys(json),
               (std::set<std::string>{"task", "data", "epochs", "parameters", "threads", "train_accuracy",
-                                     "test_accuracy", "test_loss", "seconds", "samples_per_second",
-                                     "fingerprint", "checkpoint", "report"}));
+                                     "test_accuracy", "test_loss", "skipped_steps", "seconds",
+                                     "samples_per_second", "fingerprint", "checkpoint", "report"}));
     EXPECT_GE(json["test_accuracy"].get<double>(), 0.97);
     if (fingerprint.empty()) fingerprint = json["fingerprint"];
     EXPECT_EQ(json["fingerprint"], fingerprint) << threads << " threads";
@@ -199,8 +199,8 @@ TEST_F(Program, ResumesToTheSameBytesHoweverItWasStopped) {
   ASSERT_EQ(whole.code, 0) << whole.err;
   EXPECT_EQ(keys(whole.json()),
             (std::set<std::string>{"task", "data", "steps", "parameters", "threads", "train_loss",
-                                   "validation_loss", "exact_match", "seconds", "tokens_per_second",
-                                   "fingerprint", "checkpoint", "report"}));
+                                   "validation_loss", "exact_match", "skipped_steps", "seconds",
+                                   "tokens_per_second", "fingerprint", "checkpoint", "report"}));
   const std::string directory = place / "cut";
   int lines = 20;
   std::vector<std::string> resume;
