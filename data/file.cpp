@@ -35,13 +35,25 @@ class Descriptor {
   throw IoError(printable(path) + ": " + reason);
 }
 
+// Whether a character turns the direction of the text behind it: with U+202E in front, gpj.exe reads exe.jpg.
+bool turns_direction(std::string_view character) {
+  const auto starts = [&](std::string_view two, char least, char most) {
+    return character.starts_with(two) && character[2] >= least && character[2] <= most;
+  };
+  return character == "\xD8\x9C" ||             // U+061C
+         starts("\xE2\x80", '\x8E', '\x8F') ||  // U+200E, U+200F
+         starts("\xE2\x80", '\xAA', '\xAE') ||  // U+202A to U+202E
+         starts("\xE2\x81", '\xA6', '\xA9');    // U+2066 to U+2069
+}
+
 // How many bytes the first character takes; 0 if it is a control character or no UTF-8.
 std::size_t first_printable(std::string_view text) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   if (byte(0) < 0x80) return (byte(0) >= 0x20 && byte(0) != 0x7F) || byte(0) == '\n' ? 1 : 0;
   const std::size_t length = byte(0) < 0xE0 ? 2 : byte(0) < 0xF0 ? 3 : 4;
   if (valid_utf8(text.substr(0, length)) != length) return 0;
-  return byte(0) == 0xC2 && byte(1) < 0xA0 ? 0 : length;  // to a terminal U+009B is an escape, too
+  const bool escapes = byte(0) == 0xC2 && byte(1) < 0xA0;  // to a terminal U+009B is an escape, too
+  return escapes || turns_direction(text.substr(0, length)) ? 0 : length;
 }
 
 }  // namespace

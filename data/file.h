@@ -15,8 +15,8 @@ std::string read_file(const std::filesystem::path& path);
 /// Writes a file, over what was there. Throws IoError.
 void write_file(const std::filesystem::path& path, const std::string& bytes);
 
-/// A path for messages: control characters, which could play tricks on a terminal, and bytes that are not
-/// UTF-8 become \xNN.
+/// A path for messages: control characters, which could play tricks on a terminal, those that turn the
+/// direction of writing, and bytes that are not UTF-8 become \xNN.
 std::string printable(const std::filesystem::path& path);
 
 /// The same for a text of several lines: line feeds stay.

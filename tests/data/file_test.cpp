@@ -43,6 +43,34 @@ namespace {
 
 namespace fs = std::filesystem;
 
+TEST(Printable, escapes_what_plays_tricks_on_a_terminal_and_nothing_else) {
+  const auto utf8 = [](unsigned code) {
+    const auto byte = [](unsigned b) { return static_cast<char>(static_cast<unsigned char>(b)); };
+    if (code < 0x80) return std::string{byte(code)};
+    if (code < 0x800) return std::string{byte(0xC0 | code >> 6), byte(0x80 | (code & 0x3F))};
+    return std::string{byte(0xE0 | code >> 12), byte(0x80 | (code >> 6 & 0x3F)), byte(0x80 | (code & 0x3F))};
+  };
+  const auto is_in = [](unsigned code, unsigned least, unsigned most) {
+    return code >= least && code <= most;
+  };
+  for (unsigned code = 0; code < 0x10000; ++code) {
+    if (is_in(code, 0xD800, 0xDFFF)) continue;  // surrogates have no UTF-8
+    const bool control = code < 0x20 || is_in(code, 0x7F, 0x9F);
+    const bool turns = code == 0x61C || is_in(code, 0x200E, 0x200F) || is_in(code, 0x202A, 0x202E) ||
+                       is_in(code, 0x2066, 0x2069);
+    std::string shown = utf8(code);
+    if (control || turns) {
+      shown.clear();
+      for (const char c : utf8(code)) {
+        char hex[8];
+        std::snprintf(hex, sizeof hex, "\\x%02x", static_cast<unsigned>(static_cast<unsigned char>(c)));
+        shown += hex;
+      }
+    }
+    ASSERT_EQ(reel::data::printable("a" + utf8(code) + "z"), "a" + shown + "z") << code;
+  }
+}
+
 // A sparse file takes no room on the disk, but its size is what the reader must ask memory for.
 TEST(FileDeathTest, says_that_memory_cannot_hold_a_file) {
 #if REEL_HAS_SANITIZER
