@@ -205,10 +205,10 @@ void add_generate(CLI::App& reel, GenerateFlags& flags) {
   add_model(app, flags.model);
   app.add_option("--prompt", flags.prompt, "Text to go on from")->type_name("TEXT");
   add_positive(app, "--tokens", flags.tokens, "How many tokens at most")->capture_default_str();
-  app.add_option("--temperature", flags.temperature, "0 takes the likeliest token")
+  app.add_option("--temperature", flags.temperature,
+                 "0 takes the likeliest token (default: 0.8; for sums 0, unless --top-k or --top-p is given)")
       ->check(not_negative())
-      ->type_name("X")
-      ->capture_default_str();
+      ->type_name("X");
   app.add_option("--top-k", flags.top_k, "Choose among the k likeliest tokens (0: all)")
       ->check(whole_number(0, most_steps))
       ->type_name("N");

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -69,7 +70,7 @@ struct GenerateFlags {
   std::string model;
   std::string prompt;
   std::int64_t tokens = 200;
-  double temperature = 0.8;
+  std::optional<double> temperature;  // none: chosen by what the model was trained on
   std::int64_t top_k = 0;
   double top_p = 1;
   std::uint64_t seed = 1;

@@ -2,6 +2,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "data/addition.h"
 #include "data/error.h"
 #include "examples/commands.h"
 #include "examples/exit_code.h"
@@ -12,12 +13,33 @@
 namespace reel::examples {
 namespace {
 
+// Whether a flag asks for something else than the likeliest token.
+bool asks_for_chance(const GenerateFlags& flags) {
+  return flags.temperature || flags.top_k > 0 || flags.top_p < 1;
+}
+
+nn::Sampler sampler_of(const GenerateFlags& flags) {
+  return nn::Sampler({.temperature = flags.temperature.value_or(0.8),
+                      .top_k = flags.top_k,
+                      .top_p = flags.top_p,
+                      .seed = flags.seed});
+}
+
+// A sum has one right answer, which chance could only spoil: it comes in where a flag asks for it.
+std::string answer_by(Tape& tape, const LoadedGpt& loaded, const GenerateFlags& flags) {
+  if (flags.tokens < data::Addition::answer_length) {
+    throw UsageError("--tokens " + std::to_string(flags.tokens) + " is too few: the answer to a sum takes " +
+                     std::to_string(data::Addition::answer_length) + ", zeros in front of it included");
+  }
+  nn::Sampler sampler = sampler_of(flags);
+  return answer(tape, *loaded.model, flags.prompt, asks_for_chance(flags) ? &sampler : nullptr);
+}
+
 // Writes on from the prompt. While the context lasts, the cache remembers what was seen; when it is full, the
 // later half of the text is read again into an empty one.
 std::string write_on(Tape& tape, const LoadedGpt& loaded, const std::string& prompt,
                      const GenerateFlags& flags) {
-  nn::Sampler sampler(
-      {.temperature = flags.temperature, .top_k = flags.top_k, .top_p = flags.top_p, .seed = flags.seed});
+  nn::Sampler sampler = sampler_of(flags);
   const nn::GptConfig& config = loaded.model->config();
   std::vector<std::int32_t> tokens = loaded.vocabulary.encode(prompt, "prompt");
   nn::KeyValueCache cache(config);
@@ -57,7 +79,7 @@ int run_generate(const GenerateFlags& flags) {
   std::string text;
   try {
     if (loaded.addition) {
-      text = answer(tape, *loaded.model, flags.prompt);
+      text = answer_by(tape, loaded, flags);
       if (!flags.json) std::cout << text << "\n";
     } else {
       // Something to start from: a line break if the model knows one, else its first byte.

@@ -140,7 +140,7 @@ LoadedGpt load_gpt(const ModelFile& file) {
   return loaded;
 }
 
-std::string answer(Tape& tape, const nn::Gpt& model, const std::string& prompt) {
+std::string answer(Tape& tape, const nn::Gpt& model, const std::string& prompt, nn::Sampler* sampler) {
   nn::KeyValueCache cache(model.config());
   std::vector<std::int32_t> written;
   std::vector<std::int32_t> pending = data::Addition::prompt_tokens(data::Addition::parse(prompt));
@@ -148,7 +148,9 @@ std::string answer(Tape& tape, const nn::Gpt& model, const std::string& prompt) 
     std::int32_t next = 0;
     for (const std::int32_t token : pending) {
       const auto step = tape.inference();
-      next = static_cast<std::int32_t>(argmax(model.next(tape, token, cache).data()));
+      const std::span<const float> logits = model.next(tape, token, cache).data();
+      next = sampler == nullptr ? static_cast<std::int32_t>(argmax(logits))
+                                : (*sampler)(logits, static_cast<std::uint64_t>(cache.length));
     }
     written.push_back(next);
     if (static_cast<std::int64_t>(written.size()) == data::Addition::answer_length) break;

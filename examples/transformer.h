@@ -11,6 +11,7 @@
 #include "examples/flags.h"
 #include "examples/model_file.h"
 #include "nn/gpt.h"
+#include "nn/sampler.h"
 
 namespace reel::examples {
 
@@ -48,8 +49,10 @@ LoadedGpt load_gpt(const ModelFile& file);
 nlohmann::ordered_json json_of(const nn::GptConfig& config);
 nn::GptConfig gpt_config(const Settings& settings);
 
-/// The answer to a prompt like "47+385=", or "?" if the model writes something that is no number.
-std::string answer(Tape& tape, const nn::Gpt& model, const std::string& prompt);
+/// The answer to a prompt like "47+385=", or "?" if the model writes something that is no number. Of the
+/// likeliest digits, or of those that `sampler` chooses.
+std::string answer(Tape& tape, const nn::Gpt& model, const std::string& prompt,
+                   nn::Sampler* sampler = nullptr);
 
 int evaluate_transformer(const EvaluateFlags& flags, const ModelFile& file);
 

@@ -274,6 +274,43 @@ TEST_F(Program, WritesTextAndTheCacheDoesNotChangeIt) {
   EXPECT_THAT(unknown.err, HasSubstr("'d' at position 0 never occurs"));
 }
 
+TEST_F(Program, AnswersToSumsFollowTheFlagsOfSampling) {
+  ASSERT_EQ(
+      reel({"train", "--layers", "1", "--heads", "1", "--width", "8", "--steps", "2", "--out", "run"}).code,
+      0);
+  const auto answer = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> words = {
+        "generate", "--model", "run/checkpoint.safetensors", "--prompt", "47+385=", "--tokens", "4"};
+    words.insert(words.end(), more.begin(), more.end());
+    const Ran ran = reel(words);
+    EXPECT_EQ(ran.code, 0) << ran.err;
+    return ran.out;
+  };
+  const std::string likeliest = answer({});
+  EXPECT_EQ(answer({"--temperature", "0"}), likeliest);
+  EXPECT_EQ(answer({"--temperature", "1", "--top-k", "1", "--seed", "5"}), likeliest);
+  EXPECT_EQ(answer({"--top-p", "0.001", "--seed", "5"}), likeliest);
+  EXPECT_EQ(answer({"--seed", "5"}), likeliest);
+  for (const std::vector<std::string>& chance :
+       {std::vector<std::string>{"--temperature", "1"}, std::vector<std::string>{"--top-k", "11"},
+        std::vector<std::string>{"--top-p", "0.99"}}) {
+    std::set<std::string> answers;
+    for (int seed = 1; seed <= 10; ++seed) {
+      auto with_seed = chance;
+      with_seed.insert(with_seed.end(), {"--seed", std::to_string(seed)});
+      answers.insert(answer(with_seed));
+      EXPECT_EQ(answers.count(answer(with_seed)), 1u);
+    }
+    EXPECT_GT(answers.size(), 2u)
+        << chance[0];  // a model that has learned next to nothing is sure of nothing
+  }
+  const Ran few =
+      reel({"generate", "--model", "run/checkpoint.safetensors", "--prompt", "47+385=", "--tokens", "3"});
+  EXPECT_EQ(few.code, 2);
+  EXPECT_EQ(few.out, "");
+  EXPECT_THAT(few.err, HasSubstr("--tokens 3 is too few: the answer to a sum takes 4"));
+}
+
 TEST_F(Program, SavesWhenItsTerminalIsClosedAndGoesOnUnderNohup) {
   for (const bool nohup : {false, true}) {
     const std::string out = nohup ? "deaf" : "run";
