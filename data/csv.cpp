@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "data/error.h"
@@ -186,19 +187,72 @@ float feature(const Parser& parser, const Field& field) {
                          "column out, or choose it as the class");
 }
 
+bool is_number(const std::string& text) {
+  float value = 0;
+  return parse_number(text, value) != Number::none;
+}
+
+// The column of this name in the first line.
+std::optional<std::size_t> column_named(const std::string& name, const Record& first) {
+  const auto found = std::find_if(first.begin(), first.end(), [&](const Field& f) { return f.text == name; });
+  if (found == first.end()) return std::nullopt;
+  return static_cast<std::size_t>(found - first.begin());
+}
+
+// The column of this number, counted from 0.
+std::optional<std::size_t> column_numbered(const std::string& text, std::size_t columns) {
+  std::size_t index = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), index);
+  if (error != std::errc{} || end != text.data() + text.size() || index >= columns) return std::nullopt;
+  return index;
+}
+
+// Whether the first line names the columns. `ahead` reads on behind it.
+bool is_header(const Record& first, Parser ahead, const CsvOptions& options) {
+  if (options.header != CsvOptions::Header::detect) return options.header == CsvOptions::Header::yes;
+  const std::optional<std::size_t> numbered = column_numbered(options.label_column, first.size());
+  if (!options.label_column.empty() && !numbered && column_named(options.label_column, first)) return true;
+  const std::size_t label = numbered.value_or(first.size() - 1);
+
+  // A feature that is no number is a name.
+  const bool text_label = !is_number(first[label].text);
+  bool complete = true;
+  bool counts = first.size() > 2;  // "0,1,2,...", as pandas names columns that have no names
+  for (std::size_t c = 0; c < first.size(); ++c) {
+    const std::string& text = first[c].text;
+    complete = complete && !text.empty();
+    if (c == label && text_label) continue;
+    if (!text.empty() && !is_number(text)) return true;
+    counts = counts && text == std::to_string(c);
+  }
+
+  // Where all features are numbers, the class tells: a text where all others are numbers, or, in a line that
+  // counts, one that no other line has, though every other class has several.
+  if (!complete || (!text_label && !counts)) return false;
+  std::map<std::string, std::size_t> classes;
+  bool numbers = true;
+  for (Record record; ahead.next(record);) {
+    if (record.size() != first.size()) continue;
+    const std::string& text = record[label].text;
+    ++classes[text];
+    numbers = numbers && is_number(text);
+    counts = counts && text != first[label].text;
+    if (!(text_label && numbers) && !counts) return false;
+  }
+  if (classes.empty()) return false;
+  return (text_label && numbers) ||
+         std::all_of(classes.begin(), classes.end(), [](const auto& c) { return c.second > 1; });
+}
+
 // The column that holds the class.
 std::size_t label_column(const Record& header, bool has_header, std::size_t columns,
                          const CsvOptions& options, const std::string& name) {
   if (options.label_column.empty()) return columns - 1;
-  if (has_header) {
-    for (std::size_t c = 0; c < header.size(); ++c) {
-      if (header[c].text == options.label_column) return c;
-    }
-  }
-  std::size_t index = 0;
   const std::string& text = options.label_column;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), index);
-  if (error == std::errc{} && end == text.data() + text.size() && index < columns) return index;
+  if (has_header) {
+    if (const auto named = column_named(text, header)) return *named;
+  }
+  if (const auto numbered = column_numbered(text, columns)) return *numbered;
   std::string known;
   for (const Field& f : header) known += (known.empty() ? "" : ", ") + shown(f.text);
   throw DataError(name + ": there is no label column " + shown(text) +
@@ -210,10 +264,7 @@ std::size_t label_column(const Record& header, bool has_header, std::size_t colu
 void number_classes(const Parser& parser, const std::vector<Field>& labels, Dataset& data) {
   bool numbers = true;
   std::int64_t largest = -1;
-  for (const Field& f : labels) {
-    float value = 0;
-    numbers = numbers && parse_number(f.text, value) != Number::none;
-  }
+  for (const Field& f : labels) numbers = numbers && is_number(f.text);
   if (!numbers) {
     std::map<std::string, std::int32_t> names;
     for (const Field& f : labels) {
@@ -264,16 +315,7 @@ Dataset parse_csv(std::string_view text, const std::string& name, const CsvOptio
     }
     parser.fail(first[0], "one column; at least one feature and the class are needed");
   }
-  bool has_header = options.header == CsvOptions::Header::yes;
-  if (options.header == CsvOptions::Header::detect) {
-    // A class may be a text in every line, so only the others tell.
-    std::size_t texts = 0;
-    float value = 0;
-    for (const Field& f : first)
-      texts += parse_number(f.text, value) == Number::none && !f.text.empty() ? 1 : 0;
-    has_header = texts > 1 || (texts == 1 && parse_number(first.back().text, value) != Number::none) ||
-                 (texts == columns);
-  }
+  const bool has_header = is_header(first, parser, options);
   if (has_header) {
     std::set<std::string> names;
     for (const Field& f : first) {

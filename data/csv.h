@@ -10,7 +10,10 @@ namespace reel::data {
 
 struct CsvOptions {
   enum class Header { detect, yes, no };
-  Header header = Header::detect;  ///< detect: the first line is one if a feature in it is not a number
+  /// detect: the first line is one if a feature in it is not a number, if `label_column` is a name in it, or
+  /// if its class is a text and all others are numbers. Also if it counts (0,1,2,... or 0,1,2,...,class) and
+  /// its class is in no other line, though every other class is in several.
+  Header header = Header::detect;
   char delimiter = ',';
   std::string label_column = {};  ///< a name from the header or a number from 0; empty: the last column
 };

@@ -30,6 +30,32 @@ TEST(Csv, AHeaderIsDetectedOrDeclared) {
   EXPECT_THROW(parse_csv("a,b,class\n1,2,0\n", "t", {.header = CsvOptions::Header::no}), DataError);
 }
 
+TEST(Csv, AHeaderOfNumbersIsNoSample) {
+  const auto rows = [](const std::string& text, const CsvOptions& options = {}) {
+    return parse_csv(text, "t", options).count;
+  };
+  const std::string numbers = "5,6,0\n7,8,1\n5,5,0\n7,7,1\n";
+  const std::string texts = "5,6,cat\n7,8,dog\n5,5,cat\n7,7,dog\n";
+  EXPECT_EQ(rows("0,1,label\n" + numbers), 4);
+  EXPECT_EQ(rows("2019,2020,label\n" + numbers), 4);  // a text among classes that are numbers
+  EXPECT_THAT(parse_csv("0,label\n5,0\n6,1\n", "t").class_names, ElementsAre("0", "1"));
+  EXPECT_EQ(rows("0,1,2\n" + numbers), 4);
+  EXPECT_EQ(rows("\"0\",\"1\",\"label\"\n" + texts), 4);
+  EXPECT_EQ(rows("2019,2020,label\n" + texts, {.label_column = "label"}), 4);
+
+  // Lines that could as well be samples are.
+  EXPECT_EQ(rows("2019,2020,bird\n" + texts), 5);
+  EXPECT_EQ(rows("0,1,cat\n" + texts), 5);
+  EXPECT_EQ(rows("0,1,1\n" + numbers), 5);
+  EXPECT_EQ(rows("0,1,2\n5,6,0\n7,8,1\n"), 3);      // every class has one line
+  EXPECT_EQ(rows("0,1\n5,0\n6,0\n7,2\n8,2\n"), 5);  // a single feature counts for nothing
+  EXPECT_EQ(rows("0,1,2\n" + numbers, {.header = CsvOptions::Header::no}), 5);
+}
+
+TEST(Csv, AClassInAnotherColumnMakesNoHeader) {
+  EXPECT_EQ(parse_csv("cat,1,2\ndog,3,4\n", "t", {.label_column = "0"}).count, 2);
+}
+
 TEST(Csv, TextClassesAreNumberedInSortedOrder) {
   const Dataset d = parse_csv("1,pear\n2,apple\n3,pear\n", "t");
   EXPECT_THAT(d.class_names, ElementsAre("apple", "pear"));
