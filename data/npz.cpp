@@ -1,8 +1,10 @@
 #include "data/npz.h"
 
 #include <zip.h>
+#include <zlib.h>
 
 #include <memory>
+#include <new>
 #include <stdexcept>
 #include <string_view>
 #include <vector>
@@ -25,6 +27,14 @@ struct ZipError {
   std::string text() { return zip_error_strerror(&error); }
 };
 
+// What libzip says is wrong with the file, unless it, or zlib below it, only lacked memory to find out.
+[[noreturn]] void refuse(zip_error_t* error, const std::string& what) {
+  const int code = zip_error_code_zip(error);
+  if (code == ZIP_ER_MEMORY || (code == ZIP_ER_ZLIB && zip_error_code_system(error) == Z_MEM_ERROR))
+    throw std::bad_alloc();
+  throw DataError(what + " is damaged: " + zip_error_strerror(error));
+}
+
 struct Discard {
   void operator()(zip_t* archive) const { zip_discard(archive); }
   void operator()(zip_file_t* file) const { zip_fclose(file); }
@@ -42,7 +52,7 @@ Archive open_archive(std::span<const std::byte> file, const std::string& name) {
   if (archive == nullptr) {
     if (zip_error_code_zip(&error.error) == ZIP_ER_EXISTS)
       throw DataError(name + ": the name of a member is there twice");
-    throw DataError(name + ": the zip archive is damaged: " + error.text());
+    refuse(&error.error, name + ": the zip archive");
   }
   static_cast<void>(source.release());  // the archive owns it now
   return archive;
@@ -66,7 +76,7 @@ Member examine(zip_t* archive, zip_uint64_t index, const std::string& name, std:
   zip_stat_t stat;
   zip_stat_init(&stat);
   if (zip_stat_index(archive, index, ZIP_FL_ENC_RAW, &stat) != 0 || (stat.valid & ZIP_STAT_NAME) == 0)
-    throw DataError(name + ": the zip archive is damaged: " + zip_strerror(archive));
+    refuse(zip_get_error(archive), name + ": the zip archive");
   const std::string full = stat.name;
   const Member member{index, stat.size, name + "[" + printable(full) + "]"};
   constexpr zip_uint64_t needed = ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD;
@@ -94,7 +104,7 @@ Member examine(zip_t* archive, zip_uint64_t index, const std::string& name, std:
 
 std::vector<std::byte> unpack(zip_t* archive, const Member& member) {
   const std::unique_ptr<zip_file_t, Discard> file(zip_fopen_index(archive, member.index, 0));
-  if (file == nullptr) throw DataError(member.label + ": it is damaged: " + zip_strerror(archive));
+  if (file == nullptr) refuse(zip_get_error(archive), member.label + ": it");
   std::vector<std::byte> bytes;
   std::size_t done = 0;
   // The read that finds the end is the one that compares the checksum.
@@ -104,9 +114,7 @@ std::vector<std::byte> unpack(zip_t* archive, const Member& member) {
     const bool full = done == member.size;
     const zip_int64_t got = full ? zip_fread(file.get(), &beyond, 1)
                                  : zip_fread(file.get(), bytes.data() + done, bytes.size() - done);
-    if (got < 0)
-      throw DataError(member.label +
-                      ": it is damaged: " + zip_error_strerror(zip_file_get_error(file.get())));
+    if (got < 0) refuse(zip_file_get_error(file.get()), member.label + ": it");
     if (got == 0 && full) return bytes;
     if (got == 0 || full) {
       throw DataError(member.label + ": it is damaged: it is " + (full ? "longer" : "shorter") +

@@ -1,12 +1,15 @@
 #include "data/npz.h"
 
 #include <gtest/gtest.h>
+#include <zip.h>
 
 #include <algorithm>
+#include <new>
 #include <numeric>
 #include <stdexcept>
 
 #include "data/error.h"
+#include "tests/support/count_allocations.h"
 
 namespace {
 
@@ -50,6 +53,49 @@ TEST(Npz, writes_the_same_bytes_every_time) {
   EXPECT_EQ(once, example());
   // The date field of the first member: the first day of 1980, not today.
   EXPECT_EQ(once.substr(10, 4), std::string("\0\0\x21\0", 4));
+}
+
+// As numpy.savez_compressed has it; NpzWriter packs nothing.
+std::string deflated() {
+  const std::string plain = example();
+  const std::size_t at = plain.find("\x93NUMPY");
+  const std::string npy = plain.substr(at, plain.find("PK", at) - at);
+  zip_error_t error;
+  zip_error_init(&error);
+  zip_source_t* target = zip_source_buffer_create(nullptr, 0, 0, &error);
+  zip_source_keep(target);
+  zip_t* archive = zip_open_from_source(target, ZIP_TRUNCATE, &error);
+  zip_source_t* source = zip_source_buffer(archive, npy.data(), npy.size(), 0);
+  EXPECT_EQ(zip_file_add(archive, "x.npy", source, 0), 0);
+  EXPECT_EQ(zip_set_file_compression(archive, 0, ZIP_CM_DEFLATE, 0), 0);
+  EXPECT_EQ(zip_close(archive), 0);
+  std::string bytes(1 << 12, '\0');
+  EXPECT_EQ(zip_source_open(target), 0);
+  bytes.resize(static_cast<std::size_t>(zip_source_read(target, bytes.data(), bytes.size())));
+  zip_source_close(target);
+  zip_source_free(target);
+  return bytes;
+}
+
+TEST(Npz, does_not_blame_the_file_for_a_lack_of_memory) {
+  for (const std::string& file : {example(), deflated()}) {
+    const std::size_t members = parse(file).size();
+    std::size_t attempt = 0;
+    for (bool happened = true; happened;) {
+      const reel::support::FailingAllocation failing(++attempt);
+      std::string said;
+      try {
+        EXPECT_EQ(parse(file).size(), members);
+      } catch (const std::bad_alloc&) {
+      } catch (const DataError& e) {
+        said = e.what();
+      }
+      happened = failing.happened();
+      // The words of libzip 1.7 if it has no memory for the directory: they cannot be told from the others.
+      EXPECT_TRUE(said.empty() || said.ends_with(": Not a zip archive")) << attempt << ": " << said;
+    }
+    EXPECT_GT(attempt, 3U);
+  }
 }
 
 TEST(Npz, refuses_every_truncation) {
