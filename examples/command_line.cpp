@@ -116,7 +116,7 @@ void add_classifier(CLI::App& train, ClassifierFlags& flags) {
          "--hidden", [&](const std::string& text) { flags.hidden = read_whole_numbers(text); },
          "Widths of the hidden layers, with commas between them")
       ->check(whole_numbers(1, most_channels))
-      ->default_str("128,64")
+      ->default_str(write_whole_numbers(flags.hidden))
       ->type_name("N,N,...");
   add_positive(app, "--epochs", flags.epochs, "Passes over the data (default: by the data)");
   add_positive(app, "--batch", flags.batch, "Samples per step")->capture_default_str();

@@ -97,6 +97,12 @@ std::vector<std::int64_t> read_whole_numbers(const std::string& text) {
   return numbers;
 }
 
+std::string write_whole_numbers(const std::vector<std::int64_t>& numbers) {
+  std::string text;
+  for (const std::int64_t n : numbers) text += (text.empty() ? "" : ",") + std::to_string(n);
+  return text;
+}
+
 CLI::Validator positive_number() {
   return real("a positive number", [](double x) { return x > 0; });
 }

@@ -14,9 +14,10 @@ namespace reel::examples {
 /// A whole number from `least` to `most`.
 CLI::Validator whole_number(std::uint64_t least, std::uint64_t most);
 
-/// Whole numbers with commas between them, and how they are read.
+/// Whole numbers with commas between them, and how they are read and written.
 CLI::Validator whole_numbers(std::uint64_t least, std::uint64_t most);
 std::vector<std::int64_t> read_whole_numbers(const std::string& text);
+std::string write_whole_numbers(const std::vector<std::int64_t>& numbers);
 
 /// A finite number above 0.
 CLI::Validator positive_number();

@@ -528,6 +528,7 @@ TEST_F(Program, HelpNamesEveryFlagOfTheContract) {
     EXPECT_THAT(help.out, HasSubstr(flag));
   }
   EXPECT_THAT(help.out, HasSubstr("--lr X  "));
+  EXPECT_THAT(help.out, HasSubstr("--hidden N,N,...=128,64  "));
   for (const std::vector<std::string>& verb : std::vector<std::vector<std::string>>{
            {"train", "classifier"}, {"train", "transformer"}, {"generate"}, {"attention"}, {"bench"}}) {
     auto words = verb;
