@@ -31,15 +31,12 @@ Products ModelFile::products() const {
 
 void ModelFile::require_room_for(std::int64_t wanted, const std::string& what, std::size_t most) const {
   if (wanted >= 1 && static_cast<std::uint64_t>(wanted) <= most) return;
-  throw nn::FileError(file.name() + ": its configuration is damaged: " + what + " of " +
-                      std::to_string(wanted) + " cannot be in this file; train again, or use another file");
+  refuse_configuration(file.name(), what + " of " + std::to_string(wanted) + " cannot be in this file");
 }
 
 void ModelFile::require_room_for_weights(double count) const {
   if (count <= static_cast<double>(file.file().size())) return;
-  throw nn::FileError(file.name() +
-                      ": its configuration is damaged: the weights of such sizes cannot be in " +
-                      "this file; train again, or use another file");
+  refuse_configuration(file.name(), "the weights of such sizes cannot be in this file");
 }
 
 Json ModelFile::is_of_training(const std::string& data, const std::string& digest) const {

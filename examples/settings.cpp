@@ -9,9 +9,13 @@ namespace reel::examples {
 
 using Json = nlohmann::ordered_json;
 
-void Settings::fail(const std::string& key, const std::string& reason) const {
-  throw nn::FileError(file_ + ": its configuration is damaged: \"" + path_ + key + "\" " + reason +
+void refuse_configuration(const std::string& file, const std::string& reason) {
+  throw nn::FileError(file + ": its configuration is damaged: " + reason +
                       "; train again, or use another file");
+}
+
+void Settings::fail(const std::string& key, const std::string& reason) const {
+  refuse_configuration(file_, "\"" + path_ + key + "\" " + reason);
 }
 
 void Settings::refuse(const std::string& key, const Json& value, const std::string& wanted) const {

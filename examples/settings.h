@@ -8,6 +8,9 @@
 
 namespace reel::examples {
 
+/// Throws FileError: `FILE: its configuration is damaged: REASON`, and what to do.
+[[noreturn]] void refuse_configuration(const std::string& file, const std::string& reason);
+
 /// What a configuration says. It comes from a file, so that nothing in it is taken on trust: every function
 /// throws FileError, naming the file and the key, unless there is a value of its kind, in its range.
 class Settings {
@@ -32,7 +35,7 @@ class Settings {
   double fraction(const std::string& key) const;
   std::vector<float> floats(const std::string& key) const;
 
-  /// Throws FileError: `FILE: its configuration is damaged: "KEY" REASON`, and what to do.
+  /// Refuses the configuration: `"KEY" REASON`.
   [[noreturn]] void fail(const std::string& key, const std::string& reason) const;
 
  private:
