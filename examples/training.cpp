@@ -4,8 +4,10 @@
 #include <array>
 #include <chrono>
 #include <cmath>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <limits>
 #include <string_view>
 
 #include "autograd/error.h"
@@ -198,12 +200,13 @@ class Loop {
     write_config();  // of this call: it may have more steps
   }
 
-  // The report and the count of skipped steps are of the whole run, also of what an earlier process did: the
-  // first bytes of the log, which is of another run if they are no lines of steps that this one has done.
+  // The report and what is said of skipped steps are of the whole run, also of what an earlier process did:
+  // the first bytes of the log, which is of another run if they are no lines of steps that this one has done.
   void read_curves(std::int64_t bytes) {
     std::ifstream log(directory_.log(), std::ios::binary);
     std::int64_t number = 0;
     std::int64_t read = 0;
+    std::int64_t last_skipped = 0;
     for (std::string line; read < bytes && std::getline(log, line);) {
       ++number;
       read += static_cast<std::int64_t>(line.size()) + 1;
@@ -216,15 +219,22 @@ class Loop {
             ": this line is not of the run of the checkpoint: put the log of this run back, or "
             "train again with another --out");
       }
-      if (entry.contains("skipped")) ++outcome_.skipped;
-      const double step = entry["step"].get<double>();
+      const auto step = entry["step"].get<std::int64_t>();
+      if (entry.contains("skipped")) {
+        ++outcome_.skipped;
+        skipped_in_a_row_ = step == last_skipped + 1 ? skipped_in_a_row_ + 1 : 1;
+        last_skipped = step;
+      }
       if (entry.contains("loss") && entry["loss"].is_number())
-        outcome_.losses.emplace_back(step, entry["loss"].get<double>());
+        outcome_.losses.emplace_back(static_cast<double>(step), entry["loss"].get<double>());
       for (const char* key : {"test_loss", "validation_loss"}) {
         if (entry.contains(key) && entry[key].is_number())
-          outcome_.held_out.emplace_back(step, entry[key].get<double>());
+          outcome_.held_out.emplace_back(static_cast<double>(step), entry[key].get<double>());
       }
     }
+    if (last_skipped != first_) skipped_in_a_row_ = 0;
+    const std::string kept = autopsy_directory(first_ - skipped_in_a_row_);
+    if (skipped_in_a_row_ > 0 && std::filesystem::exists(kept)) autopsy_ = kept;
     if (first_ == training_.steps) outcome_.held_out.clear();
   }
 
@@ -255,11 +265,12 @@ class Loop {
     nn::StepReport report;
     if (std::isfinite(loss)) {
       report = training_.optimizer.step();
-      norm_ = report.gradient_norm;
     } else {
       training_.optimizer.zero_grad();
       report.skipped = true;
+      report.gradient_norm = std::numeric_limits<double>::quiet_NaN();  // not that of an earlier step
     }
+    norm_ = report.gradient_norm;
     outcome_.seconds += std::chrono::duration<double>(Clock::now() - start).count();
     outcome_.units += units;
     if (report.skipped) {
@@ -296,6 +307,10 @@ class Loop {
     return "; the last good checkpoint is in " + directory_.path().string();
   }
 
+  std::string autopsy_directory(std::int64_t step) const {
+    return (directory_.path() / ("autopsy-step-" + std::to_string(step + 1))).string();
+  }
+
   // What went wrong in a step, in words. The first of several in a row is also kept for a closer look: the
   // others follow from it.
   std::string perform_autopsy(std::int64_t step) {
@@ -309,7 +324,7 @@ class Loop {
       training_.optimizer.zero_grad();
       if (!found.autopsy.found()) continue;
       if (skipped_in_a_row_ > 1) return found.autopsy.text();
-      autopsy_ = (directory_.path() / ("autopsy-step-" + std::to_string(step + 1))).string();
+      autopsy_ = autopsy_directory(step);
       const KeptBatch kept = training_.keep_batch(step, part);
       found.where = {step + 1,
                      part + 1,

@@ -104,6 +104,28 @@ TEST_F(Autopsy, SkippedStepsAreCountedOverTheWholeRun) {
   EXPECT_EQ(train("2", {"--resume", "--json"}).json()["skipped_steps"], in_the_log());  // complete already
 }
 
+// What a step that was skipped leaves in the log must not depend on which process did the step before it.
+TEST_F(Autopsy, ARunThatGoesOnAmongSkippedStepsEndsAsIfItHadNotStopped) {
+  const std::vector<std::string> train = {
+      "train", "classifier",         "--data", "moons",       "--lr", "1e20",  "--epochs",
+      "3",     "--checkpoint-every", "1",      "--log-every", "1",    "--out", "run"};
+  const Ran whole = reel(train);
+  EXPECT_EQ(whole.code, 6);
+  const std::string log = contents(place / "run/log.jsonl");
+  EXPECT_THAT(log, HasSubstr("{\"step\":2,\"loss\":null,"));
+  EXPECT_THAT(log, HasSubstr("\"gradient_norm\":null}"));
+  auto resume = train;
+  resume.emplace_back("--resume");
+  for (const char* lost : {"run/nothing", "run/checkpoint.safetensors"}) {
+    std::filesystem::remove(place / lost);
+    const Ran again = reel(resume);
+    EXPECT_EQ(again.code, 6);
+    EXPECT_EQ(contents(place / "run/log.jsonl"), log);
+    const auto end = [](const Ran& ran) { return ran.err.substr(ran.err.find("reel: training stopped")); };
+    EXPECT_EQ(end(again), end(whole));
+  }
+}
+
 TEST_F(Autopsy, DoesTheStepAgainWithoutTheRun) {
   reel({"train", "classifier", "--data", "moons", "--lr", "1e20", "--epochs", "3", "--out", "run"});
   const std::string report = contents(place / "run/autopsy-step-2/report.txt");
