@@ -1,7 +1,6 @@
 #include "kernels/attention.h"
 
 #include <algorithm>
-#include <cstring>
 #include <limits>
 
 #include "kernels/attention_tile.h"

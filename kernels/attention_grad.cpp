@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cstring>
 
 #include "kernels/attention.h"
 #include "kernels/attention_tile.h"
