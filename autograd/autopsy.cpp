@@ -274,6 +274,7 @@ Autopsy Tape::autopsy(const Tensor& loss, bool every, Place place) const {
   if (loss.slot_ != 0 && (loss.slot_ != slot_ || !holds(loss))) {
     throw StateError(place, at(place, "autopsy: the loss is no tensor of this tape's open step"));
   }
+  for (const ParameterLeaf& leaf : parameter_leaves_) require_memory(leaf, "autopsy", place);
   Autopsy result;
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     const Node& n = nodes_[i];

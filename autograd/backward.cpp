@@ -86,11 +86,7 @@ void Tape::check_backward(const Tensor& t, Place place) const {
     throw StateError(place, at(place, "backward: this step was opened with inference()") +
                                 help_line("open it with record()"));
   }
-  for (const ParameterLeaf& leaf : parameter_leaves_) {
-    if (!blocks_[leaf.leaves].life.expired()) continue;
-    throw StateError(place, at(place, "backward: a model whose parameters this step has read was destroyed") +
-                                help_line("a model must live longer than the steps that use it"));
-  }
+  for (const ParameterLeaf& leaf : parameter_leaves_) require_memory(leaf, "backward", place);
   const Node& top = nodes_[t.index_];
   if (!top.wants_gradient) {
     throw StateError(place,

@@ -30,6 +30,7 @@ struct alignas(64) Node {
   const char* file = "";
   std::int32_t line = 0;
   bool stretches = false;  // an input is broadcast
+  bool borrowed = false;   // its value lies in a model's memory: a parameter, or a view of one
 
   Place place() const { return {file, line}; }
 };

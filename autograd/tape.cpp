@@ -292,6 +292,7 @@ Tensor Tape::leaf(const Parameter& parameter, Place place) {
   leaf.parameter = static_cast<std::int32_t>(parameter_leaves_.size());
   if (precision_ == Precision::f32) {
     leaf.value = block.values(parameter.index()).data();
+    leaf.borrowed = true;
   } else {
     const auto offset = static_cast<std::size_t>(block.entry(parameter.index()).offset);
     const std::span<const float> own = parameter.values();
@@ -306,11 +307,30 @@ Tensor Tape::leaf(const Parameter& parameter, Place place) {
       }
     }
   }
-  parameter_leaves_.push_back(
-      {&block, parameter.index(), block.version(), static_cast<std::size_t>(&leaves - blocks_.data())});
+  parameter_leaves_.push_back({&block, parameter.index(), block.version(), block.values(),
+                               static_cast<std::size_t>(&leaves - blocks_.data())});
   index = push(leaf);
   step = leaf.step;
   return handle(index);
+}
+
+void Tape::require_memory(const ParameterLeaf& leaf, std::string_view what, const Place& place) const {
+  if (blocks_[leaf.leaves].life.expired()) {
+    throw StateError(
+        place, at(place, std::string(what) + ": a model whose parameters this step has read was destroyed") +
+                   help_line("a model must live longer than the steps that use it"));
+  }
+  if (precision_ == Precision::f32 && leaf.memory != leaf.block->values()) {
+    throw StateError(place, at(place, std::string(what) +
+                                          ": parameters were added to a model after this step had read it") +
+                                help_line("build the model before the step"));
+  }
+}
+
+void Tape::require_memory(const Node& node, std::string_view what, const Place& place) const {
+  const Node* owner = &node;
+  while (owner->parameter < 0) owner = &nodes_[inputs_[owner->first_input]];  // what it is a view of
+  require_memory(parameter_leaves_[static_cast<std::size_t>(owner->parameter)], what, place);
 }
 
 // Which node stands here. The caller has checked the thread.
@@ -349,6 +369,26 @@ std::span<const std::uint8_t> keep(std::initializer_list<Here> inputs, std::span
   return Tape::copy_for(std::span<const Here>(inputs.begin(), inputs.size()), values);
 }
 
+namespace {
+
+struct Sized {
+  Shape shape;
+  std::int64_t size;
+};
+
+// The shape of a result. What a shape itself refuses knows neither the op nor the user's line.
+Sized shape_of(const Op& op, const Call& call) {
+  try {
+    const Shape shape = op.shape.apply(call);
+    return {shape, shape.size()};
+  } catch (const ShapeError& e) {
+    if (e.place.line != 0) throw;
+    call.fail(e.what());
+  }
+}
+
+}  // namespace
+
 Tensor Tape::run(const Op& op, std::span<const Here> inputs, const void* options, std::size_t options_size) {
   static constexpr Place nowhere;
   const Place& place = inputs.empty() ? nowhere : inputs.front().place;
@@ -364,13 +404,14 @@ Tensor Tape::run(const Op& op, std::span<const Here> inputs, const void* options
       const std::uint32_t source = held                         ? input.tensor.index_
                                    : input.parameter != nullptr ? leaf(*input.parameter, place).index_
                                                                 : resolve(input);
+      if (held && nodes_[source].borrowed) require_memory(nodes_[source], op.name, place);
       again = again || std::find(inputs_.begin() + static_cast<std::ptrdiff_t>(first), inputs_.end(),
                                  source) != inputs_.end();
       inputs_.push_back(source);
       wants_gradient = wants_gradient || nodes_[source].wants_gradient;
     }
     const std::uint32_t* sources = inputs_.data() + first;
-    const Shape shape = op.shape.apply(Call(op, inputs, nodes_.data(), sources, options, place));
+    const auto [shape, size] = shape_of(op, Call(op, inputs, nodes_.data(), sources, options, place));
 
     // The node is filled where it stays: copying what was just written in pieces makes a processor wait.
     index = static_cast<std::uint32_t>(nodes_.size());
@@ -381,7 +422,7 @@ Tensor Tape::run(const Op& op, std::span<const Here> inputs, const void* options
     made.inputs = static_cast<std::uint32_t>(inputs.size());
     made.wants_gradient = wants_gradient && op.differentiable() && !steps_.back().inference;
     made.shape = shape;
-    made.size = shape.size();
+    made.size = size;
     made.file = place.file;
     made.line = place.line;
     for (std::size_t i = 0; i < inputs.size() && op.shape.stretches; ++i) {
@@ -395,6 +436,7 @@ Tensor Tape::run(const Op& op, std::span<const Here> inputs, const void* options
     }
     if (op.view) {
       made.value = nodes_[sources[0]].value;
+      made.borrowed = nodes_[sources[0]].borrowed;
       return handle(index);
     }
     made.value = values_.allocate(static_cast<std::size_t>(made.size) * scalar_bytes_);

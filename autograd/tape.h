@@ -156,6 +156,7 @@ class Tape {
     ParameterBlock* block;
     std::size_t index;
     std::uint64_t version;  // of the block when the leaf was made
+    const float* memory;    // of the block then
     std::size_t leaves;     // of the block: index into blocks_
   };
   // For every block a step has used: the node of each of its parameters, so that each has one leaf a step.
@@ -173,6 +174,12 @@ class Tape {
   // No other tape has a step of the same number.
   bool holds(const Tensor& t) const { return t.index_ < nodes_.size() && nodes_[t.index_].step == t.step_; }
   Node& node(const Tensor& t) { return nodes_[t.index_]; }
+  // The same, to read its numbers.
+  const Node& readable(const Tensor& t, std::string_view what, const Place& place) const {
+    const Node& node = nodes_[t.index_];
+    if (node.borrowed) require_memory(node, what, place);
+    return node;
+  }
   void open(bool inference);
   void close(std::uint64_t number);
   static Tape& of(std::span<const Here> inputs);
@@ -183,6 +190,9 @@ class Tape {
   std::uint32_t push(const Node& node);
   Tensor handle(std::uint32_t index) const { return Tensor(slot_, index, nodes_[index].step); }
   std::uint32_t resolve(const Here& here);
+  // These throw StateError if a model that lent its memory is gone, or has more parameters in other memory.
+  void require_memory(const ParameterLeaf& leaf, std::string_view what, const Place& place) const;
+  void require_memory(const Node& node, std::string_view what, const Place& place) const;
   template <class From>
   Tensor add_leaf(std::span<const From> values, std::span<const From> tangents, const Shape& shape,
                   bool variable, Place place);

@@ -44,7 +44,7 @@ Shape Here::shape() const {
 
 double Tensor::item(Place where) const {
   Tape& owner = tape(where);
-  const Node& node = owner.node(*this);
+  const Node& node = owner.readable(*this, "item", where);
   if (node.size != 1) {
     throw ShapeError(where,
                      at(where, "item: a tensor of shape " + to_string(node.shape) + " has not one element") +
@@ -62,19 +62,19 @@ double Tensor::item(Place where) const {
 
 std::vector<double> Tensor::values(Place where) const {
   Tape& owner = tape(where);
-  const Node& node = owner.node(*this);
+  const Node& node = owner.readable(*this, "values", where);
   return read(node.value, node.size, owner.precision(), value_of);
 }
 
 std::vector<double> Tensor::tangents(Place where) const {
   Tape& owner = tape(where);
-  const Node& node = owner.node(*this);
+  const Node& node = owner.readable(*this, "tangents", where);
   return read(node.value, node.size, owner.precision(), tangent_of);
 }
 
 std::span<const float> Tensor::data(Place where) const {
   Tape& owner = tape(where);
-  const Node& node = owner.node(*this);
+  const Node& node = owner.readable(*this, "data", where);
   if (owner.precision() != Precision::f32)
     throw StateError(where, at(where, "data: this tape is not f32") + help_line("read it with values()"));
   return {static_cast<const float*>(node.value), static_cast<std::size_t>(node.size)};
@@ -86,7 +86,7 @@ Tensor Tensor::retain_gradient(Place where) const {
 }
 
 const void* Tape::gradient_of(const Tensor& t, Place where) const {
-  const Node& node = nodes_[t.index_];
+  const Node& node = readable(t, "gradient", where);
   if (!node.wants_gradient || !node.retained) {
     throw StateError(
         where, at(where, "gradient: this tensor keeps none") + operand_line("tensor", node) +

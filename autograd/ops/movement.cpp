@@ -175,7 +175,9 @@ const Op& pad_op = define({
                 const Padding& p = c.options<Padding>();
                 if (p.before < 0 || p.after < 0) c.fail("cannot add a negative number of elements", "use slice to cut");
                 Shape y = c[0];
-                y.set(p.axis, y[p.axis] + p.before + p.after);
+                y.set(p.axis, p.before);  // each alone is refused first where the sum would overflow
+                y.set(p.axis, p.after);
+                y.set(p.axis, c[0][p.axis] + p.before + p.after);
                 return y;
               }},
     .forward =

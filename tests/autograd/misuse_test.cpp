@@ -481,6 +481,12 @@ TEST_F(Misuse, Sizes) {
   EXPECT_ERROR(slice(x, 0, 1, 5), ShapeError, "slice");
   EXPECT_ERROR(slice(x, 0, 2, 1), ShapeError, "slice");
   EXPECT_ERROR(pad(x, 0, -1, 0), ShapeError, "pad");
+  constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  EXPECT_ERROR(pad(x, 0, most, 1), ShapeError, "pad");
+  EXPECT_ERROR(pad(x, 0, 0, most), ShapeError, "pad");
+  EXPECT_ERROR(pad(x, 0, (std::int64_t{1} << 31) - 1, 0), ShapeError, "pad");
+  EXPECT_ERROR(expand(x, {1 << 30, 1 << 30, 1 << 30, 2, 3}), ShapeError, "expand");
+  EXPECT_ERROR(rotary(tape.constant({1, 2, 3, 4}, {2, 2}), {.first_position = most}), ValueError, "rotary");
   EXPECT_ERROR(split(x, 0), ShapeError, "split");
   EXPECT_ERROR(concat(std::span<const Tensor>{}), ShapeError, "no tensors");
   EXPECT_ERROR(x + tape.constant({1, 2}, {2}), ShapeError, "do not broadcast");

@@ -6,6 +6,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "autograd/autopsy.h"
 #include "nn/nn.h"
 
 // What a user of modules and optimizers can do wrong, and the error that says so.
@@ -290,6 +291,49 @@ TEST(DestroyedModel, ThatIsDestroyedInsideAStepIsNamedByBackward) {
     EXPECT_THAT(e.what(), testing::HasSubstr("misuse_test.cpp"));
     EXPECT_THAT(e.what(), testing::HasSubstr("was destroyed"));
   }
+}
+
+// A tensor that is a parameter, or a view of one, has no memory of its own.
+struct Growing final : Module {
+  using Module::Module;
+  Parameter scale = add_parameter("scale", {1}, false);
+  Linear layer{this, "layer", 3, 4};
+  void grow() { add_parameter("late", {1000, 1000}, true); }
+};
+
+class LentMemory : public testing::Test {
+ protected:
+  LentMemory() { tape.backward(loss, {.retain_graph = true}); }
+  void expect_refusals(const char* part) {
+    expect_error<StateError>([&] { weight.values(); }, part);
+    expect_error<StateError>([&] { weight.gradient(); }, part);
+    expect_error<StateError>([&] { view.values(); }, part);
+    expect_error<StateError>([&] { view.data(); }, part);
+    expect_error<StateError>([&] { scale.item(); }, part);
+    expect_error<StateError>([&] { sum(view); }, part);
+    expect_error<StateError>([&] { reshape(weight, {3, 4}); }, part);
+    expect_error<StateError>([&] { tape.autopsy(loss); }, part);
+    expect_error<StateError>([&] { tape.backward(loss); }, part);
+    EXPECT_NO_THROW((loss + loss).item());  // these have their own
+  }
+
+  Tape tape;
+  std::unique_ptr<Growing> model = std::make_unique<Growing>(Seed{1});
+  Step step = (tape.watch(true), tape.record());
+  Tensor weight = tape.leaf(model->layer.weight);
+  Tensor scale = tape.leaf(model->scale);
+  Tensor view = reshape(reshape(weight, {3, 4}), {-1});
+  Tensor loss = sum(square(view));
+};
+
+TEST_F(LentMemory, OfAModelThatIsGoneIsNotRead) {
+  model.reset();
+  expect_refusals("was destroyed");
+}
+
+TEST_F(LentMemory, OfAModelThatGrewIsNotRead) {
+  model->grow();
+  expect_refusals("parameters were added");
 }
 
 TEST(DestroyedModel, ThatTakesThePlaceOfADestroyedOneIsNotTakenForIt) {
