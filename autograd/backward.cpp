@@ -68,6 +68,7 @@ void Tape::backward(Here output, std::span<const double> gradient, BackwardOptio
   }
   const PlayingGuard guard(playing_);
   steps_.back().played = true;
+  ++plays_;
   switch (precision_) {
     case Precision::f32:
       start<float>(tensor.index_, gradient), play<float>(tensor.index_, options, output.place);

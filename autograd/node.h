@@ -29,8 +29,9 @@ struct alignas(64) Node {
   std::int64_t size = 0;  // of the shape
   const char* file = "";
   std::int32_t line = 0;
-  bool stretches = false;  // an input is broadcast
-  bool borrowed = false;   // its value lies in a model's memory: a parameter, or a view of one
+  std::uint32_t waits_since = 0;  // how often backward had run when it began to keep its gradient
+  bool stretches = false;         // an input is broadcast
+  bool borrowed = false;          // its value lies in a model's memory: a parameter, or a view of one
 
   Place place() const { return {file, line}; }
 };

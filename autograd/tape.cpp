@@ -192,6 +192,7 @@ Tensor Tape::add_leaf(std::span<const From> values, std::span<const From> tangen
   leaf.line = place.line;
   leaf.wants_gradient = variable && !steps_.back().inference;
   leaf.retained = leaf.wants_gradient;
+  leaf.waits_since = plays_;
   leaf.value = values_.allocate(values.size() * scalar_bytes_);
   switch (precision_) {
     case Precision::f32:
@@ -289,6 +290,7 @@ Tensor Tape::leaf(const Parameter& parameter, Place place) {
   leaf.line = place.line;
   leaf.wants_gradient = !steps_.back().inference;
   leaf.retained = true;
+  leaf.waits_since = plays_;
   leaf.parameter = static_cast<std::int32_t>(parameter_leaves_.size());
   if (precision_ == Precision::f32) {
     leaf.value = block.values(parameter.index()).data();

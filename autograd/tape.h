@@ -278,6 +278,7 @@ class Tape {
   GradientPool pool_;
   std::vector<GradientPool> outer_pools_;  // of the steps around the innermost one
   const void* thread_ = nullptr;
+  std::uint32_t plays_ = 0;  // how often backward has run
   bool playing_ = false;
   bool detect_anomaly_ = false;
   bool profile_ = false;

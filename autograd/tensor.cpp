@@ -81,7 +81,10 @@ std::span<const float> Tensor::data(Place where) const {
 }
 
 Tensor Tensor::retain_gradient(Place where) const {
-  tape(where).node(*this).retained = true;
+  Tape& owner = tape(where);
+  Node& node = owner.node(*this);
+  if (!node.retained) node.waits_since = owner.plays_;
+  node.retained = true;
   return *this;
 }
 
@@ -94,9 +97,13 @@ const void* Tape::gradient_of(const Tensor& t, Place where) const {
                                                  : "only what depends on a variable or parameter has one"));
   }
   const bool played = std::any_of(steps_.begin(), steps_.end(), [](const OpenStep& s) { return s.played; });
-  if (!played)
-    throw StateError(where,
-                     at(where, "gradient: backward has not run in this step") + operand_line("tensor", node));
+  if (!played || node.waits_since == plays_) {
+    const char* since = !played              ? "in this step"
+                        : node.op == nullptr ? "since this tensor was made"
+                                             : "since this tensor was marked with retain_gradient";
+    throw StateError(where, at(where, std::string("gradient: backward has not run ") + since) +
+                                operand_line("tensor", node));
+  }
   return node.gradient;
 }
 

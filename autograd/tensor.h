@@ -45,7 +45,7 @@ class Tensor {
 
   /// The gradient that backward left here, as doubles. Variables, parameters and tensors marked with
   /// retain_gradient have one; zeros if the loss does not depend on this tensor. Throws StateError otherwise,
-  /// or before backward.
+  /// or if backward has not run since the tensor was made or marked.
   std::vector<double> gradient(Place where = Place::here()) const;
   /// The tangents of the gradient on a dual tape: a column of the Hessian in the direction of the inputs'
   /// tangents.

@@ -61,8 +61,9 @@ void turned_rows(const Tile<float>& t) {
 
 }  // namespace detail
 
-/// Computes most columns of a product with few rows and B stored turned over, bit for bit as `matmul` does in
-/// general, and returns how many these are: 0 if the product is not of that kind.
+/// Computes the first columns of a product with few rows and B stored turned over, bit for bit as `matmul`
+/// does in general, and returns how many: the others, fewer than 16, are left to the caller, and all of them
+/// if the product is not of that kind.
 inline std::int64_t multiply_few_rows(const Matmul<float>& p) {
   if (p.m > detail::few_rows || p.batch != 1 || !p.transpose_b || p.transpose_a || p.k == 0 || p.k % 4 != 0)
     return 0;

@@ -11,8 +11,8 @@
 #include "kernels/simd.h"
 #include "kernels/transpose.h"
 
-// Products of small matrices in which every element is one chain of fused multiply-adds in ascending order of
-// the inner index: its bits do not depend on what stands beside it.
+// Products of small matrices in which every element is one chain of multiply-adds, fused where the processor
+// can, in ascending order of the inner index: its bits do not depend on what stands beside it.
 
 namespace reel::kernels::tile {
 
@@ -49,7 +49,7 @@ struct Matrix {
   T* row(std::int64_t i) const { return data + i * stride; }
 };
 
-/// The part of the inner index that a group of rows needs, and the columns in vectors of 64 bytes.
+/// The part of the inner index that a group of rows needs, and how many times 64 bytes of columns.
 struct Extent {
   std::int64_t first = 0;
   std::int64_t last = 0;
@@ -222,7 +222,7 @@ class Sums {
   typename S::Vector sums_[registers] = {};
 };
 
-/// The largest of x [n], n a number of whole vectors; -inf if there is none. Where a NaN stands, any of them.
+/// The largest of x [n], n a multiple of lanes_in_64; -inf if there is none. If one is NaN, any of x.
 template <class T>
 inline T largest(const T* x, std::int64_t n) {
   using S = Simd<T>;
@@ -255,7 +255,8 @@ inline void fill_tail(T* row, std::int64_t n, T value) {
   }
 }
 
-/// row[j] = value for as many j as a group has rows, from the end of n's vector on, but not beyond `width`.
+/// row[j] = value from the end of n's 64 bytes on, for at least as many j as a group has rows, but not beyond
+/// `width`.
 template <class T>
 inline void fill_after(T* row, std::int64_t n, std::int64_t width, T value) {
   constexpr std::int64_t reach = padded<T>(most_rows);

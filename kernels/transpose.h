@@ -9,7 +9,7 @@
 
 namespace reel::kernels {
 
-/// How many numbers are 16 bytes, within which shuffles are cheap, and how many times that a register has.
+/// How many numbers are 16 bytes, within which shuffles are cheap, and how many 16 bytes a register has.
 template <class T>
 inline constexpr int lanes_in_16 = 16 / static_cast<int>(sizeof(T));
 template <class T>
@@ -49,8 +49,9 @@ inline typename Simd<T>::Vector side_by_side(Row row) {
 
 }  // namespace detail
 
-/// columns[k] = number k of each row of a square, where row(i) is the beginning of row i. Rows are loaded 16
-/// bytes at a time straight to their place in a register; what is left to do is a transposition within these.
+/// columns[k] = number k of each of as many rows as a register has lanes, for the numbers in the first 16
+/// bytes of a row; row(i) is the beginning of row i. They are loaded straight to their place in a register;
+/// what is left to do is a transposition within 16 bytes.
 template <class T, class Row>
 inline void turn_columns(Row row, typename Simd<T>::Vector (&columns)[lanes_in_16<T>]) {
   using V = typename Simd<T>::Vector;

@@ -29,7 +29,13 @@ class Linear final : public Module {
   }
 
   bool has_bias() const { return !bias_.empty(); }
-  Parameter& bias() { return bias_.front(); }
+  /// Throws StateError if the layer was made without one.
+  Parameter& bias(Place where = Place::here()) {
+    if (!has_bias())
+      throw StateError(where,
+                       at(where, path() + ": this layer has no bias") + help_line("ask has_bias() first"));
+    return bias_.front();
+  }
 
   Tensor operator()(Here x) const {
     return has_bias() ? linear(x, weight, bias_.front()) : linear(x, weight);

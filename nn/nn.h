@@ -4,9 +4,11 @@
 
 #include "nn/checkpoint.h"
 #include "nn/clip.h"
+#include "nn/directory_lock.h"
 #include "nn/dropout.h"
 #include "nn/embedding.h"
 #include "nn/gpt.h"
+#include "nn/gpt2_weights.h"
 #include "nn/init.h"
 #include "nn/linear.h"
 #include "nn/mlp.h"

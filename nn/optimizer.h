@@ -32,7 +32,8 @@ class ModelParameters {
   ParameterBlock* block_;
 };
 
-/// Parameters that an optimizer treats in their own way.
+/// Parameters that an optimizer treats in their own way. None may be in two groups, and no group may be
+/// empty.
 struct ParameterGroup {
   /// Full names ("hidden.weight") or the paths of modules ("hidden"), and a test of the full name; either may
   /// be left out.
@@ -61,8 +62,9 @@ class Optimizer {
   Optimizer(const Optimizer&) = delete;
   Optimizer& operator=(const Optimizer&) = delete;
 
-  /// Applies the gradients and clears them. If one is not finite, nothing changes but the count of skipped
-  /// steps. Throws StateError if parameters were added since the optimizer was made. Does not allocate.
+  /// Applies the gradients and clears them. If one is not finite, they are cleared all the same, and nothing
+  /// else changes but the count of skipped steps. Throws StateError if parameters were added since the
+  /// optimizer was made. Does not allocate.
   StepReport step(Place where = Place::here());
   /// Throws StateError, as step does, if the model is gone.
   void zero_grad(Place where = Place::here());
@@ -79,7 +81,8 @@ class Optimizer {
     return counts_[skipped_last];
   }  ///< of these, since the last one applied
 
-  /// What the optimizer remembers, by name: "m" and "v", each as long as the block and laid out like it. For
+  /// What the optimizer remembers, by name, each as long as the block and laid out like it: "m" and "v" of
+  /// Adam and AdamW; "m" of SGD with momentum; "v", "a" if centered, and "m" with momentum of RMSprop. For
   /// checkpoints, which may also write to it.
   struct Slot {
     std::string_view name;

@@ -471,6 +471,22 @@ TEST_F(Misuse, Axes) {
   EXPECT_ERROR(stack({x, x}, 4), ShapeError, "axis 4");
 }
 
+TEST_F(Misuse, AGradientThatNoBackwardCouldHaveLeftIsNoZero) {
+  const auto step = tape.record();
+  const Tensor x = tape.variable({1, 2}, {2});
+  const Tensor y = square(x);
+  const Tensor loss = sum(y);
+  tape.backward(loss, {.retain_graph = true});
+  y.retain_gradient();
+  EXPECT_ERROR(y.gradient(), StateError, "since this tensor was marked with retain_gradient");
+  const Tensor later = tape.variable({3, 4}, {2});
+  EXPECT_ERROR(later.gradient(), StateError, "since this tensor was made");
+  tape.backward(loss);
+  y.retain_gradient();  // again, and as before
+  EXPECT_EQ(y.gradient(), (std::vector<double>{1, 1}));
+  EXPECT_EQ(later.gradient(), (std::vector<double>{0, 0}));  // the loss does not depend on it
+}
+
 TEST_F(Misuse, Sizes) {
   const auto step = tape.record();
   const Tensor x = tape.variable({1, 2, 3, 4, 5, 6}, {2, 3});
