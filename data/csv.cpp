@@ -395,6 +395,7 @@ Dataset parse_csv(std::string_view text, const std::string& name, const CsvOptio
 
   Dataset data;
   data.name = name;
+  data.header = has_header;
   data.features = static_cast<std::int64_t>(columns) - 1;
   std::vector<Field> labels;
   std::string hint =

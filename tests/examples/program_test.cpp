@@ -54,6 +54,19 @@ TEST_F(Program, LearnsEverySyntheticSet) {
   }
 }
 
+TEST_F(Program, SaysWhetherItTookTheFirstLineForAHeader) {
+  std::string rows;
+  for (int i = 0; i < 20; ++i) rows += std::to_string(i) + ",5," + std::to_string(i % 2) + "\n";
+  write(place / "bare.csv", rows);
+  write(place / "named.csv", "a,b,class\n" + rows);
+  const auto said = [&](const std::string& data) {
+    return reel({"train", "classifier", "--data", data, "--epochs", "1", "--batch", "4"}).err;
+  };
+  EXPECT_THAT(said("bare.csv"), HasSubstr(" samples of bare.csv (without a header), "));
+  EXPECT_THAT(said("named.csv"), HasSubstr(" samples of named.csv (with a header), "));
+  EXPECT_THAT(said("iris"), HasSubstr(" samples of iris, "));
+}
+
 TEST_F(Program, EvaluatesWhatItTrained) {
   const auto trained = reel({"train", "classifier", "--data", "iris", "--json", "--out", "run"}).json();
   const Ran ran = reel({"evaluate", "--model", "run/checkpoint.safetensors", "--json"});
@@ -353,6 +366,10 @@ TEST_F(Program, InspectsFiles) {
   EXPECT_EQ(reel({"inspect", "run/best.safetensors", "--json"}).json()["kind"], "model");
   write(place / "t.csv", "a,b,c\n1,2,0\n3,4,1\n");
   EXPECT_EQ(reel({"inspect", "t.csv", "--json"}).json()["samples"], 2);
+  EXPECT_EQ(reel({"inspect", "t.csv", "--json"}).json()["header"], true);
+  EXPECT_THAT(reel({"inspect", "t.csv"}).out, HasSubstr("header  true\n"));
+  write(place / "t.csv", "1,2,0\n3,4,1\n");
+  EXPECT_EQ(reel({"inspect", "t.csv", "--json"}).json()["header"], false);
   write(place / "t.txt", "hello\n");
   EXPECT_EQ(reel({"inspect", "t.txt", "--json"}).json()["kind"], "text");
   write(place / "no_name", "\x93NUMPY");
