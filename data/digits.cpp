@@ -7,7 +7,7 @@ namespace reel::data {
 
 Dataset digits() {
   Dataset data = parse_csv(embedded::digits_csv, "digits", {.header = CsvOptions::Header::no});
-  data.header.reset();  // part of the program, where it is a file no longer
+  data.header.reset();  // it is no file of the user
   for (float& x : data.inputs) x /= 16;
   return data;
 }
