@@ -164,7 +164,8 @@ std::string shown(const std::string& text) {
 
 bool blank(const Record& record) { return record.size() == 1 && record[0].text.empty() && !record[0].quoted; }
 
-float feature(const Parser& parser, const Field& field) {
+// `hint` is what the first line may be instead of a sample.
+float feature(const Parser& parser, const Field& field, const std::string& hint) {
   float value = 0;
   switch (parse_number(field.text, value)) {
     case Number::good:
@@ -176,15 +177,18 @@ float feature(const Parser& parser, const Field& field) {
     case Number::none:
       break;
   }
-  if (field.text.empty()) parser.fail(field, "a value is missing; leave the line out or fill the value in");
+  if (field.text.empty())
+    parser.fail(field, "a value is missing; leave the line out or fill the value in" + hint);
   if (field.text.find(',') != std::string::npos)
-    parser.fail(field, shown(field.text) + " is not a number; decimals are written with a point");
+    parser.fail(field, shown(field.text) + " is not a number; decimals are written with a point" + hint);
   if (field.text.find(';') != std::string::npos)
     parser.fail(field, shown(field.text) +
-                           " is not a number; separate fields by commas, and write decimals with a point");
+                           " is not a number; separate fields by commas, and write decimals with a point" +
+                           hint);
   parser.fail(field, shown(field.text) +
                          " is not a number, which every column but the class's holds: leave the line or the "
-                         "column out, or choose it as the class");
+                         "column out, or choose it as the class" +
+                         hint);
 }
 
 bool is_number(const std::string& text) {
@@ -194,9 +198,10 @@ bool is_number(const std::string& text) {
 
 // The column of this name in the first line.
 std::optional<std::size_t> column_named(const std::string& name, const Record& first) {
-  const auto found = std::find_if(first.begin(), first.end(), [&](const Field& f) { return f.text == name; });
-  if (found == first.end()) return std::nullopt;
-  return static_cast<std::size_t>(found - first.begin());
+  for (std::size_t c = 0; c < first.size(); ++c) {
+    if (!name.empty() && first[c].text == name) return c;
+  }
+  return std::nullopt;
 }
 
 // The column of this number, counted from 0.
@@ -207,28 +212,52 @@ std::optional<std::size_t> column_numbered(const std::string& text, std::size_t 
   return index;
 }
 
-// Whether the first line names the columns. `ahead` reads on behind it.
-bool is_header(const Record& first, Parser ahead, const CsvOptions& options) {
-  if (options.header != CsvOptions::Header::detect) return options.header == CsvOptions::Header::yes;
-  const std::optional<std::size_t> numbered = column_numbered(options.label_column, first.size());
-  if (!options.label_column.empty() && !numbered && column_named(options.label_column, first)) return true;
-  const std::size_t label = numbered.value_or(first.size() - 1);
+// What files write where a value is missing. NaN is a number to us, and refused as one.
+bool stands_for_nothing(const std::string& text) {
+  constexpr std::string_view words[] = {"", "NA", "N/A", "n/a", "NULL", "null", "None", "?", "-"};
+  return std::find(std::begin(words), std::end(words), text) != std::end(words);
+}
 
-  // A feature that is no number is a name.
-  const bool text_label = !is_number(first[label].text);
-  bool complete = true;
-  bool counts = first.size() > 2;  // "0,1,2,...", as pandas names columns that have no names
-  for (std::size_t c = 0; c < first.size(); ++c) {
-    const std::string& text = first[c].text;
-    complete = complete && !text.empty();
-    if (c == label && text_label) continue;
-    if (!text.empty() && !is_number(text)) return true;
-    counts = counts && text == std::to_string(c);
+// How many of the first line's features count up from 0, as pandas names columns that have no names: with the
+// class's column ("0,1,2"), without it ("label,0,1"), or behind an unnamed column of its index (",0,1").
+bool features_count(const Record& first, std::size_t label, std::size_t start, bool with_label) {
+  std::size_t n = 0;
+  for (std::size_t c = start; c < first.size(); ++c) {
+    if (c == label && !with_label) continue;
+    if (c != label && first[c].text != std::to_string(n)) return false;
+    ++n;
   }
+  return true;
+}
 
-  // Where all features are numbers, the class tells: a text where all others are numbers, or, in a line that
+bool features_count(const Record& first, std::size_t label, std::size_t start = 0) {
+  return features_count(first, label, start, true) || features_count(first, label, start, false);
+}
+
+// Whether the first line names the columns, if the class is in column `label`. `ahead` reads on behind it.
+bool names_columns(const Record& first, std::size_t label, Parser ahead) {
+  // Names are no numbers. A sample can have such a feature, too, but then others are numbers, or it says that
+  // a value is missing: it is refused where it stands, and not passed over as a header.
+  std::size_t numeric = 0;
+  std::size_t names = 0;
+  for (std::size_t c = 0; c < first.size(); ++c) {
+    if (c == label) continue;
+    const bool number = is_number(first[c].text);
+    numeric += number ? 1 : 0;
+    names += !number && !stands_for_nothing(first[c].text) ? 1 : 0;
+  }
+  if (numeric == 0) return names > 0;
+  if (numeric + names < first.size() - 1) return false;
+
+  // Where features are numbers, the class tells: a text where all others are numbers, or, in a line that
   // counts, one that no other line has, though every other class has several.
-  if (!complete || (!text_label && !counts)) return false;
+  const std::string& own = first[label].text;
+  const bool text_label = !is_number(own);
+  if (text_label && stands_for_nothing(own)) return false;
+  bool counts = first.size() > 2 &&
+                (text_label ? features_count(first, label)
+                            : features_count(first, label, 0, true) && own == std::to_string(label));
+  if (!text_label && !counts) return false;
   std::map<std::string, std::size_t> classes;
   bool numbers = true;
   for (Record record; ahead.next(record);) {
@@ -236,7 +265,7 @@ bool is_header(const Record& first, Parser ahead, const CsvOptions& options) {
     const std::string& text = record[label].text;
     ++classes[text];
     numbers = numbers && is_number(text);
-    counts = counts && text != first[label].text;
+    counts = counts && text != own;
     if (!(text_label && numbers) && !counts) return false;
   }
   if (classes.empty()) return false;
@@ -244,28 +273,68 @@ bool is_header(const Record& first, Parser ahead, const CsvOptions& options) {
          std::all_of(classes.begin(), classes.end(), [](const auto& c) { return c.second > 1; });
 }
 
-// The column that holds the class.
-std::size_t label_column(const Record& header, bool has_header, std::size_t columns,
-                         const CsvOptions& options, const std::string& name) {
-  if (options.label_column.empty()) return columns - 1;
-  const std::string& text = options.label_column;
-  if (has_header) {
-    if (const auto named = column_named(text, header)) return *named;
+// What to do if a first line that is read as a sample was meant to name the columns.
+std::string header_hint(const Record& first, std::size_t label) {
+  if (label != 0 && first[0].text.empty() && first.size() > 2 && features_count(first, label, 1)) {
+    return "; this line looks like a header whose first column has no name, as pandas writes it with its "
+           "index: write the file with index=False";
   }
-  if (const auto numbered = column_numbered(text, columns)) return *numbered;
+  return "; if this line names the columns, let no name be a number, or choose the class by its name with "
+         "--label-column";
+}
+
+// What the first line is, and which column holds the class.
+struct Layout {
+  bool header = false;
+  std::size_t label = 0;
+};
+
+// One lookup of the label column decides both: it names a column only in a first line that is a header.
+Layout layout_of(const Record& first, const Parser& ahead, const CsvOptions& options,
+                 const std::string& name) {
+  const std::string& text = options.label_column;
+  const std::size_t last = first.size() - 1;
+  const auto named = column_named(text, first);
+  const auto numbered = text.empty() ? last : column_numbered(text, first.size());
+  const bool header = options.header == CsvOptions::Header::detect
+                          ? (named && !numbered) || names_columns(first, numbered.value_or(last), ahead)
+                          : options.header == CsvOptions::Header::yes;
+  if (header && named && numbered && *named != *numbered) {
+    ahead.fail(first[*named], "label column " + shown(text) + " could be column " + std::to_string(*named) +
+                                  " (counted from 0), which has this name, or column " + text +
+                                  ", whose name is " + shown(first[*numbered].text) +
+                                  ": choose that one by its name, or give this one a name that is no number");
+  }
+  if (header && named) return {header, *named};
+  if (numbered) return {header, *numbered};
   std::string known;
-  for (const Field& f : header) known += (known.empty() ? "" : ", ") + shown(f.text);
+  for (const Field& f : first) known += (known.empty() ? "" : ", ") + shown(f.text);
   throw DataError(name + ": there is no label column " + shown(text) +
-                  (has_header ? "; the header has " + known : "") + "; a number from 0 to " +
-                  std::to_string(columns - 1) + " works too");
+                  (header ? "; the header has " + known : "") + "; a number from 0 to " +
+                  std::to_string(last) + " works too");
+}
+
+bool holds_number(const Field& field) { return is_number(field.text); }
+
+// Among numbers "?" and the like are no class; among texts "-" or "NA" may well be one.
+void refuse_missing(const Parser& parser, const std::vector<Field>& labels) {
+  const auto missing = [](const Field& f) { return stands_for_nothing(f.text); };
+  const bool numbers = std::any_of(labels.begin(), labels.end(), holds_number) &&
+                       std::all_of(labels.begin(), labels.end(),
+                                   [&](const Field& f) { return holds_number(f) || missing(f); });
+  const auto found = std::find_if(labels.begin(), labels.end(), missing);
+  if (!numbers || found == labels.end()) return;
+  parser.fail(*found, found->text.empty()
+                          ? "the class is missing"
+                          : "the class is missing: " + shown(found->text) +
+                                " stands among numbers; leave the line out or fill the class in");
 }
 
 // Class numbers from what the label column holds.
 void number_classes(const Parser& parser, const std::vector<Field>& labels, Dataset& data) {
-  bool numbers = true;
+  refuse_missing(parser, labels);
   std::int64_t largest = -1;
-  for (const Field& f : labels) numbers = numbers && is_number(f.text);
-  if (!numbers) {
+  if (!std::all_of(labels.begin(), labels.end(), holds_number)) {
     std::map<std::string, std::int32_t> names;
     for (const Field& f : labels) {
       if (f.text.empty()) parser.fail(f, "the class is missing");
@@ -315,7 +384,7 @@ Dataset parse_csv(std::string_view text, const std::string& name, const CsvOptio
     }
     parser.fail(first[0], "one column; at least one feature and the class are needed");
   }
-  const bool has_header = is_header(first, parser, options);
+  const auto [has_header, label] = layout_of(first, parser, options, name);
   if (has_header) {
     std::set<std::string> names;
     for (const Field& f : first) {
@@ -323,12 +392,14 @@ Dataset parse_csv(std::string_view text, const std::string& name, const CsvOptio
     }
     parser.next(record);
   }
-  const std::size_t label = label_column(first, has_header, columns, options, name);
 
   Dataset data;
   data.name = name;
+  data.header = has_header;
   data.features = static_cast<std::int64_t>(columns) - 1;
   std::vector<Field> labels;
+  std::string hint =
+      !has_header && options.header == CsvOptions::Header::detect ? header_hint(first, label) : "";
   std::size_t blank_line = 0;
   for (; !record.empty(); parser.next(record)) {
     if (blank(record)) {
@@ -346,9 +417,10 @@ Dataset parse_csv(std::string_view text, const std::string& name, const CsvOptio
       if (c == label) {
         labels.push_back(std::move(record[c]));
       } else {
-        data.inputs.push_back(feature(parser, record[c]));
+        data.inputs.push_back(feature(parser, record[c], hint));
       }
     }
+    hint.clear();  // only the first line can be a header
   }
   if (labels.empty()) throw DataError(name + ": there is a header and nothing else");
   data.count = static_cast<std::int64_t>(labels.size());

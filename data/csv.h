@@ -10,12 +10,15 @@ namespace reel::data {
 
 struct CsvOptions {
   enum class Header { detect, yes, no };
-  /// detect: the first line is one if a feature in it is not a number, if `label_column` is a name in it, or
-  /// if its class is a text and all others are numbers. Also if it counts (0,1,2,... or 0,1,2,...,class) and
-  /// its class is in no other line, though every other class is in several.
+  /// detect: the first line is one if `label_column` is a name in it, or if no feature in it is a number and
+  /// one is a name (not empty, NA, N/A, null, None, ? or -). Also if its class is a text and all others are
+  /// numbers (and no feature is missing), or if it counts (0,1,2,... with or without the class) and its class
+  /// is in no other line, though every other class has several. Any other line is a sample.
   Header header = Header::detect;
   char delimiter = ',';
-  std::string label_column = {};  ///< a name from the header or a number from 0; empty: the last column
+  /// A name from the header or a number from 0; empty: the last column. A number that is also the name of
+  /// another column is refused.
+  std::string label_column = {};
 };
 
 /// Reads numbers and a class per line (RFC 4180: quoted fields, doubled quotes; LF or CRLF; a byte order mark

@@ -17,6 +17,7 @@ Dataset subset(const Dataset& all, const std::vector<bool>& chosen, bool wanted)
   part.name = all.name;
   part.features = all.features;
   part.class_names = all.class_names;
+  part.header = all.header;
   const auto features = static_cast<std::ptrdiff_t>(all.features);
   for (std::size_t i = 0; i < chosen.size(); ++i) {
     if (chosen[i] != wanted) continue;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@ struct Dataset {
   std::vector<std::string> class_names;
   std::vector<float> inputs;         // [count, features]
   std::vector<std::int32_t> labels;  // [count], each in [0, classes)
+  std::optional<bool> header = {};   // whether the first line of a CSV file named the columns
 
   std::int64_t classes() const { return static_cast<std::int64_t>(class_names.size()); }
   /// Whether there is one class, or several samples are all of the same: then there is nothing to learn.

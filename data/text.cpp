@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 #include "data/error.h"
 #include "data/file.h"
@@ -57,14 +58,18 @@ std::vector<std::int32_t> Vocabulary::encode(std::string_view text, const std::s
   return tokens;
 }
 
-Text::Text(std::string_view bytes, const std::string& name, std::int64_t context) : context_(context) {
+// An empty text has no vocabulary, and is refused for its length.
+Text::Text(std::string_view bytes, const std::string& name, std::int64_t context)
+    : Text(bytes, name, context, bytes.empty() ? Vocabulary() : Vocabulary::of(bytes)) {}
+
+Text::Text(std::string_view bytes, const std::string& name, std::int64_t context, Vocabulary known)
+    : vocabulary_(std::move(known)), context_(context) {
   const auto needed = static_cast<std::size_t>(context) + 1;
   if (bytes.size() < needed) {
     throw DataError(name + ": it has " + std::to_string(bytes.size()) + " bytes; a context of " +
                     std::to_string(context) + " needs " + std::to_string(needed) +
                     " at least; use a longer text or a smaller --context");
   }
-  vocabulary_ = Vocabulary::of(bytes);
   tokens_ = vocabulary_.encode(bytes, name);
   train_size_ = std::max(bytes.size() / 10 * 9 + bytes.size() % 10 * 9 / 10, needed);
   // A text too short to spare anything is validated on its own end.
@@ -73,6 +78,10 @@ Text::Text(std::string_view bytes, const std::string& name, std::int64_t context
 
 Text Text::read(const std::filesystem::path& path, std::int64_t context) {
   return {read_file(path), printable(path), context};
+}
+
+Text Text::read(const std::filesystem::path& path, std::int64_t context, const Vocabulary& known) {
+  return {read_file(path), printable(path), context, known};
 }
 
 void Text::random_batch(std::uint64_t seed, std::int64_t index, std::int64_t batch, TokenBatch& out) const {

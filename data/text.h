@@ -47,6 +47,10 @@ class Text {
   /// Throws DataError if the text has fewer than context + 1 bytes.
   Text(std::string_view bytes, const std::string& name, std::int64_t context);
   static Text read(const std::filesystem::path& path, std::int64_t context);
+  /// With the bytes that a model knows, of which the text may lack some. Throws DataError, too, that names
+  /// the first byte of the text that is none of them, and where it stands.
+  Text(std::string_view bytes, const std::string& name, std::int64_t context, Vocabulary known);
+  static Text read(const std::filesystem::path& path, std::int64_t context, const Vocabulary& known);
 
   const Vocabulary& vocabulary() const { return vocabulary_; }
   std::span<const std::int32_t> train() const { return std::span(tokens_).first(train_size_); }

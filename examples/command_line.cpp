@@ -1,8 +1,10 @@
 #include "examples/command_line.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <ostream>
 #include <sstream>
+#include <string_view>
 #include <utility>
 
 #include "data/file.h"
@@ -249,25 +251,63 @@ void add_evaluate(CLI::App& reel, EvaluateFlags& flags) {
   app.add_flag("--json", flags.json, "Print one JSON object");
 }
 
-// CLI11 takes the next word for the value of `--out=`, though it is empty as in `--out ""`.
-std::vector<std::string> with_empty_values(const std::vector<std::string>& words) {
-  std::vector<std::string> result;
-  for (const std::string& word : words) {
-    const bool nothing_behind =
-        word.starts_with("--") && word.size() > 3 && word.find('=') == word.size() - 1;
-    result.push_back(nothing_behind ? word.substr(0, word.size() - 1) : word);
-    if (nothing_behind) result.emplace_back();
-  }
-  return result;
-}
-
 // `reel train` is `reel train transformer`, also with flags behind it.
 std::vector<std::string> with_default_task(std::vector<std::string> words) {
   const bool bare =
       !words.empty() && words[0] == "train" &&
       (words.size() == 1 || (words[1].starts_with("-") && words[1] != "--help" && words[1] != "-h"));
   if (bare) words.insert(words.begin() + 1, "transformer");
-  return {words.rbegin(), words.rend()};  // CLI11 takes them from the back
+  return words;
+}
+
+// An unset variable leaves `--out $UNSET --json`, whose directory would be called --json.
+void refuse_flag_as_name(const CLI::Option& option, const std::string& word) {
+  constexpr std::string_view of_files[] = {"--out", "--data", "--labels", "--model", "--html"};
+  const std::string name = option.get_name();
+  if (!word.starts_with("--") ||
+      std::find(std::begin(of_files), std::end(of_files), name) == std::end(of_files))
+    return;
+  throw CLI::ValidationError(name, "needs a name, but the next word is " + word +
+                                       "; if that is the name, write ./" + word + " or " + name + "=" + word);
+}
+
+// CLI11 takes the next word for the value of `--out=`, though it is empty as in `--out ""`. Only words that
+// CLI11 reads as such a flag are split: no values, and nothing behind `--`.
+std::vector<std::string> with_empty_values(const CLI::App& app, const std::vector<std::string>& words) {
+  std::vector<std::string> result;
+  const CLI::App* verb = &app;
+  const CLI::Option* open = nullptr;  // takes the next word, whatever it looks like
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const std::string& word = words[i];
+    result.push_back(word);
+    if (open != nullptr) {
+      refuse_flag_as_name(*open, word);
+      open = nullptr;
+      continue;
+    }
+    if (word == "--") {
+      result.insert(result.end(), words.begin() + static_cast<std::ptrdiff_t>(i) + 1, words.end());
+      break;
+    }
+    if (!word.starts_with("--")) {
+      for (const CLI::App* next : verb->get_subcommands({})) {
+        if (next->check_name(word)) verb = next;
+      }
+      continue;
+    }
+    const std::size_t equals = word.find('=');
+    const CLI::Option* option = verb->get_option_no_throw(word.substr(0, equals));
+    if (option == nullptr) continue;
+    const bool takes_value = option->get_items_expected_max() > 0;
+    if (equals == std::string::npos) {
+      open = takes_value ? option : nullptr;
+    } else if (equals == word.size() - 1) {
+      if (!takes_value) throw CLI::ValidationError(option->get_name(), "takes no value; leave the = out");
+      result.back().pop_back();
+      result.emplace_back();
+    }
+  }
+  return result;
 }
 
 std::string verbs_of(const CLI::App& level) {
@@ -362,7 +402,9 @@ std::variant<ExitCode, Command> parse_command_line(const std::vector<std::string
   ops.add_flag("--json", catalogue.json, "Print one JSON object");
 
   try {
-    app.parse(with_default_task(with_empty_values(words)));
+    std::vector<std::string> read = with_empty_values(app, with_default_task(words));
+    std::reverse(read.begin(), read.end());  // CLI11 takes them from the back
+    app.parse(std::move(read));
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) {
       app.exit(e, out, err);

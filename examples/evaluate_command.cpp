@@ -22,17 +22,25 @@ std::string listed(const std::vector<std::string>& names) {
   return names.size() > most ? text + ", ..." : text;
 }
 
-// Gives every label the number that its class has in the model: files count the classes that they hold.
-void name_classes(data::Dataset& data, const std::vector<std::string>& known) {
+// Gives every label the number that its class has in the model: files count the classes that they hold. A
+// file with the numbers 0 and 9 has eight names between them that no sample has, and nobody need know.
+void name_classes(data::Split& split, const std::vector<std::string>& known) {
+  const std::vector<std::string> names = split.test.class_names;
+  std::vector<bool> occurs(names.size());
+  for (const data::Dataset* part : {&split.train, &split.test}) {
+    for (const std::int32_t label : part->labels) occurs[static_cast<std::size_t>(label)] = true;
+  }
   std::vector<std::int32_t> number;
-  for (const std::string& name : data.class_names) {
-    const auto found = std::find(known.begin(), known.end(), name);
-    if (found == known.end())
-      throw UsageError(data.name + ": the model knows no class \"" + name + "\", only " + listed(known));
+  for (std::size_t c = 0; c < names.size(); ++c) {
+    const auto found = std::find(known.begin(), known.end(), names[c]);
+    if (occurs[c] && found == known.end()) {
+      throw UsageError(split.test.name + ": the model knows no class \"" + names[c] + "\", only " +
+                       listed(known));
+    }
     number.push_back(static_cast<std::int32_t>(found - known.begin()));
   }
-  for (std::int32_t& label : data.labels) label = number[static_cast<std::size_t>(label)];
-  data.class_names = known;
+  for (std::int32_t& label : split.test.labels) label = number[static_cast<std::size_t>(label)];
+  split.test.class_names = known;
 }
 
 int evaluate_classifier(const EvaluateFlags& flags, const ModelFile& file) {
@@ -60,8 +68,8 @@ int evaluate_classifier(const EvaluateFlags& flags, const ModelFile& file) {
   standardizer.apply(split.train);
   standardizer.apply(split.test);
   const std::string digest = digest_of(split);  // before the labels change
-  data::Dataset& test = split.test;
-  name_classes(test, classes);
+  name_classes(split, classes);
+  const data::Dataset& test = split.test;
   const Json same = file.is_of_training(data, digest);
 
   Tape tape(Precision::f32, file.products());

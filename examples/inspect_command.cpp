@@ -166,6 +166,7 @@ Json inspect_csv(const std::string& path, const std::string& bytes) {
   return {{"file", path},
           {"kind", "csv"},
           {"bytes", bytes.size()},
+          {"header", data.header.value_or(false)},
           {"samples", data.count},
           {"features", data.features},
           {"classes", data.class_names},

@@ -82,6 +82,7 @@ CLI::Validator whole_number(std::uint64_t least, std::uint64_t most) {
 CLI::Validator whole_numbers(std::uint64_t least, std::uint64_t most) {
   return CLI::Validator(
       [one = whole_number(least, most)](std::string& text) {
+        if (text.empty()) return refuse("whole numbers with commas between them, as in 128,64", text);
         for (std::string& part : parts_of(text)) {
           const std::string wrong = one(part);
           if (!wrong.empty()) return "in " + text + ", each " + wrong;

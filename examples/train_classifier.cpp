@@ -114,7 +114,10 @@ int train_classifier(const ClassifierFlags& given) {
 
   RunDirectory directory(flags.run, "classifier-" + std::filesystem::path(flags.data).stem().string());
   if (!flags.run.json && flags.run.progress != ProgressStyle::none) {
-    std::cerr << "Training on " << split.train.count << " samples of " << split.train.name << ", "
+    const std::string header = !split.train.header   ? ""
+                               : *split.train.header ? " (with a header)"
+                                                     : " (without a header)";
+    std::cerr << "Training on " << split.train.count << " samples of " << split.train.name << header << ", "
               << split.test.count << " held out; " << model.parameters().parameters() << " parameters, "
               << epochs << " epochs; "
               << "run directory " << data::printable(directory.path()) << "\n";

@@ -179,11 +179,7 @@ int evaluate_transformer(const EvaluateFlags& flags, const ModelFile& file) {
     result["validation_loss"] = score.loss;
     result["exact_match"] = score.exact_match;
   } else {
-    const data::Text text = data::Text::read(data, loaded.model->config().context);
-    if (text.vocabulary().bytes() != loaded.vocabulary.bytes()) {
-      loaded.vocabulary.encode(text.vocabulary().bytes(), data);  // names a byte that the model does not know
-      throw UsageError(data + ": it has other bytes than the text that the model was trained on");
-    }
+    const data::Text text = data::Text::read(data, loaded.model->config().context, loaded.vocabulary);
     result["same_data_as_training"] = file.is_of_training(data, digest_of(text));
     result["validation_loss"] = score_text(tape, *loaded.model, text, 16).loss;
   }

@@ -36,7 +36,7 @@ def cases():
         bad("cell-" + name, ":3:3: \"%s\" is not finite; leave the line out or fill the value in" % cell, two + "5,%s,1\n" % cell)
     for cell in ("1e400", "-1e400", "1e39", "3.5e38", "1" + "0" * 39, "1e99999999999"):
         bad("cell-%s" % (cell if len(cell) < 20 else "of-40-digits"), ":3:1: \"%s\" is too large for a 32-bit float" % cell, two + cell + ",6,1\n")
-    bad("decimal-comma-in-quotes", ":1:1: \"1,5\" is not a number; decimals are written with a point", '"1,5",2,0\n3,4,1\n', b"no-header")
+    bad("decimal-comma-in-quotes", ":1:1: \"1,5\" is not a number; decimals are written with a point", '"1,5",2,0\n3,4,1\n')
     bad("decimal-comma", "the fields are separated by semicolons; separate them by commas", "1;2;0\n3;4;1\n")
     bad("semicolons-with-header", "the fields are separated by semicolons", "a;b;class\n1;2;0\n")
     bad("tabs", "the fields are separated by tabs; separate them by commas", "1\t2\t0\n3\t4\t1\n")
@@ -50,8 +50,19 @@ def cases():
     bad("blank-line-in-the-middle", ":2:1: a blank line in the middle; remove it", "1,2,0\n\n3,4,1\n")
     bad("two-blank-lines-in-the-middle", ":3:1: a blank line in the middle; remove it", "1,2,0\n3,4,1\n\n\n5,6,1\n")
     bad("column-name-twice", ":1:3: column name \"a\" is there twice", "a,a,class\n" + two)
+    names = "; if this line names the columns, let no name be a number, or choose the class by its name with --label-column"
+    for name, cell in (("n-a", "NA"), ("question-mark", "?"), ("word", "x")):
+        bad("first-line-" + name, ":1:3: \"%s\" is not a number, which every column but the class's holds: leave the line or the column out, or choose it as the class%s" % (cell, names), "5,%s,0\n" % cell + two)
+    bad("first-line-empty", ":1:3: a value is missing; leave the line out or fill the value in" + names, "5,,0\n" + two)
+    bad("first-line-nothing-but-missing", ":1:1: \"NA\" is not a number", "NA,?,0\n" + two)
+    for name, cell in (("n-a", "NA"), ("question-mark", "?"), ("null", "null")):
+        bad("class-%s-in-the-first-line" % name, ":1:5: the class is missing: \"%s\" stands among numbers; leave the line out or fill the class in" % cell, "5,6,%s\n" % cell + two)
+    bad("class-question-mark", ":3:5: the class is missing: \"?\" stands among numbers", two + "5,6,?\n")
+    for name, header in (("numbers", ",0,1,2\n"), ("numbers-and-class", ",0,1,label\n")):
+        bad("index-of-pandas-before-" + name, ":1:1: a value is missing; leave the line out or fill the value in; this line looks like a header whose first column has no name, as pandas writes it with its index: write the file with index=False", header + "0,1,2,0\n1,3,4,1\n")
     bad("column-names-empty", ":1:1: a value is missing", ",,class\n" + two)
     bad("label-column-missing", "there is no label column \"species\"; the header has \"a\", \"b\", \"class\"; a number from 0 to 2 works too", "a,b,class\n" + two, b"label=species")
+    bad("label-column-name-and-number", ":1:1: label column \"2\" could be column 0 (counted from 0), which has this name, or column 2, whose name is \"label\"", "2,1,label\n" + two, b"label=2")
     bad("label-column-out-of-range", "there is no label column \"3\"", two, b"label=3")
     bad("label-column-negative", "there is no label column \"-1\"", two, b"label=-1")
     bad("carriage-returns-only", ":1: a carriage return without a line feed; end lines with LF or CRLF", "1,2,0\r3,4,1\r")
@@ -92,6 +103,9 @@ def cases():
     c.add("ok-header-of-numbers", plain, "0,1,class\n" + two)
     c.add("ok-header-of-numbers-by-name", "ok 2 features, classes cat dog; 1: 1 2; 0: 3 4", "2019,2020,animal\n1,2,dog\n3,4,cat\n", b"label=animal")
     c.add("ok-header-that-counts", "ok 2 features, classes 0 1; 0: 1 2; 1: 3 4; 0: 5 6; 1: 7 8", "0,1,2\n" + two + "5,6,0\n7,8,1\n")
+    c.add("ok-header-of-numbers-and-names", plain, "150,setosa,virginica\n" + two)
+    c.add("ok-header-with-a-missing-name", plain, "Na,?,class\n" + two)
+    c.add("ok-classes-plus-and-minus", "ok 2 features, classes + -; 1: 1 2; 0: 3 4", "1,2,-\n3,4,+\n")
     c.add("ok-subnormal", "ok 1 features, classes 0 1; 0: 1.40129846e-45; 1: 1.17549421e-38", "1e-45,0\n1.1754942e-38,1\n")
     c.add("ok-too-small-is-zero", "ok 1 features, classes 0 1; 0: 0; 1: 0", "1e-60,0\n1e-400,1\n")
     c.add("ok-minus-zero", "ok 1 features, classes 0 1; 0: -0; 1: 0", "-0,0\n0,1\n")

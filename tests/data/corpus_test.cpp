@@ -62,7 +62,6 @@ TEST(Corpus, idx) {
 TEST(Corpus, csv) {
   replay_corpus<DataError>("csv", 100, [](const CorpusCase& c) {
     CsvOptions options;
-    if (c.more == "no-header") options.header = CsvOptions::Header::no;
     if (c.more.starts_with("label=")) options.label_column = c.more.substr(6);
     const Dataset data = parse_csv(c.content, c.name, options);
     std::string text = "ok " + std::to_string(data.features) + " features, classes";

@@ -52,6 +52,69 @@ TEST(Csv, AHeaderOfNumbersIsNoSample) {
   EXPECT_EQ(rows("0,1,2\n" + numbers, {.header = CsvOptions::Header::no}), 5);
 }
 
+TEST(Csv, ASampleWithABadFeatureIsNoHeader) {
+  const std::string numbers = "5,6,0\n7,8,1\n5,5,0\n7,7,1\n";
+  const auto said = [&](const std::string& first, const CsvOptions& options = {}) {
+    try {
+      parse_csv(first + "\n" + numbers, "t", options);
+    } catch (const DataError& e) {
+      return std::string(e.what());
+    }
+    return std::string("accepted");
+  };
+  const std::string hint =
+      "; if this line names the columns, let no name be a number, or choose the class by its name with "
+      "--label-column";
+  EXPECT_THAT(said("5,NA,0"), testing::AllOf(HasSubstr("t:1:3: \"NA\" is not a number"), HasSubstr(hint)));
+  EXPECT_THAT(said("?,5,0"), HasSubstr("t:1:1: \"?\" is not a number"));
+  EXPECT_THAT(said("5,x,0"), HasSubstr("t:1:3: \"x\" is not a number"));
+  EXPECT_EQ(said("5,,0"), "t:1:3: a value is missing; leave the line out or fill the value in" + hint);
+  EXPECT_THAT(said("?,NA,0"), HasSubstr("t:1:1: \"?\" is not a number"));
+  EXPECT_THAT(said("5,nan,0"), HasSubstr("t:1:3: \"nan\" is not finite"));
+  EXPECT_THAT(said("5,x,0", {.header = CsvOptions::Header::no}), testing::Not(HasSubstr(hint)));
+  EXPECT_THAT(said("1,2,0\n5,x,0"), testing::AllOf(HasSubstr("t:2:3: "), testing::Not(HasSubstr(hint))));
+
+  EXPECT_EQ(said("Na,?,label"), "accepted");            // sodium, and whatever ? is
+  EXPECT_EQ(said("150,setosa,virginica"), "accepted");  // a text among classes that are numbers
+  EXPECT_THAT(said("150,NA,virginica"), HasSubstr("t:1:5: \"NA\" is not a number"));
+  const std::string texts = "5,6,cat\n7,8,dog\n";
+  EXPECT_THROW(parse_csv("x,2019,animal\n" + texts, "t"), DataError);
+  EXPECT_EQ(parse_csv("x,2019,animal\n" + texts, "t", {.label_column = "animal"}).count, 2);
+}
+
+TEST(Csv, AMissingClassAmongNumbersIsNoHeaderAndNoClass) {
+  const std::string numbers = "7,8,1\n5,5,0\n";
+  for (const char* nothing : {"?", "NA", "N/A", "n/a", "NULL", "null", "None", "-"}) {
+    EXPECT_THAT([&] { parse_csv("5,6," + std::string(nothing) + "\n" + numbers, "t"); },
+                testing::ThrowsMessage<DataError>("t:1:5: the class is missing: \"" + std::string(nothing) +
+                                                  "\" stands among numbers; leave the line out or fill the "
+                                                  "class in"));
+  }
+  EXPECT_THROW(parse_csv(numbers + "5,6,?\n", "t"), DataError);
+  EXPECT_THAT(parse_csv("5,6,-\n7,8,+\n", "t").class_names, ElementsAre("+", "-"));
+}
+
+TEST(Csv, AHeaderThatPandasWroteWithItsIndexIsKnown) {
+  const std::string hint =
+      "t:1:1: a value is missing; leave the line out or fill the value in; this line looks like a header "
+      "whose "
+      "first column has no name, as pandas writes it with its index: write the file with index=False";
+  for (const char* header : {",0,1,2\n", ",0,1,label\n"}) {
+    EXPECT_THAT([&] { parse_csv(header + std::string("0,5,6,0\n1,7,8,1\n"), "t"); },
+                testing::ThrowsMessage<DataError>(hint));
+  }
+}
+
+TEST(Csv, AHeaderCountsWithoutTheClassToo) {
+  const std::string texts = "cat,5,6\ndog,7,8\ncat,5,5\ndog,7,7\n";
+  // Column 0 is "label" and column 1 is "0": as a header this line is refused, and not read as an animal.
+  EXPECT_THAT([&] { parse_csv("label,0,1\n" + texts, "t", {.label_column = "0"}); },
+              testing::ThrowsMessage<DataError>(HasSubstr("could be column 1")));
+  EXPECT_EQ(parse_csv("label,0,1\n" + texts, "t", {.label_column = "label"}).count, 4);
+  EXPECT_EQ(parse_csv("label,1,2\n" + texts, "t", {.label_column = "0"}).count, 4);
+  EXPECT_EQ(parse_csv("bird,5,6\n" + texts, "t", {.label_column = "0"}).count, 5);
+}
+
 TEST(Csv, AClassInAnotherColumnMakesNoHeader) {
   EXPECT_EQ(parse_csv("cat,1,2\ndog,3,4\n", "t", {.label_column = "0"}).count, 2);
 }
@@ -65,6 +128,21 @@ TEST(Csv, TextClassesAreNumberedInSortedOrder) {
 TEST(Csv, TheLabelColumnHasANameOrANumber) {
   EXPECT_THAT(parse_csv("k,x,y\n1,5,6\n0,7,8\n", "t", {.label_column = "k"}).labels, ElementsAre(1, 0));
   EXPECT_THAT(parse_csv("1,5,6\n0,7,8\n", "t", {.label_column = "0"}).inputs, ElementsAre(5, 6, 7, 8));
+}
+
+TEST(Csv, ALabelColumnThatIsANameAndANumberMeansOneColumnOrNone) {
+  const std::string text = "label,0,1\n0,5,6\n1,7,8\n";
+  EXPECT_THAT([&] { parse_csv(text, "t", {.label_column = "0"}); },
+              testing::ThrowsMessage<DataError>(
+                  "t:1:7: label column \"0\" could be column 1 (counted from 0), which has this name, or "
+                  "column 0, whose name is \"label\": choose that one by its name, or give this one a name "
+                  "that is no number"));
+  EXPECT_THROW(parse_csv(text, "t", {.header = CsvOptions::Header::yes, .label_column = "0"}), DataError);
+  EXPECT_THAT(parse_csv(text, "t", {.label_column = "label"}).inputs, ElementsAre(5, 6, 7, 8));
+  // The name is that of the column that is counted, or the first line is a sample, which has no names.
+  EXPECT_EQ(parse_csv("0,1,label\n5,6,0\n7,8,1\n", "t", {.label_column = "2"}).count, 2);
+  EXPECT_EQ(parse_csv("2,1,x\n5,6,y\n", "t", {.label_column = "2"}).count, 2);
+  EXPECT_EQ(parse_csv("cat,0\ndog,1\n", "t", {.label_column = "0"}).count, 2);
 }
 
 TEST(Csv, AcceptsWhatFilesLookLike) {

@@ -220,6 +220,16 @@ TEST(Text, NulIsAByteLikeAnyOther) {
   EXPECT_EQ(t.vocabulary().size(), 9);
 }
 
+TEST(Text, IsReadWithTheBytesThatAModelKnows) {
+  const Vocabulary known("abc");
+  const Text text("cacacaca", "t", 2, known);
+  EXPECT_EQ(text.vocabulary().bytes(), "abc");
+  EXPECT_EQ(text.train()[0], 2);
+  EXPECT_EQ(text.train()[1], 0);
+  EXPECT_THAT([&] { Text("cacaca\x01z", "t", 2, known); },
+              ThrowsMessage<DataError>(HasSubstr("t: byte 0x01 at position 6 never occurs")));
+}
+
 TEST(Vocabulary, AnUnknownByteIsNamed) {
   const Vocabulary v("abc");
   EXPECT_EQ(v.encode("cab", "prompt"), (std::vector<std::int32_t>{2, 0, 1}));

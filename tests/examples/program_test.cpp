@@ -54,6 +54,19 @@ TEST_F(Program, LearnsEverySyntheticSet) {
   }
 }
 
+TEST_F(Program, SaysWhetherItTookTheFirstLineForAHeader) {
+  std::string rows;
+  for (int i = 0; i < 20; ++i) rows += std::to_string(i) + ",5," + std::to_string(i % 2) + "\n";
+  write(place / "bare.csv", rows);
+  write(place / "named.csv", "a,b,class\n" + rows);
+  const auto said = [&](const std::string& data) {
+    return reel({"train", "classifier", "--data", data, "--epochs", "1", "--batch", "4"}).err;
+  };
+  EXPECT_THAT(said("bare.csv"), HasSubstr(" samples of bare.csv (without a header), "));
+  EXPECT_THAT(said("named.csv"), HasSubstr(" samples of named.csv (with a header), "));
+  EXPECT_THAT(said("iris"), HasSubstr(" samples of iris, "));
+}
+
 TEST_F(Program, EvaluatesWhatItTrained) {
   const auto trained = reel({"train", "classifier", "--data", "iris", "--json", "--out", "run"}).json();
   const Ran ran = reel({"evaluate", "--model", "run/checkpoint.safetensors", "--json"});
@@ -160,6 +173,42 @@ TEST_F(Program, AnEmptyNameIsRefusedAndNotTakenForAFlagLeftOut) {
     EXPECT_EQ(ran.code, 2);
     EXPECT_THAT(ran.err, HasSubstr(reason + "\n"));
   }
+  EXPECT_FALSE(std::filesystem::exists(place / "runs"));
+}
+
+TEST_F(Program, AWordIsSplitOnlyWhereItIsAFlagWithAnEmptyValue) {
+  write(place / "--x=", "1,2,0\n3,4,1\n");
+  EXPECT_EQ(reel({"inspect", "--json", "--", "--x="}).json()["file"], "--x=");
+  ASSERT_EQ(
+      reel({"train", "--layers", "1", "--heads", "1", "--width", "8", "--steps", "2", "--out", "run"}).code,
+      0);
+  // The prompt is no sum, and is quoted as it was given.
+  const Ran prompt = reel({"generate", "--model", "run/checkpoint.safetensors", "--prompt", "--a="});
+  EXPECT_EQ(prompt.code, 2);
+  EXPECT_THAT(prompt.err, HasSubstr("--a="));
+  EXPECT_THAT(reel({"ops", "--json="}).err, HasSubstr("--json: takes no value; leave the = out\n"));
+  EXPECT_EQ(reel({"ops", "--json="}).code, 2);
+  EXPECT_THAT(reel({"ops", "--jason="}).err, HasSubstr("--jason="));
+}
+
+TEST_F(Program, AFlagIsNotTakenForANameThatAVariableDidNotGive) {
+  for (const std::vector<std::string>& words : {std::vector<std::string>{"train", "--out", "--json"},
+                                                {"train", "--data", "--json"},
+                                                {"train", "classifier", "--labels", "--json"},
+                                                {"generate", "--model", "--json"},
+                                                {"evaluate", "--model", "--json"},
+                                                {"attention", "--html", "--json"}}) {
+    const Ran ran = reel(words);
+    const std::string& flag = words[words.size() - 2];
+    EXPECT_EQ(ran.code, 2) << ran.err;
+    EXPECT_EQ(ran.out, "");
+    EXPECT_THAT(ran.err, HasSubstr(flag +
+                                   ": needs a name, but the next word is --json; if that is the name, "
+                                   "write ./--json or " +
+                                   flag + "=--json\n"));
+  }
+  EXPECT_EQ(reel({"attention", "--html=--json"}).code, 0);
+  EXPECT_TRUE(std::filesystem::exists(place / "--json"));
   EXPECT_FALSE(std::filesystem::exists(place / "runs"));
 }
 
@@ -353,6 +402,10 @@ TEST_F(Program, InspectsFiles) {
   EXPECT_EQ(reel({"inspect", "run/best.safetensors", "--json"}).json()["kind"], "model");
   write(place / "t.csv", "a,b,c\n1,2,0\n3,4,1\n");
   EXPECT_EQ(reel({"inspect", "t.csv", "--json"}).json()["samples"], 2);
+  EXPECT_EQ(reel({"inspect", "t.csv", "--json"}).json()["header"], true);
+  EXPECT_THAT(reel({"inspect", "t.csv"}).out, HasSubstr("header  true\n"));
+  write(place / "t.csv", "1,2,0\n3,4,1\n");
+  EXPECT_EQ(reel({"inspect", "t.csv", "--json"}).json()["header"], false);
   write(place / "t.txt", "hello\n");
   EXPECT_EQ(reel({"inspect", "t.txt", "--json"}).json()["kind"], "text");
   write(place / "no_name", "\x93NUMPY");
@@ -429,7 +482,10 @@ INSTANTIATE_TEST_SUITE_P(
               2,
               "--hidden: in 4,,5, each must be a whole number from 1 to 1048576, not empty"},
         Wrong{"hidden that ends early", {"train", "classifier", "--hidden", "4,"}, 2, "not empty"},
-        Wrong{"hidden of nothing", {"train", "classifier", "--hidden", ""}, 2, "not empty"},
+        Wrong{"hidden of nothing",
+              {"train", "classifier", "--hidden", ""},
+              2,
+              "--hidden: must be whole numbers with commas between them, as in 128,64, not empty\n"},
         Wrong{"hidden with a letter", {"train", "classifier", "--hidden", "4,x"}, 2, "not x"},
         Wrong{"dropout 1", {"train", "classifier", "--dropout", "1"}, 2, "--dropout"},
         Wrong{"epochs 0", {"train", "classifier", "--epochs", "0"}, 2, "--epochs"},

@@ -285,6 +285,49 @@ TEST_F(Refusals, ClassesAreToldApartByTheirNames) {
   EXPECT_THAT(unknown.err, HasSubstr("the model knows no class \"x\", only a, b, c"));
 }
 
+TEST_F(Refusals, TheClassThatAModelDoesNotKnowIsOneOfTheFile) {
+  const auto rows = [](const std::string& third) {
+    std::string text;
+    for (int i = 0; i < 60; ++i)
+      text += std::to_string(i % 4) + ",5," + (i % 4 == 3 ? third : std::to_string(i % 4)) + "\n";
+    return text;
+  };
+  write(place / "all.csv", rows("2"));
+  write(place / "nine.csv", rows("9"));
+  ASSERT_EQ(
+      reel({"train", "classifier", "--data", "all.csv", "--epochs", "1", "--batch", "8", "--out", "run"})
+          .code,
+      0);
+  const Ran ran = reel({"evaluate", "--model", "run/checkpoint.safetensors", "--data", "nine.csv"});
+  EXPECT_EQ(ran.code, 2);
+  EXPECT_THAT(ran.err, HasSubstr("nine.csv: the model knows no class \"9\", only 0, 1, 2"));
+}
+
+TEST_F(Refusals, ATextIsMeasuredUnlessTheModelDoesNotKnowAByteOfIt) {
+  std::string text;
+  for (int i = 0; i < 60; ++i) text += "the cat sat on the mat.\n";
+  write(place / "cat.txt", text);
+  ASSERT_EQ(reel({"train", "--data", "cat.txt", "--layers", "1", "--heads", "1", "--width", "8", "--context",
+                  "8", "--steps", "2", "--out", "run"})
+                .code,
+            0);
+  const auto measure = [&](const std::string& other) {
+    write(place / "other.txt", other);
+    return reel({"evaluate", "--model", "run/checkpoint.safetensors", "--data", "other.txt", "--json"});
+  };
+  std::string fewer;
+  for (int i = 0; i < 20; ++i) fewer += "the cat sat ";
+  const Ran fewer_bytes = measure(fewer);
+  ASSERT_EQ(fewer_bytes.code, 0) << fewer_bytes.err;
+  EXPECT_EQ(fewer_bytes.json()["same_data_as_training"], false);
+  EXPECT_GT(fewer_bytes.json()["validation_loss"].get<double>(), 0.0);
+  const Ran same = reel({"evaluate", "--model", "run/checkpoint.safetensors", "--json"});
+  EXPECT_EQ(same.json()["same_data_as_training"], true);
+  const Ran unknown = measure(fewer + "\x01");
+  EXPECT_EQ(unknown.code, 3);
+  EXPECT_THAT(unknown.err, HasSubstr("other.txt: byte 0x01 at position 240 never occurs"));
+}
+
 TEST_F(Refusals, AClassifiersConfigurationIsNotTrusted) {
   ASSERT_EQ(reel({"train", "classifier", "--data", "iris", "--epochs", "2", "--out", "run"}).code, 0);
   const std::vector<std::string> evaluate = {"evaluate", "--model", "forged.safetensors"};
