@@ -175,6 +175,46 @@ TEST_F(Autopsy, DetectAnomalyStopsAtTheFirstStep) {
   EXPECT_EQ(reel({"autopsy", "run/autopsy-step-2"}).code, 6);
 }
 
+// 2^32 more is the same number in 32 bits.
+TEST_F(Autopsy, ABatchWithNumbersThatAreNoClassOrTokenIsRefused) {
+  const auto refused = [&](const std::string& directory, const std::string& array, std::size_t element,
+                           std::int64_t number) {
+    const std::string path = place / (directory + "/batch.npz");
+    const std::string before = contents(path);
+    data::NpzWriter writer;
+    for (const auto& [name, values] : data::read_npz(path)) {
+      if (name == "inputs") {
+        writer.add(name, values.shape, values.to_floats());
+        continue;
+      }
+      std::vector<std::int64_t> numbers = values.to_integers();
+      if (name == array) numbers.at(element) = number;
+      writer.add(name, values.shape, numbers);
+    }
+    writer.write(path);
+    const Ran ran = reel({"autopsy", directory});
+    EXPECT_EQ(ran.code, 3) << ran.err;
+    EXPECT_THAT(ran.err, HasSubstr(directory + "/batch.npz"));
+    EXPECT_THAT(ran.err, HasSubstr(array));
+    EXPECT_THAT(ran.err, HasSubstr("element " + std::to_string(element) + " is " + std::to_string(number) +
+                                   ", which is no "));
+    write(path, before);
+  };
+  constexpr std::int64_t around = std::int64_t{1} << 32;
+  reel({"train", "classifier", "--data", "moons", "--lr", "1e20", "--epochs", "3", "--out", "run"});
+  refused("run/autopsy-step-2", "labels", 3, around);
+  refused("run/autopsy-step-2", "labels", 0, 2);
+  refused("run/autopsy-step-2", "labels", 0, -100);
+  EXPECT_EQ(reel({"autopsy", "run/autopsy-step-2"}).code, 6);
+  reel({"train", "transformer", "--width", "16", "--steps", "30", "--lr", "1e30", "--warmup", "0", "--out",
+        "text"});
+  refused("text/autopsy-step-2", "tokens", 5, around + 1);
+  refused("text/autopsy-step-2", "targets", 20, around + 1);
+  refused("text/autopsy-step-2", "targets", 20, -1);
+  refused("text/autopsy-step-2", "tokens", 5, -100);
+  EXPECT_EQ(reel({"autopsy", "text/autopsy-step-2"}).code, 6);
+}
+
 TEST_F(Autopsy, WhatIsNoAutopsyIsRefused) {
   reel({"train", "classifier", "--data", "iris", "--epochs", "2", "--out", "run"});
   for (const char* directory : {"nowhere", "run"}) {
