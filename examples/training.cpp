@@ -124,6 +124,7 @@ class Loop {
       if (done % log_every_ == 0 || done == training_.steps) {
         directory_.append_log({{"step", done},
                                {"loss", loss},
+                               {"average", average_.value()},
                                {"learning_rate", training_.optimizer.learning_rate()},
                                {"gradient_norm", norm_}});
         outcome_.losses.emplace_back(static_cast<double>(done), average_.value());
@@ -137,8 +138,8 @@ class Loop {
     progress.clear();
     outcome_.interrupted = step < training_.steps;
     outcome_.step = step;
-    if (!outcome_.interrupted && outcome_.held_out.empty())
-      outcome_.evaluation = evaluation();  // a run that was complete
+    // A run that was complete has evaluated this model, but only the numbers are in its log.
+    if (!outcome_.interrupted && first_ == training_.steps) outcome_.evaluation = evaluation();
     if (!outcome_.interrupted && !std::isfinite(outcome_.evaluation.loss) && !flags_.allow_non_finite) {
       throw NonFiniteError(Place{}, "the model that was trained gives a loss of " +
                                         std::to_string(outcome_.evaluation.loss) + " on the held-out data" +
@@ -225,17 +226,20 @@ class Loop {
         skipped_in_a_row_ = step == last_skipped + 1 ? skipped_in_a_row_ + 1 : 1;
         last_skipped = step;
       }
-      if (entry.contains("loss") && entry["loss"].is_number())
-        outcome_.losses.emplace_back(static_cast<double>(step), entry["loss"].get<double>());
-      for (const char* key : {"test_loss", "validation_loss"}) {
-        if (entry.contains(key) && entry[key].is_number())
-          outcome_.held_out.emplace_back(static_cast<double>(step), entry[key].get<double>());
-      }
+      const auto add = [&](const char* key, auto& curve) {
+        if (!entry.contains(key)) return;
+        // JSON has no NaN: null stands for it.
+        const double value =
+            entry[key].is_number() ? entry[key].get<double>() : std::numeric_limits<double>::quiet_NaN();
+        curve.emplace_back(static_cast<double>(step), value);
+      };
+      add("average", outcome_.losses);
+      add("test_loss", outcome_.held_out);
+      add("validation_loss", outcome_.held_out);
     }
     if (last_skipped != first_) skipped_in_a_row_ = 0;
     const std::string kept = autopsy_directory(first_ - skipped_in_a_row_);
     if (skipped_in_a_row_ > 0 && std::filesystem::exists(kept)) autopsy_ = kept;
-    if (first_ == training_.steps) outcome_.held_out.clear();
   }
 
   // Dropout's masks follow from this number: every part of every step has its own.
