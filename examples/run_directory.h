@@ -39,6 +39,7 @@ class RunDirectory {
 
  private:
   void write_all(const std::string& text);
+  void remove_stale_temporaries() const;
 
   std::filesystem::path path_;
   std::unique_ptr<nn::DirectoryLock> lock_;
