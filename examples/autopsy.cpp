@@ -142,7 +142,7 @@ StepAutopsy replay_autopsy(const fs::path& directory) {
     throw data::IoError(
         data::printable(directory) + ": there is no autopsy in it, for it has no " + model_name +
         "; a run writes one into its own directory, as autopsy-step-N, when a number of step N " +
-        "is not finite");
+        "is not finite, up to " + std::to_string(most_autopsies) + " of them");
   }
   const ModelFile file = read_model(path);
   const std::map<std::string, data::NpyArray> batch = data::read_npz(directory / batch_name);

@@ -99,6 +99,10 @@ RunDirectory::RunDirectory(const RunFlags& flags, const std::string& name) {
   log_ = file.release();
 }
 
+std::filesystem::path RunDirectory::autopsy(std::int64_t step) const {
+  return path_ / (std::string(autopsy_prefix) + std::to_string(step));
+}
+
 // Of a process that was killed while it wrote a file, here or in an autopsy.
 void RunDirectory::remove_stale_temporaries() const {
   lock_->remove_stale_temporaries();

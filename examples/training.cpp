@@ -225,6 +225,12 @@ class Loop {
         ++outcome_.skipped;
         skipped_in_a_row_ = step == last_skipped + 1 ? skipped_in_a_row_ + 1 : 1;
         last_skipped = step;
+        if (skipped_in_a_row_ == 1) autopsy_.clear();
+        // Not what the disk has: that may be of a step that is done again.
+        if (entry.contains("autopsy")) {
+          ++autopsies_;
+          autopsy_ = directory_.autopsy(step).string();
+        }
       }
       const auto add = [&](const char* key, auto& curve) {
         if (!entry.contains(key)) return;
@@ -238,8 +244,7 @@ class Loop {
       add("validation_loss", outcome_.held_out);
     }
     if (last_skipped != first_) skipped_in_a_row_ = 0;
-    const std::string kept = autopsy_directory(first_ - skipped_in_a_row_);
-    if (skipped_in_a_row_ > 0 && std::filesystem::exists(kept)) autopsy_ = kept;
+    if (skipped_in_a_row_ == 0 || !std::filesystem::exists(autopsy_)) autopsy_.clear();
   }
 
   // Dropout's masks follow from this number: every part of every step has its own.
@@ -291,9 +296,18 @@ class Loop {
   void skip(std::int64_t step, Progress& progress) {
     ++skipped_in_a_row_;
     ++outcome_.skipped;
+    if (skipped_in_a_row_ == 1) autopsy_.clear();
+    const std::int64_t kept = autopsies_;
     const std::string culprit = perform_autopsy(step);
     progress.say("step " + std::to_string(step + 1) + " skipped: " + culprit);
-    directory_.append_log({{"step", step + 1}, {"skipped", culprit}});
+    Json line = {{"step", step + 1}, {"skipped", culprit}};
+    if (autopsies_ > kept) line["autopsy"] = directory_.autopsy(step + 1).filename().string();
+    directory_.append_log(line);
+    if (autopsies_ > kept && autopsies_ == most_autopsies) {
+      progress.clear();
+      std::cerr << "reel: the run keeps its first " << most_autopsies
+                << " autopsies and no more; log.jsonl goes on to name the culprit of every skipped step\n";
+    }
     if (skipped_in_a_row_ >= most_skipped_in_a_row) {
       throw NonFiniteError(Place{},
                            "training stopped: " + std::to_string(skipped_in_a_row_) +
@@ -311,12 +325,8 @@ class Loop {
     return "; the last good checkpoint is in " + directory_.path().string();
   }
 
-  std::string autopsy_directory(std::int64_t step) const {
-    return (directory_.path() / ("autopsy-step-" + std::to_string(step + 1))).string();
-  }
-
-  // What went wrong in a step, in words. The first of several in a row is also kept for a closer look: the
-  // others follow from it.
+  // What went wrong in a step, in words. The first of several in a row is also kept for a closer look, as
+  // long as the run has kept few: the others follow from it.
   std::string perform_autopsy(std::int64_t step) {
     for (std::int64_t part = 0; part < training_.parts; ++part) {
       set_masks(step, part);
@@ -328,7 +338,9 @@ class Loop {
       training_.optimizer.zero_grad();
       if (!found.autopsy.found()) continue;
       if (skipped_in_a_row_ > 1) return found.autopsy.text();
-      autopsy_ = autopsy_directory(step);
+      if (autopsies_ == most_autopsies) return found.autopsy.text();
+      ++autopsies_;
+      autopsy_ = directory_.autopsy(step + 1).string();
       const KeptBatch kept = training_.keep_batch(step, part);
       found.where = {step + 1,
                      part + 1,
@@ -392,8 +404,9 @@ class Loop {
   std::int64_t eval_every_ = 1;
   std::int64_t log_every_ = 1;
   std::int64_t skipped_in_a_row_ = 0;
-  bool saved_ = false;   // a checkpoint of this run is there
-  std::string autopsy_;  // where the first of them is kept
+  bool saved_ = false;          // a checkpoint of this run is there
+  std::string autopsy_;         // where the first of those in a row is kept
+  std::int64_t autopsies_ = 0;  // that the run has kept
   double norm_ = 0;
   double best_ = std::numeric_limits<double>::infinity();
 };
