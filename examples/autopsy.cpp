@@ -1,9 +1,11 @@
 #include "examples/autopsy.h"
 
+#include <optional>
 #include <sstream>
 #include <system_error>
 
 #include "autograd/error.h"
+#include "data/addition.h"
 #include "data/error.h"
 #include "data/file.h"
 #include "examples/classifier.h"
@@ -22,8 +24,20 @@ namespace fs = std::filesystem;
 constexpr const char* model_name = "model.safetensors";
 constexpr const char* batch_name = "batch.npz";
 
-std::vector<std::int32_t> integers_of(const data::NpyArray& array) {
+// The numbers of classes or tokens of an array; `ignored` may be among them. Checked before they become
+// narrower, for a number that wraps around would be taken for another class.
+std::vector<std::int32_t> numbers_of(const data::NpyArray& array, const std::string& what, std::int64_t count,
+                                     std::optional<std::int32_t> ignored = {}) {
   const std::vector<std::int64_t> wide = array.to_integers();
+  for (std::size_t i = 0; i < wide.size(); ++i) {
+    const bool known = (wide[i] >= 0 && wide[i] < count) || (ignored && wide[i] == *ignored);
+    if (known) continue;
+    throw data::DataError(array.name + ": element " + std::to_string(i) + " is " + std::to_string(wide[i]) +
+                          ", which is no " + what + " of the model beside it: they are 0 to " +
+                          std::to_string(count - 1) +
+                          (ignored ? ", or " + std::to_string(*ignored) + " where none counts" : "") +
+                          "; put the file back as the run wrote it");
+  }
   return {wide.begin(), wide.end()};
 }
 
@@ -32,7 +46,8 @@ Autopsy replay_classifier(const ModelFile& file, const std::map<std::string, dat
   const auto model = classifier_of(file);
   model->set_step(static_cast<std::uint64_t>(where.masks));
   const std::vector<float> inputs = batch.at("inputs").to_floats();
-  const std::vector<std::int32_t> labels = integers_of(batch.at("labels"));
+  const auto classes = static_cast<std::int64_t>(file.settings().texts("classes").size());
+  const std::vector<std::int32_t> labels = numbers_of(batch.at("labels"), "class", classes);
   return examine(file.products(), where.every, [&](Tape& tape) {
     return classifier_loss(tape, *model, {inputs, labels, static_cast<std::int64_t>(labels.size()), {}});
   });
@@ -44,8 +59,10 @@ Autopsy replay_transformer(const ModelFile& file, const std::map<std::string, da
   loaded.model->train();
   loaded.model->set_step(static_cast<std::uint64_t>(where.masks));
   const data::NpyArray& tokens = batch.at("tokens");
-  const data::TokenBatch again{integers_of(tokens), integers_of(batch.at("targets")), tokens.shape.at(0),
-                               tokens.shape.at(1)};
+  const std::int64_t vocabulary = loaded.vocabulary.size();
+  const data::TokenBatch again{numbers_of(tokens, "token", vocabulary),
+                               numbers_of(batch.at("targets"), "token", vocabulary, data::Addition::ignored),
+                               tokens.shape.at(0), tokens.shape.at(1)};
   return examine(file.products(), where.every,
                  [&](Tape& tape) { return transformer_loss(tape, *loaded.model, again); });
 }
@@ -125,7 +142,7 @@ StepAutopsy replay_autopsy(const fs::path& directory) {
     throw data::IoError(
         data::printable(directory) + ": there is no autopsy in it, for it has no " + model_name +
         "; a run writes one into its own directory, as autopsy-step-N, when a number of step N " +
-        "is not finite");
+        "is not finite, up to " + std::to_string(most_autopsies) + " of them");
   }
   const ModelFile file = read_model(path);
   const std::map<std::string, data::NpyArray> batch = data::read_npz(directory / batch_name);

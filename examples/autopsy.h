@@ -17,6 +17,10 @@ namespace reel::examples {
 /// is not finite. `every`: also one that never reached the loss, as --detect-anomaly has it.
 Autopsy examine(Products products, bool every, const std::function<Tensor(Tape& tape)>& loss);
 
+/// How many autopsies a run keeps: each holds a copy of the model, and later ones mostly have the cause of
+/// the first.
+inline constexpr std::int64_t most_autopsies = 3;
+
 /// Where it happened, and what it takes to do it again beside the model and the batch.
 struct AutopsyCase {
   std::int64_t step = 1;  // the first is 1, as in the log

@@ -9,6 +9,7 @@
 
 #include "data/file.h"
 #include "data/utf8.h"
+#include "examples/autopsy.h"
 #include "examples/number_checks.h"
 #include "kernels/instruction_set.h"
 
@@ -350,7 +351,9 @@ std::variant<ExitCode, Command> parse_command_line(const std::vector<std::string
 
   CLI::App& autopsy = *app.add_subcommand("autopsy", "Do a step again in which a number was not finite");
   AutopsyFlags autopsied;
-  autopsy.add_option("directory", autopsied.directory, "The autopsy-step-N of a run")
+  autopsy
+      .add_option("directory", autopsied.directory,
+                  "The autopsy-step-N of a run, which keeps the first " + std::to_string(most_autopsies))
       ->required()
       ->check(name_of("a directory"))
       ->type_name("DIR");

@@ -7,7 +7,9 @@
 #include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <string_view>
 #include <system_error>
+#include <vector>
 
 #include "data/file.h"
 #include "examples/usage_error.h"
@@ -19,6 +21,13 @@ namespace reel::examples {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::string_view autopsy_prefix = "autopsy-step-";
+
+bool is_autopsy(const std::string& name) {
+  return name.starts_with(autopsy_prefix) && name.size() > autopsy_prefix.size() &&
+         name.find_first_not_of("0123456789", autopsy_prefix.size()) == std::string::npos;
+}
 
 [[noreturn]] void fail(const fs::path& path, const std::string& what) {
   throw nn::IoError(data::printable(path) + ": " + what + ": " + std::strerror(errno));
@@ -73,7 +82,7 @@ RunDirectory::RunDirectory(const RunFlags& flags, const std::string& name) {
   }
   lock_ = std::make_unique<nn::DirectoryLock>(path_);
   if (!flags.resume) refuse_a_run(path_);  // of another program that was as fast, and is done
-  lock_->remove_stale_temporaries();
+  remove_stale_temporaries();
   // Without O_NONBLOCK, opening a pipe would wait for somebody to read from it; with it, that is ENXIO.
   nn::FileDescriptor file =
       nn::open_at(AT_FDCWD, log().c_str(), O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK, 0666);
@@ -88,6 +97,23 @@ RunDirectory::RunDirectory(const RunFlags& flags, const std::string& name) {
   if (!directory.is_open() || !nn::sync_directory(directory.get()))
     fail(path_, "cannot be synced to the disk");
   log_ = file.release();
+}
+
+std::filesystem::path RunDirectory::autopsy(std::int64_t step) const {
+  return path_ / (std::string(autopsy_prefix) + std::to_string(step));
+}
+
+// Of a process that was killed while it wrote a file, here or in an autopsy.
+void RunDirectory::remove_stale_temporaries() const {
+  lock_->remove_stale_temporaries();
+  std::vector<std::string> autopsies;
+  std::error_code error;
+  for (fs::directory_iterator entry(path_, error), end; !error && entry != end; entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    if (is_autopsy(name)) autopsies.push_back(name);
+  }
+  if (error) throw nn::IoError(data::printable(path_) + ": cannot be listed: " + error.message());
+  for (const std::string& name : autopsies) lock_->remove_stale_temporaries_in(name);
 }
 
 RunDirectory::~RunDirectory() {

@@ -24,6 +24,8 @@ class RunDirectory {
   std::filesystem::path best() const { return path_ / "best.safetensors"; }
   std::filesystem::path report() const { return path_ / "report.html"; }
   std::filesystem::path log() const { return path_ / "log.jsonl"; }
+  /// Where the autopsy of a step is kept; the first step is 1.
+  std::filesystem::path autopsy(std::int64_t step) const;
 
   /// Writes config.json.
   void write_config(const nlohmann::ordered_json& config) const;
@@ -39,6 +41,7 @@ class RunDirectory {
 
  private:
   void write_all(const std::string& text);
+  void remove_stale_temporaries() const;
 
   std::filesystem::path path_;
   std::unique_ptr<nn::DirectoryLock> lock_;

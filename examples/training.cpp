@@ -124,6 +124,7 @@ class Loop {
       if (done % log_every_ == 0 || done == training_.steps) {
         directory_.append_log({{"step", done},
                                {"loss", loss},
+                               {"average", average_.value()},
                                {"learning_rate", training_.optimizer.learning_rate()},
                                {"gradient_norm", norm_}});
         outcome_.losses.emplace_back(static_cast<double>(done), average_.value());
@@ -137,8 +138,8 @@ class Loop {
     progress.clear();
     outcome_.interrupted = step < training_.steps;
     outcome_.step = step;
-    if (!outcome_.interrupted && outcome_.held_out.empty())
-      outcome_.evaluation = evaluation();  // a run that was complete
+    // A run that was complete has evaluated this model, but only the numbers are in its log.
+    if (!outcome_.interrupted && first_ == training_.steps) outcome_.evaluation = evaluation();
     if (!outcome_.interrupted && !std::isfinite(outcome_.evaluation.loss) && !flags_.allow_non_finite) {
       throw NonFiniteError(Place{}, "the model that was trained gives a loss of " +
                                         std::to_string(outcome_.evaluation.loss) + " on the held-out data" +
@@ -224,18 +225,26 @@ class Loop {
         ++outcome_.skipped;
         skipped_in_a_row_ = step == last_skipped + 1 ? skipped_in_a_row_ + 1 : 1;
         last_skipped = step;
+        if (skipped_in_a_row_ == 1) autopsy_.clear();
+        // Not what the disk has: that may be of a step that is done again.
+        if (entry.contains("autopsy")) {
+          ++autopsies_;
+          autopsy_ = directory_.autopsy(step).string();
+        }
       }
-      if (entry.contains("loss") && entry["loss"].is_number())
-        outcome_.losses.emplace_back(static_cast<double>(step), entry["loss"].get<double>());
-      for (const char* key : {"test_loss", "validation_loss"}) {
-        if (entry.contains(key) && entry[key].is_number())
-          outcome_.held_out.emplace_back(static_cast<double>(step), entry[key].get<double>());
-      }
+      const auto add = [&](const char* key, auto& curve) {
+        if (!entry.contains(key)) return;
+        // JSON has no NaN: null stands for it.
+        const double value =
+            entry[key].is_number() ? entry[key].get<double>() : std::numeric_limits<double>::quiet_NaN();
+        curve.emplace_back(static_cast<double>(step), value);
+      };
+      add("average", outcome_.losses);
+      add("test_loss", outcome_.held_out);
+      add("validation_loss", outcome_.held_out);
     }
     if (last_skipped != first_) skipped_in_a_row_ = 0;
-    const std::string kept = autopsy_directory(first_ - skipped_in_a_row_);
-    if (skipped_in_a_row_ > 0 && std::filesystem::exists(kept)) autopsy_ = kept;
-    if (first_ == training_.steps) outcome_.held_out.clear();
+    if (skipped_in_a_row_ == 0 || !std::filesystem::exists(autopsy_)) autopsy_.clear();
   }
 
   // Dropout's masks follow from this number: every part of every step has its own.
@@ -287,9 +296,18 @@ class Loop {
   void skip(std::int64_t step, Progress& progress) {
     ++skipped_in_a_row_;
     ++outcome_.skipped;
+    if (skipped_in_a_row_ == 1) autopsy_.clear();
+    const std::int64_t kept = autopsies_;
     const std::string culprit = perform_autopsy(step);
     progress.say("step " + std::to_string(step + 1) + " skipped: " + culprit);
-    directory_.append_log({{"step", step + 1}, {"skipped", culprit}});
+    Json line = {{"step", step + 1}, {"skipped", culprit}};
+    if (autopsies_ > kept) line["autopsy"] = directory_.autopsy(step + 1).filename().string();
+    directory_.append_log(line);
+    if (autopsies_ > kept && autopsies_ == most_autopsies) {
+      progress.clear();
+      std::cerr << "reel: the run keeps its first " << most_autopsies
+                << " autopsies and no more; log.jsonl goes on to name the culprit of every skipped step\n";
+    }
     if (skipped_in_a_row_ >= most_skipped_in_a_row) {
       throw NonFiniteError(Place{},
                            "training stopped: " + std::to_string(skipped_in_a_row_) +
@@ -307,12 +325,8 @@ class Loop {
     return "; the last good checkpoint is in " + directory_.path().string();
   }
 
-  std::string autopsy_directory(std::int64_t step) const {
-    return (directory_.path() / ("autopsy-step-" + std::to_string(step + 1))).string();
-  }
-
-  // What went wrong in a step, in words. The first of several in a row is also kept for a closer look: the
-  // others follow from it.
+  // What went wrong in a step, in words. The first of several in a row is also kept for a closer look, as
+  // long as the run has kept few: the others follow from it.
   std::string perform_autopsy(std::int64_t step) {
     for (std::int64_t part = 0; part < training_.parts; ++part) {
       set_masks(step, part);
@@ -324,7 +338,9 @@ class Loop {
       training_.optimizer.zero_grad();
       if (!found.autopsy.found()) continue;
       if (skipped_in_a_row_ > 1) return found.autopsy.text();
-      autopsy_ = autopsy_directory(step);
+      if (autopsies_ == most_autopsies) return found.autopsy.text();
+      ++autopsies_;
+      autopsy_ = directory_.autopsy(step + 1).string();
       const KeptBatch kept = training_.keep_batch(step, part);
       found.where = {step + 1,
                      part + 1,
@@ -388,8 +404,9 @@ class Loop {
   std::int64_t eval_every_ = 1;
   std::int64_t log_every_ = 1;
   std::int64_t skipped_in_a_row_ = 0;
-  bool saved_ = false;   // a checkpoint of this run is there
-  std::string autopsy_;  // where the first of them is kept
+  bool saved_ = false;          // a checkpoint of this run is there
+  std::string autopsy_;         // where the first of those in a row is kept
+  std::int64_t autopsies_ = 0;  // that the run has kept
   double norm_ = 0;
   double best_ = std::numeric_limits<double>::infinity();
 };

@@ -209,6 +209,31 @@ void logsumexp_grad(const T* x, const T* y, const T* dy, std::int64_t rows, std:
   });
 }
 
+namespace {
+
+// What label smoothing adds to a loss: spread times the mean of m - z.
+template <class T>
+T smoothing_loss(const T* z, std::int64_t cols, T m, T spread) {
+  const T count = T(static_cast<double>(cols));
+  const T sum = sum_of<T>(0, cols, [z, m](std::int64_t i) { return m - z[i]; });
+  if (!(sum == T(infinity))) return spread * (sum / count);
+  // The mean may be finite where the sum, or even a difference, is not: each term is made small first. Not
+  // always, which would change the last bits of ordinary losses.
+  return sum_of<T>(0, cols,
+                   [z, m, spread, count](std::int64_t i) { return spread * (m / count - z[i] / count); });
+}
+
+// weight (lse - z), the part of one class in a loss. `small_first` gives the same without a difference of
+// logits, which can be infinite where its part in the loss is not.
+template <class T>
+T soft_term(T weight, T z, T m, T log_sum, bool small_first) {
+  // A target of 0 takes no part, also where its logit is -inf.
+  if (weight == T(0) && z == T(-infinity)) return T(0);
+  return small_first ? weight * log_sum + (weight * m - weight * z) : weight * (log_sum + (m - z));
+}
+
+}  // namespace
+
 template <class T>
 std::int64_t cross_entropy(const CrossEntropy& ce, const T* logits, T* loss, T* lse) {
   FirstRow empty;
@@ -234,8 +259,9 @@ std::int64_t cross_entropy(const CrossEntropy& ce, const T* logits, T* loss, T* 
       // away.
       T value = log_sum + keep * (m - z[ce.labels[r]]);
       if (ce.label_smoothing > 0) {
-        value += spread * (sum_of<T>(0, cols, [z, m](std::int64_t i) { return m - z[i]; }) /
-                           T(static_cast<double>(cols)));
+        // Here too a difference may be infinite that `keep` makes finite.
+        if (value == T(infinity)) value = log_sum + (keep * m - keep * z[ce.labels[r]]);
+        value += smoothing_loss(z, cols, m, spread);
       }
       loss[r] = value;
     }
@@ -326,11 +352,14 @@ std::int64_t soft_cross_entropy(const T* logits, const T* targets, std::int64_t 
       if (is_empty(z, cols, m)) empty.note(r);
       const T log_sum = log(sums[r - first]);
       lse[r] = m + log_sum;
-      // A target of 0 takes no part, also where its logit is -inf.
-      loss[r] = sum_of<T>(0, cols, [z, t, m, log_sum, keep, even](std::int64_t i) {
-        const T weight = keep * t[i] + even;
-        return weight == T(0) && z[i] == T(-infinity) ? T(0) : weight * (log_sum + (m - z[i]));
-      });
+      const auto loss_of_row = [&](bool small_first) {
+        return sum_of<T>(0, cols, [z, t, m, log_sum, keep, even, small_first](std::int64_t i) {
+          const T weight = keep * t[i] + even;
+          return soft_term(weight, z[i], m, log_sum, small_first);
+        });
+      };
+      loss[r] = loss_of_row(false);
+      if (loss[r] == T(infinity)) loss[r] = loss_of_row(true);
     }
   });
   return empty.get();

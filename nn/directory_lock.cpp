@@ -43,6 +43,33 @@ std::string holder_of(int fd) {
   return digits == 0 ? "another process" : "process " + std::string(pid.substr(0, digits));
 }
 
+// Removes them from an open directory, `path` in messages.
+std::vector<std::string> remove_temporaries(FileDescriptor directory, const std::filesystem::path& path) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> listing(::fdopendir(directory.get()), ::closedir);
+  if (listing == nullptr) throw_io_error(path.string(), "list", errno);
+  directory.release();  // the listing closes it
+  std::vector<std::string> names;
+  errno = 0;
+  while (const dirent* entry = ::readdir(listing.get())) {
+    if (is_temporary(entry->d_name)) names.emplace_back(entry->d_name);
+    errno = 0;
+  }
+  if (errno != 0) throw_io_error(path.string(), "list", errno);
+  std::sort(names.begin(), names.end());
+
+  std::vector<std::string> removed;
+  for (const std::string& name : names) {
+    struct stat status {};
+    const int fd = ::dirfd(listing.get());
+    if (::fstatat(fd, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(status.st_mode)) continue;
+    if (::unlinkat(fd, name.c_str(), 0) != 0 && errno != ENOENT) {
+      throw_io_error((path / name).string(), "remove", errno);
+    }
+    removed.push_back(name);
+  }
+  return removed;
+}
+
 }  // namespace
 
 DirectoryLock::DirectoryLock(const std::filesystem::path& directory) : directory_(directory) {
@@ -81,29 +108,21 @@ DirectoryLock& DirectoryLock::operator=(DirectoryLock&& other) noexcept {
 }
 
 std::vector<std::string> DirectoryLock::remove_stale_temporaries() const {
-  const std::string path = directory_.string();
-  const std::unique_ptr<DIR, int (*)(DIR*)> listing(::opendir(path.c_str()), ::closedir);
-  if (listing == nullptr) throw_io_error(path, "list", errno);
-  std::vector<std::string> names;
-  errno = 0;
-  while (const dirent* entry = ::readdir(listing.get())) {
-    if (is_temporary(entry->d_name)) names.emplace_back(entry->d_name);
-    errno = 0;
-  }
-  if (errno != 0) throw_io_error(path, "list", errno);
-  std::sort(names.begin(), names.end());
+  FileDescriptor directory = open_at(AT_FDCWD, directory_.c_str(), O_RDONLY | O_DIRECTORY);
+  if (!directory.is_open()) throw_io_error(directory_.string(), "list", errno);
+  return remove_temporaries(std::move(directory), directory_);
+}
 
-  std::vector<std::string> removed;
-  for (const std::string& name : names) {
-    struct stat status {};
-    const int fd = ::dirfd(listing.get());
-    if (::fstatat(fd, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(status.st_mode)) continue;
-    if (::unlinkat(fd, name.c_str(), 0) != 0 && errno != ENOENT) {
-      throw_io_error((directory_ / name).string(), "remove", errno);
-    }
-    removed.push_back(name);
+std::vector<std::string> DirectoryLock::remove_stale_temporaries_in(const std::string& name) const {
+  const std::filesystem::path path = directory_ / name;
+  FileDescriptor directory = open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (!directory.is_open()) {
+    if (errno == ENOTDIR || errno == ELOOP || errno == ENOENT) return {};
+    throw_io_error(path.string(), "list", errno);
   }
-  return removed;
+  struct stat lock {};
+  if (::fstatat(directory.get(), ".lock", &lock, AT_SYMLINK_NOFOLLOW) == 0) return {};
+  return remove_temporaries(std::move(directory), path);
 }
 
 }  // namespace reel::nn

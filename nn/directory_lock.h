@@ -25,6 +25,9 @@ class DirectoryLock {
   /// Removes what a killed write_file_atomically left behind (`.NAME.tmp.PID`); returns the names, sorted.
   /// Call it right after taking the lock, before this process writes to the directory. Throws IoError.
   std::vector<std::string> remove_stale_temporaries() const;
+  /// The same in a directory of this one that only the holder of the lock writes to. What is no directory, a
+  /// link, or has a lock of its own, and so is the run of somebody else, is left alone.
+  std::vector<std::string> remove_stale_temporaries_in(const std::string& name) const;
 
  private:
   std::filesystem::path directory_;

@@ -1,14 +1,20 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <csignal>
 #include <cstdint>
 #include <filesystem>
+#include <map>
+#include <set>
+#include <sstream>
 #include <string>
 #include <vector>
 
 #include "data/npy.h"
 #include "data/npz.h"
 #include "tests/examples/program.h"
+#include "tests/examples/short_run.h"
+#include "tests/support/disk.h"
 
 namespace reel::examples {
 namespace {
@@ -21,7 +27,44 @@ class Autopsy : public ::testing::Test {
  protected:
   Workplace place;
   Ran reel(const std::vector<std::string>& words) { return run_reel(words, place.path()); }
+
+  // Training that skips a step now and then and gets to its end: one row is twenty deviations away from all
+  // others, and with weights of this size only its batch is not finite.
+  std::vector<std::string> with_an_outlier(const char* epochs, const std::vector<std::string>& more) {
+    std::string csv = "x,y,class\n";
+    for (int i = 0; i < 400; ++i) {
+      csv += std::to_string(i == 7 ? 1 : 0) + "," + std::to_string(i * 37 % 11) + "," +
+             std::to_string(i % 2) + "\n";
+    }
+    write(place / "t.csv", csv);
+    std::vector<std::string> words = {"train",          "classifier", "--data", "t.csv", "--batch",  "8",
+                                      "--lr",           "1.5e18",     "--seed", "2",     "--hidden", "4",
+                                      "--weight-decay", "0",          "--out",  "run",   "--epochs", epochs};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+
+  // Every file of the run and of its autopsies, with its bytes.
+  std::map<std::string, std::string> files() {
+    std::map<std::string, std::string> result;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(place / "run")) {
+      if (entry.is_regular_file()) result[entry.path().string()] = contents(entry.path());
+    }
+    return result;
+  }
 };
+
+std::vector<std::string> names(const std::map<std::string, std::string>& files) {
+  std::vector<std::string> result;
+  for (const auto& [name, bytes] : files) result.push_back(name);
+  return result;
+}
+
+std::size_t count(const std::string& text, const std::string& what) {
+  std::size_t found = 0;
+  for (std::size_t at = 0; (at = text.find(what, at)) != std::string::npos; ++at) ++found;
+  return found;
+}
 
 // Without the tape, which comes first, and without the lines that name the directory.
 std::string finding(const std::string& text) {
@@ -70,31 +113,15 @@ TEST_F(Autopsy, TheStepHasTheSameNumberEverywhere) {
   EXPECT_EQ(reel({"autopsy", "run/autopsy-step-2", "--json"}).json()["step"], 2);
 }
 
-// One row is twenty deviations away from all others: with weights of this size only its batch is not finite.
 TEST_F(Autopsy, SkippedStepsAreCountedOverTheWholeRun) {
-  std::string csv = "x,y,class\n";
-  for (int i = 0; i < 400; ++i) {
-    csv += std::to_string(i == 7 ? 1 : 0) + "," + std::to_string(i * 37 % 11) + "," + std::to_string(i % 2) +
-           "\n";
-  }
-  write(place / "t.csv", csv);
-  const auto train = [&](const char* epochs, std::vector<std::string> more) {
-    std::vector<std::string> words = {"train",          "classifier", "--data", "t.csv", "--batch",  "8",
-                                      "--lr",           "1.5e18",     "--seed", "2",     "--hidden", "4",
-                                      "--weight-decay", "0",          "--out",  "run",   "--epochs", epochs};
-    words.insert(words.end(), more.begin(), more.end());
-    return reel(words);
+  const auto train = [&](const char* epochs, const std::vector<std::string>& more) {
+    return reel(with_an_outlier(epochs, more));
   };
-  const auto in_the_log = [&] {
-    const std::string log = contents(place / "run/log.jsonl");
-    std::int64_t count = 0;
-    for (std::size_t at = 0; (at = log.find("\"skipped\":", at)) != std::string::npos; ++at) ++count;
-    return count;
-  };
+  const auto in_the_log = [&] { return count(contents(place / "run/log.jsonl"), "\"skipped\":"); };
   const Ran first = train("1", {"--json"});
   ASSERT_EQ(first.code, 0) << first.err;
-  const std::int64_t in_one_epoch = in_the_log();
-  EXPECT_GT(in_one_epoch, 0);
+  const std::size_t in_one_epoch = in_the_log();
+  EXPECT_GT(in_one_epoch, 0U);
   EXPECT_EQ(first.json()["skipped_steps"], in_one_epoch);
   const Ran second = train("2", {"--resume"});
   ASSERT_EQ(second.code, 0) << second.err;
@@ -123,6 +150,66 @@ TEST_F(Autopsy, ARunThatGoesOnAmongSkippedStepsEndsAsIfItHadNotStopped) {
     EXPECT_EQ(contents(place / "run/log.jsonl"), log);
     const auto end = [](const Ran& ran) { return ran.err.substr(ran.err.find("reel: training stopped")); };
     EXPECT_EQ(end(again), end(whole));
+  }
+}
+
+TEST_F(Autopsy, ARunKeepsItsFirstThreeAndNamesTheCulpritOfEveryStep) {
+  const Ran ran = reel(with_an_outlier("8", {"--progress", "none"}));
+  ASSERT_EQ(ran.code, 0) << ran.err;
+  std::vector<std::string> first_steps;  // of those that are skipped in a row
+  std::int64_t before = -1;
+  std::istringstream log(contents(place / "run/log.jsonl"));
+  for (std::string line; std::getline(log, line);) {
+    const auto entry = nlohmann::json::parse(line);
+    if (!entry.contains("skipped")) continue;
+    EXPECT_THAT(entry["skipped"].get<std::string>(), HasSubstr("error: linear: value "));
+    const std::int64_t step = entry["step"];
+    if (step != before + 1) first_steps.push_back("autopsy-step-" + std::to_string(step));
+    EXPECT_EQ(entry.contains("autopsy"), step != before + 1 && first_steps.size() <= 3) << line;
+    before = step;
+  }
+  ASSERT_GT(first_steps.size(), 4U);
+  std::set<std::string> kept;
+  for (const auto& entry : std::filesystem::directory_iterator(place / "run")) {
+    if (entry.is_directory()) kept.insert(entry.path().filename());
+  }
+  EXPECT_EQ(kept, std::set<std::string>(first_steps.begin(), first_steps.begin() + 3));
+  EXPECT_EQ(count(ran.err, "reel: the run keeps its first 3 autopsies and no more"), 1U) << ran.err;
+}
+
+// The autopsies that are kept, too, must not depend on which process did the steps before, and nothing may be
+// left of a file that was not finished.
+TEST_F(Autopsy, ARunThatIsKilledWhileItKeepsOneEndsWithTheSameFiles) {
+  const std::vector<std::string> train =
+      with_an_outlier("6", {"--checkpoint-every", "7", "--eval-every", "20"});
+  auto resume = train;
+  resume.emplace_back("--resume");
+  const Ran whole = run_reel(train, place.path(),
+                             faults(place / "run", "REEL_FAULTS_JOURNAL='" + (place / "journal") + "'"));
+  ASSERT_EQ(whole.code, 0) << whole.err;
+  const auto expected = files();
+  std::vector<int> points;  // a file is about to get its name
+  int call = 0;
+  for (const FileCall& made : read_journal(place / "journal")) {
+    ++call;
+    if (made.fields[0] == "rename" && made.fields[2].find("/autopsy-step-") != std::string::npos)
+      points.push_back(call);
+  }
+  ASSERT_EQ(points.size(), 12U);
+  points.push_back(call * 2 / 3);  // all are kept by then
+  points.push_back(call);
+  for (const int i : sample(static_cast<int>(points.size()), 7)) {
+    const int point = points[static_cast<std::size_t>(i - 1)];
+    std::filesystem::remove_all(place / "run");
+    const Ran cut =
+        run_reel(train, place.path(),
+                 faults(place / "run", "REEL_FAULTS_DO=kill REEL_FAULTS_AT=" + std::to_string(point)));
+    ASSERT_EQ(cut.code, 128 + SIGKILL) << point;
+    const Ran again = reel(resume);
+    EXPECT_EQ(again.code, 0) << again.err;
+    const auto found = files();
+    EXPECT_EQ(names(found), names(expected)) << "killed before call " << point;
+    EXPECT_TRUE(found == expected) << "killed before call " << point;
   }
 }
 
@@ -173,6 +260,46 @@ TEST_F(Autopsy, DetectAnomalyStopsAtTheFirstStep) {
   EXPECT_THAT(ran.err, HasSubstr("layer    layer1\n"));
   EXPECT_THAT(ran.err, Not(HasSubstr("in a row")));
   EXPECT_EQ(reel({"autopsy", "run/autopsy-step-2"}).code, 6);
+}
+
+// 2^32 more is the same number in 32 bits.
+TEST_F(Autopsy, ABatchWithNumbersThatAreNoClassOrTokenIsRefused) {
+  const auto refused = [&](const std::string& directory, const std::string& array, std::size_t element,
+                           std::int64_t number) {
+    const std::string path = place / (directory + "/batch.npz");
+    const std::string before = contents(path);
+    data::NpzWriter writer;
+    for (const auto& [name, values] : data::read_npz(path)) {
+      if (name == "inputs") {
+        writer.add(name, values.shape, values.to_floats());
+        continue;
+      }
+      std::vector<std::int64_t> numbers = values.to_integers();
+      if (name == array) numbers.at(element) = number;
+      writer.add(name, values.shape, numbers);
+    }
+    writer.write(path);
+    const Ran ran = reel({"autopsy", directory});
+    EXPECT_EQ(ran.code, 3) << ran.err;
+    EXPECT_THAT(ran.err, HasSubstr(directory + "/batch.npz"));
+    EXPECT_THAT(ran.err, HasSubstr(array));
+    EXPECT_THAT(ran.err, HasSubstr("element " + std::to_string(element) + " is " + std::to_string(number) +
+                                   ", which is no "));
+    write(path, before);
+  };
+  constexpr std::int64_t around = std::int64_t{1} << 32;
+  reel({"train", "classifier", "--data", "moons", "--lr", "1e20", "--epochs", "3", "--out", "run"});
+  refused("run/autopsy-step-2", "labels", 3, around);
+  refused("run/autopsy-step-2", "labels", 0, 2);
+  refused("run/autopsy-step-2", "labels", 0, -100);
+  EXPECT_EQ(reel({"autopsy", "run/autopsy-step-2"}).code, 6);
+  reel({"train", "transformer", "--width", "16", "--steps", "30", "--lr", "1e30", "--warmup", "0", "--out",
+        "text"});
+  refused("text/autopsy-step-2", "tokens", 5, around + 1);
+  refused("text/autopsy-step-2", "targets", 20, around + 1);
+  refused("text/autopsy-step-2", "targets", 20, -1);
+  refused("text/autopsy-step-2", "tokens", 5, -100);
+  EXPECT_EQ(reel({"autopsy", "text/autopsy-step-2"}).code, 6);
 }
 
 TEST_F(Autopsy, WhatIsNoAutopsyIsRefused) {

@@ -280,6 +280,9 @@ TEST_F(Program, ResumesToTheSameBytesHoweverItWasStopped) {
   EXPECT_TRUE(contents(directory + "/checkpoint.safetensors") ==
               contents(place / "whole/checkpoint.safetensors"));
   EXPECT_EQ(contents(directory + "/log.jsonl"), contents(place / "whole/log.jsonl"));
+  const std::string report = contents(place / "whole/report.html");
+  EXPECT_THAT(report, HasSubstr("held out"));
+  EXPECT_TRUE(contents(directory + "/report.html") == report);
 
   const Ran other = reel(with({"--out", "cut", "--resume", "--lr", "0.1"}));
   EXPECT_EQ(other.code, 2);
@@ -290,6 +293,7 @@ TEST_F(Program, ResumesToTheSameBytesHoweverItWasStopped) {
   const Ran complete = reel(with({"--out", "cut", "--resume"}));
   EXPECT_EQ(complete.code, 0) << complete.err;
   EXPECT_EQ(complete.json()["fingerprint"], whole.json()["fingerprint"]);
+  EXPECT_TRUE(contents(directory + "/report.html") == report);
 }
 
 TEST_F(Program, WritesTextAndTheCacheDoesNotChangeIt) {

@@ -70,7 +70,8 @@ void PrintTo(const Result& result, std::ostream* out) {
   const auto short_hash = [](const std::string& bytes) { return nn::sha256_hex(bytes).substr(0, 12); };
   *out << "exit code " << result.code << ", fingerprint " << result.fingerprint.substr(0, 12)
        << ", checkpoint of " << result.checkpoint.size() << " bytes (" << short_hash(result.checkpoint)
-       << "), log of " << result.log.size() << " bytes (" << short_hash(result.log) << ")"
+       << "), log of " << result.log.size() << " bytes (" << short_hash(result.log) << "), report of "
+       << result.report.size() << " bytes (" << short_hash(result.report) << ")"
        << (result.err.empty() ? "" : ", which said: ") << result.err;
 }
 
@@ -80,8 +81,12 @@ Result run(const ShortRun& what, const std::string& directory, std::vector<std::
   words.insert(words.end(), {"--out", directory});
   words.insert(words.end(), more.begin(), more.end());
   const Ran ran = run_reel(words, "/", prefix);
-  Result result{ran.code, ran.err, "", contents(directory + "/checkpoint.safetensors"),
-                contents(directory + "/log.jsonl")};
+  Result result{ran.code,
+                ran.err,
+                "",
+                contents(directory + "/checkpoint.safetensors"),
+                contents(directory + "/log.jsonl"),
+                contents(directory + "/report.html")};
   if (ran.code == 0) result.fingerprint = ran.json()["fingerprint"];
   return result;
 }

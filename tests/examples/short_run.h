@@ -30,9 +30,10 @@ struct Result {
   std::string fingerprint;  // as printed
   std::string checkpoint;   // the bytes of the file
   std::string log;
+  std::string report;
   friend bool operator==(const Result& a, const Result& b) {
     return a.code == b.code && a.fingerprint == b.fingerprint && a.checkpoint == b.checkpoint &&
-           a.log == b.log;
+           a.log == b.log && a.report == b.report;
   }
 };
 /// Says where two results differ, not their bytes.

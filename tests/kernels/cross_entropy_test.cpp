@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <vector>
@@ -80,6 +82,71 @@ TEST(CrossEntropyKernel, ARowAmongOthersHasTheBitsItHasAlone) {
       compare_with_rows_alone<double>(cols, smoothing);
     }
   }
+}
+
+// The loss of a row in double, where no float is large.
+double loss_in_double(const std::vector<float>& z, const std::vector<double>& weights) {
+  const double most = *std::max_element(z.begin(), z.end());
+  double sum = 0;
+  for (const float x : z) sum += std::exp(static_cast<double>(x) - most);
+  double loss = 0;
+  for (std::size_t i = 0; i < z.size(); ++i)
+    loss += weights[i] * (std::log(sum) + most - static_cast<double>(z[i]));
+  return loss;
+}
+
+TEST(CrossEntropyKernel, ALossThatAFloatCanHoldDoesNotOverflowOnTheWay) {
+  set_threads(1);
+  constexpr std::int64_t cols = 23;
+  constexpr std::int32_t label = 4;
+  constexpr double smoothing = 0.1;
+  // Of 3e38 even one difference is too large for a float.
+  for (const float size : {1.0F, 1e37F, 1e38F, 3e38F}) {
+    SCOPED_TRACE(size);
+    std::vector<float> z(cols);
+    std::vector<float> targets(cols);
+    std::vector<double> hard(cols, smoothing / cols);
+    std::vector<double> soft(cols);
+    hard[label] += 1 - smoothing;
+    for (std::size_t c = 0; c < z.size(); ++c) {
+      z[c] = c % 2 == 0 ? size : -size;
+      targets[c] = c == label ? 0.75F : c == 1 ? 0.25F : 0.0F;
+      soft[c] = (1 - smoothing) * static_cast<double>(targets[c]) + smoothing / cols;
+    }
+    const auto labels = label;
+    float loss = 0;
+    float lse = 0;
+    cross_entropy(CrossEntropy{1, cols, &labels, -100, smoothing}, z.data(), &loss, &lse);
+    const double expected = loss_in_double(z, hard);
+    EXPECT_NEAR(static_cast<double>(loss) / expected, 1, 1e-6) << loss << " for " << expected;
+    soft_cross_entropy(z.data(), targets.data(), 1, cols, smoothing, &loss, &lse);
+    const double expected_soft = loss_in_double(z, soft);
+    EXPECT_NEAR(static_cast<double>(loss) / expected_soft, 1, 1e-6) << loss << " for " << expected_soft;
+  }
+  // The label's own difference is infinite, but not the part of it that counts.
+  const std::vector<float> two = {3e38F, -3e38F};
+  const std::int32_t wrong = 1;
+  float loss = 0;
+  float lse = 0;
+  cross_entropy(CrossEntropy{1, 2, &wrong, -100, 0.9}, two.data(), &loss, &lse);
+  EXPECT_NEAR(static_cast<double>(loss) / loss_in_double(two, {0.45, 0.55}), 1, 1e-6) << loss;
+}
+
+TEST(CrossEntropyKernel, AnInfiniteLossStaysInfinite) {
+  const float inf = std::numeric_limits<float>::infinity();
+  const std::vector<float> z = {1, -inf, 2};
+  const std::vector<float> targets = {0.5F, 0.25F, 0.25F};
+  const std::int32_t label = 0;
+  float loss = 0;
+  float lse = 0;
+  cross_entropy(CrossEntropy{1, 3, &label, -100, 0.1}, z.data(), &loss, &lse);
+  EXPECT_EQ(loss, inf);
+  soft_cross_entropy(z.data(), targets.data(), 1, 3, 0.0, &loss, &lse);
+  EXPECT_EQ(loss, inf);
+  const std::vector<float> beyond = {3e38F, -3e38F};
+  const std::int32_t wrong = 1;
+  cross_entropy(CrossEntropy{1, 2, &wrong, -100, 0.1}, beyond.data(), &loss, &lse);
+  EXPECT_EQ(loss, inf) << "5.7e38 is beyond the floats";
 }
 
 }  // namespace

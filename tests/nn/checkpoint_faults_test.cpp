@@ -338,6 +338,25 @@ TEST(DirectoryLock, removes_only_what_a_killed_save_left_behind) {
   EXPECT_EQ(files_in(directory.path()), 8U);  // the lock file, too
 }
 
+TEST(DirectoryLock, removes_the_same_in_a_directory_of_its_own_and_in_no_other) {
+  const TemporaryDirectory directory;
+  for (const char* name : {"own", "elsewhere", "locked"}) {
+    fs::create_directory(directory.path() / name);
+    for (const char* file : {".a.tmp.12", ".a.tmp.x", "notes"}) write_all(directory.path() / name / file, "");
+  }
+  write_all(directory.path() / "locked/.lock", "");
+  write_all(directory.path() / "file", "");
+  fs::create_directory_symlink("elsewhere", directory.path() / "link");
+  const nn::DirectoryLock lock(directory.path());
+  EXPECT_THAT(lock.remove_stale_temporaries_in("own"), testing::ElementsAre(".a.tmp.12"));
+  EXPECT_EQ(files_in(directory.path() / "own"), 2U);
+  for (const char* name : {"link", "locked", "file", "nothing"}) {
+    EXPECT_THAT(lock.remove_stale_temporaries_in(name), testing::IsEmpty()) << name;
+  }
+  EXPECT_TRUE(fs::exists(directory.path() / "elsewhere/.a.tmp.12"));
+  EXPECT_TRUE(fs::exists(directory.path() / "locked/.a.tmp.12"));
+}
+
 TEST(Safetensors, says_what_the_system_cannot_read) {
   const TemporaryDirectory directory;
   save_steps(directory.path(), {1});
