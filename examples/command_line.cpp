@@ -336,6 +336,9 @@ std::variant<ExitCode, Command> parse_command_line(const std::vector<std::string
   EvaluateFlags evaluate;
   CLI::App& train = *app.add_subcommand("train", "Train a model (alone: the Transformer that learns to add)");
   train.require_subcommand(1);
+  train.footer(
+      "The Transformer's options work without its name, too: reel train --steps 100. `reel train transformer "
+      "--help` lists them.");
   add_classifier(train, classifier);
   add_transformer(train, transformer);
   add_generate(app, generate);
