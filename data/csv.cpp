@@ -177,17 +177,15 @@ float feature(const Parser& parser, const Field& field, const std::string& hint)
     case Number::none:
       break;
   }
-  if (field.text.empty())
-    parser.fail(field, "a value is missing; leave the line out or fill the value in" + hint);
-  if (field.text.find(',') != std::string::npos)
-    parser.fail(field, shown(field.text) + " is not a number; decimals are written with a point" + hint);
+  const auto refuse = [&](const std::string& reason) { parser.fail(field, reason + hint); };
+  if (field.text.empty()) refuse("a value is missing; leave the line out or fill the value in");
+  const std::string no_number = shown(field.text) + " is not a number";
+  if (field.text.find(',') != std::string::npos) refuse(no_number + "; decimals are written with a point");
   if (field.text.find(';') != std::string::npos)
-    parser.fail(field, shown(field.text) +
-                           " is not a number; separate fields by commas, and write decimals with a point" +
-                           hint);
-  parser.fail(field, shown(field.text) +
-                         " is not a number, which every column but the class's holds: leave the line or the "
-                         "column out, or choose it as the class" +
+    refuse(no_number + "; separate fields by commas, and write decimals with a point");
+  parser.fail(field, no_number +
+                         ", which every column but the class's holds: leave the line or the column out, or "
+                         "choose it as the class" +
                          hint);
 }
 
@@ -218,7 +216,7 @@ bool stands_for_nothing(const std::string& text) {
   return std::find(std::begin(words), std::end(words), text) != std::end(words);
 }
 
-// How many of the first line's features count up from 0, as pandas names columns that have no names: with the
+// Whether the first line's features count up from 0, as pandas names columns that have no names: with the
 // class's column ("0,1,2"), without it ("label,0,1"), or behind an unnamed column of its index (",0,1").
 bool features_count(const Record& first, std::size_t label, std::size_t start, bool with_label) {
   std::size_t n = 0;

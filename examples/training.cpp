@@ -337,8 +337,7 @@ class Loop {
       });
       training_.optimizer.zero_grad();
       if (!found.autopsy.found()) continue;
-      if (skipped_in_a_row_ > 1) return found.autopsy.text();
-      if (autopsies_ == most_autopsies) return found.autopsy.text();
+      if (skipped_in_a_row_ > 1 || autopsies_ == most_autopsies) return found.autopsy.text();
       ++autopsies_;
       autopsy_ = directory_.autopsy(step + 1).string();
       const KeptBatch kept = training_.keep_batch(step, part);
