@@ -48,9 +48,9 @@ struct Softmax {
   T sum[tile_queries];   // of e^(score - most); 0 if the query sees nothing
 
   // For queries [first, first + rows): scores become e^(score - most), and 0 where a query does not see a
-  // key, up to `width`.
-  void run(const Sight<T>& sight, std::int64_t first, std::int64_t rows, std::int64_t width,
-           Matrix<T> scores) {
+  // key, up to `width`. The rows of `next` are asked for on the way.
+  void run(const Sight<T>& sight, std::int64_t first, std::int64_t rows, std::int64_t width, Matrix<T> scores,
+           const tile::NextHead<T>& next) {
     for (std::int64_t r = 0; r < rows; ++r) {
       const std::int64_t limit = sight.limit(first + r);
       T* row = scores.row(r);
@@ -63,6 +63,7 @@ struct Softmax {
     for (std::int64_t r = 0; r < rows; ++r) {
       const std::int64_t limit = sight.limit(first + r);
       T* row = scores.row(r);
+      next.fetch_row(first + r);
       sum[r] = T(1);
       if (!(most[r] > T(-infinity)) && !sight.sees_any(first + r)) {
         std::fill_n(row, width, T(0));
@@ -121,13 +122,14 @@ void forward_rows(const Attention<T>& p, std::int64_t b, std::int64_t h, std::in
   const Matrix<T> scores{room.take(tile_queries * padded<T>(seen)), padded<T>(seen)};
   const Matrix<T> sums{room.take(tile_queries * value_width), value_width};
   const bool careful = sight.hides() && !finite;
+  const tile::NextHead<T> next(p, b, h);
 
   for (std::int64_t first = begin; first < end; first += tile_queries) {
     const std::int64_t rows = std::min(tile_queries, end - first);
     const std::int64_t limit = sight.limit(first + rows - 1);
     scores_of(p, sight, q, kt, first, rows, scores);
     Softmax<T> softmax;
-    softmax.run(sight, first, rows, padded<T>(limit), scores);
+    softmax.run(sight, first, rows, padded<T>(limit), scores, next);
     for (std::int64_t r = 0; r < rows && kept != nullptr; ++r) {
       T* row = kept + 2 * ((b * p.heads + h) * p.queries + first + r);
       row[0] = softmax.most[r];
@@ -210,7 +212,7 @@ void attention_weights(const Attention<T>& p, T* w) {
                const std::int64_t rows = std::min(tile_queries, end - first);
                scores_of(p, sight, q, kt, first, rows, scores);
                Softmax<T> softmax;
-               softmax.run(sight, first, rows, padded<T>(sight.limit(first + rows - 1)), scores);
+               softmax.run(sight, first, rows, padded<T>(sight.limit(first + rows - 1)), scores, {});
                for (std::int64_t r = 0; r < rows; ++r) {
                  const std::int64_t limit = sight.limit(first + r);
                  const T factor = softmax.factor(r);

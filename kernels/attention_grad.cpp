@@ -30,6 +30,7 @@ class HeadGradient {
         h_(h),
         sight_(p, b, h),
         dropout_(p, b, h),
+        next_(p, b, h),
         seen_(sight_.limit(p.queries - 1)),
         width_(padded<T>(p.channels)),
         value_width_(padded<T>(p.value_channels)),
@@ -37,7 +38,10 @@ class HeadGradient {
         q_(head_of(p.q, b, h)),
         y_(head_of(y, b, h)),
         dy_(head_of(dy, b, h)),
-        kept_(rows + 2 * (b * p.heads + h) * p.queries) {}
+        kept_(rows + 2 * (b * p.heads + h) * p.queries) {
+    next_.add(y, p.value_channels);
+    next_.add(dy, p.value_channels);
+  }
 
   /// How many elements of memory any head needs at most.
   static std::int64_t elements(const Attention<T>& p) {
@@ -133,6 +137,7 @@ class HeadGradient {
     for (std::int64_t r = 0; r < rows; ++r) {
       T* weights = weights_.row(r);
       T* slopes = slopes_.row(r);
+      if (j == 0) next_.fetch_row(i + r);
       const std::int64_t seen = visible(i + r, j, keys);
       const std::int64_t n = padded<T>(seen);
       if (p_.dropout > 0) {  // what y was made of were the weights times these factors
@@ -204,6 +209,7 @@ class HeadGradient {
   std::int64_t b_, h_;
   Sight<T> sight_;
   tile::WeightDropout<T> dropout_;
+  tile::NextHead<T> next_;
   std::int64_t seen_;  // keys that any query sees
   std::int64_t width_, value_width_;
   tile::Room<T> room_;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "kernels/attention.h"
@@ -101,5 +102,45 @@ template <class T>
 inline Matrix<T> head_of(const Heads<T>& x, std::int64_t b, std::int64_t h) {
   return {x.data + b * x.batch + h * x.head, x.time};
 }
+
+/// The head behind (b, h), which the same thread most likely does next: asks for its memory row by row, in
+/// between the work on this one, so that nobody waits for it.
+template <class T>
+class NextHead {
+ public:
+  NextHead() = default;
+  NextHead(const Attention<T>& p, std::int64_t b, std::int64_t h) {
+    const bool last = h + 1 == p.heads;
+    b_ = last ? b + 1 : b;
+    h_ = last ? 0 : h + 1;
+    // A long head would push out the one at work.
+    const std::int64_t numbers = (p.queries + p.keys) * (p.channels + p.value_channels);
+    if (b_ < p.batch && numbers <= most_numbers) rows_ = std::min(p.queries, p.keys);
+    add(p.q, p.channels);
+    add(p.k, p.channels);
+    add(p.v, p.value_channels);
+  }
+  void add(const Heads<const T>& x, std::int64_t columns) {
+    if (rows_ > 0) parts_[count_++] = {head_of(x, b_, h_), columns};
+  }
+  // g++ drops the call of a function that does nothing but prefetch, unless it is inlined.
+  [[gnu::always_inline]] void fetch_row(std::int64_t i) const {
+    for (int k = 0; k < count_ && i < rows_; ++k) {
+      for (std::int64_t c = 0; c < parts_[k].columns; c += lanes_in_64<T>)
+        __builtin_prefetch(parts_[k].rows.row(i) + c, 0, 2);
+    }
+  }
+
+ private:
+  static constexpr std::int64_t most_numbers = (256 << 10) / static_cast<std::int64_t>(sizeof(T));
+  struct Part {
+    Matrix<const T> rows;
+    std::int64_t columns = 0;
+  };
+  std::int64_t b_ = 0, h_ = 0;
+  std::int64_t rows_ = 0;  // of each part
+  int count_ = 0;
+  Part parts_[5];
+};
 
 }  // namespace reel::kernels::tile

@@ -124,9 +124,10 @@ constexpr auto tiles_of(std::integer_sequence<int, r...>) {
 
 }  // namespace detail
 
-/// Asks for the memory of C before the long way through k, at the end of which it is written.
+/// Asks for the memory of C before the long way through k, at the end of which it is written. (g++ drops the
+/// call of a function that does nothing but prefetch, unless it is inlined.)
 template <class T>
-inline void fetch_c(const Tile<T>& t, std::int64_t rows) {
+[[gnu::always_inline]] inline void fetch_c(const Tile<T>& t, std::int64_t rows) {
   for (std::int64_t r = 0; r < rows; ++r) {
     __builtin_prefetch(t.c + r * t.c_stride, 1, 3);
     __builtin_prefetch(t.c + r * t.c_stride + t.columns - 1, 1, 3);
