@@ -6,6 +6,7 @@
 
 #include "kernels/dual.h"
 #include "kernels/matmul_bf16.h"
+#include "kernels/matmul_fetch.h"
 #include "kernels/matmul_pack.h"
 #include "kernels/matmul_plan.h"
 #include "kernels/matmul_rows.h"
@@ -14,50 +15,6 @@
 
 namespace reel::kernels {
 namespace {
-
-// Part of a matrix as it lies in memory.
-template <class T>
-struct Piece {
-  const T* data = nullptr;
-  std::int64_t rows = 0, columns = 0, stride = 0;
-
-  // Asks memory for one of `shares` equal shares, so that it is in the second cache when it is read.
-  // g++ drops the call of a function that does nothing but prefetch, unless it is inlined.
-  [[gnu::always_inline]] void fetch(std::int64_t share, std::int64_t shares) const {
-    constexpr std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(T));
-    for (std::int64_t i = rows * share / shares; i < rows * (share + 1) / shares; ++i) {
-      for (std::int64_t j = 0; j < columns; j += line) __builtin_prefetch(data + i * stride + j, 0, 2);
-    }
-  }
-};
-
-// Row k of a panel of B.
-template <class T>
-const T* panel_of_b(const Matmul<T>& p, const T* b, std::int64_t k, std::int64_t panel) {
-  const std::int64_t column = panel * tile_columns<T>;
-  return b + (p.transpose_b ? column * p.ldb + k : k * p.ldb + column);
-}
-
-// What is packed at a time: rows [k, k + depth) of panels [panel, last_panel) of B.
-template <class T>
-Piece<T> block_of_b(const Matmul<T>& p, const Plan<T>& plan, const T* b, std::int64_t k, std::int64_t panel,
-                    std::int64_t last_panel) {
-  constexpr std::int64_t width = tile_columns<T>;
-  const std::int64_t depth = std::min(plan.depth, p.k - k);
-  const std::int64_t columns = std::min(last_panel * width, p.n) - panel * width;
-  const T* const start = panel_of_b(p, b, k, panel);
-  return p.transpose_b ? Piece<T>{start, columns, depth, p.ldb} : Piece<T>{start, depth, columns, p.ldb};
-}
-
-// The block that is packed after this one: the next of k, or the first of as many panels further on, which
-// the thread most likely does next.
-template <class T>
-Piece<T> block_behind(const Matmul<T>& p, const Plan<T>& plan, const T* b, std::int64_t k, std::int64_t panel,
-                      std::int64_t last_panel) {
-  if (k + plan.depth < p.k) return block_of_b(p, plan, b, k + plan.depth, panel, last_panel);
-  const std::int64_t end = std::min(plan.panels, 2 * last_panel - panel);
-  return last_panel < end ? block_of_b(p, plan, b, 0, last_panel, end) : Piece<T>{};
-}
 
 // Rows [first, last) and panels [panel, last_panel) of one product of the batch.
 template <class T>
@@ -90,8 +47,7 @@ void compute_part(const Matmul<T>& p, const Plan<T>& plan, std::int64_t batch, s
       }
     }
     t.b_stride = plan.pack_b ? width : p.ldb;
-    const Piece<T> next =
-        plan.fetch && plan.pack_b ? block_behind(p, plan, b, k, panel, last_panel) : Piece<T>{};
+    const Piece<T> next = block_behind(p, plan, b, k, panel, last_panel);
     for (std::int64_t tile = 0; tile < tiles; ++tile) {
       const std::int64_t row = first + (last - first) * tile / tiles;
       const std::int64_t end = first + (last - first) * (tile + 1) / tiles;

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/matmul_fetch.h"
 #include "kernels/matmul_pack.h"
 #include "kernels/matmul_plan.h"
 #include "kernels/parallel.h"
@@ -265,9 +266,11 @@ void compute_part(const Matmul<float>& p, const Plan<float>& plan, std::int64_t 
                     packed + j / width * step);
       }
     }
+    const Piece<float> next = block_behind(p, plan, b, k, panel, last_panel);
     for (std::int64_t tile = 0; tile < tiles; ++tile) {
       const std::int64_t row = first_row + (last_row - first_row) * tile / tiles;
       const std::int64_t end = first_row + (last_row - first_row) * (tile + 1) / tiles;
+      next.fetch(tile, tiles);
       if (p.transpose_a) {
         pack_pairs_of_rows(a + k * p.lda + row, p.lda, depth, end - row, left, tile_rows, 0);
       } else {
@@ -280,6 +283,7 @@ void compute_part(const Matmul<float>& p, const Plan<float>& plan, std::int64_t 
         t.c = c + row * p.ldc + j * width;
         t.columns = static_cast<int>(std::min(width, p.n - j * width));
         t.bias = t.add || p.bias == nullptr ? nullptr : p.bias + j * width;
+        if (plan.fetch) fetch_c(t, end - row);
         compute_cell_tile(t, static_cast<int>(end - row), p.transpose_a);
       }
     }

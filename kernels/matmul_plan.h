@@ -73,6 +73,13 @@ struct Plan {
   }
 };
 
+/// Row k of a panel of B.
+template <class T>
+const T* panel_of_b(const Matmul<T>& p, const T* b, std::int64_t k, std::int64_t panel) {
+  const std::int64_t column = panel * tile_columns<T>;
+  return b + (p.transpose_b ? column * p.ldb + k : k * p.ldb + column);
+}
+
 /// Calls compute(batch, first row, last row, first panel, last panel) for every part, on several threads.
 template <class T, class Compute>
 void for_each_part(const Matmul<T>& p, const Plan<T>& plan, double cycles, Compute compute) {

@@ -124,16 +124,6 @@ constexpr auto tiles_of(std::integer_sequence<int, r...>) {
 
 }  // namespace detail
 
-/// Asks for the memory of C before the long way through k, at the end of which it is written. (g++ drops the
-/// call of a function that does nothing but prefetch, unless it is inlined.)
-template <class T>
-[[gnu::always_inline]] inline void fetch_c(const Tile<T>& t, std::int64_t rows) {
-  for (std::int64_t r = 0; r < rows; ++r) {
-    __builtin_prefetch(t.c + r * t.c_stride, 1, 3);
-    __builtin_prefetch(t.c + r * t.c_stride + t.columns - 1, 1, 3);
-  }
-}
-
 /// Computes a tile of `rows` rows, 1 .. tile_rows; A is stored [depth, rows] if `transposed`.
 template <class T>
 inline void compute_tile(const Tile<T>& t, int rows, bool transposed) {

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "kernels/matmul.h"
+#include "kernels/matmul_plan.h"
+
+// Memory that a product will need soon, asked for ahead. g++ drops the call of a function that does nothing
+// but prefetch, so here they are always inlined.
+
+namespace reel::kernels {
+
+/// Part of a matrix as it lies in memory.
+template <class T>
+struct Piece {
+  const T* data = nullptr;
+  std::int64_t rows = 0, columns = 0, stride = 0;
+
+  /// Asks for one of `shares` equal shares, so that it is in the second cache when it is read.
+  [[gnu::always_inline]] void fetch(std::int64_t share, std::int64_t shares) const {
+    constexpr std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(T));
+    for (std::int64_t i = rows * share / shares; i < rows * (share + 1) / shares; ++i) {
+      for (std::int64_t j = 0; j < columns; j += line) __builtin_prefetch(data + i * stride + j, 0, 2);
+    }
+  }
+};
+
+/// What is packed at a time: rows [k, k + depth) of panels [panel, last_panel) of B.
+template <class T>
+Piece<T> block_of_b(const Matmul<T>& p, const Plan<T>& plan, const T* b, std::int64_t k, std::int64_t panel,
+                    std::int64_t last_panel) {
+  constexpr std::int64_t width = tile_columns<T>;
+  const std::int64_t depth = std::min(plan.depth, p.k - k);
+  const std::int64_t columns = std::min(last_panel * width, p.n) - panel * width;
+  const T* const start = panel_of_b(p, b, k, panel);
+  return p.transpose_b ? Piece<T>{start, columns, depth, p.ldb} : Piece<T>{start, depth, columns, p.ldb};
+}
+
+/// The block that is packed after this one: the next of k, or the first of as many panels further on, which
+/// the thread most likely does next. Nothing where the plan says so.
+template <class T>
+Piece<T> block_behind(const Matmul<T>& p, const Plan<T>& plan, const T* b, std::int64_t k, std::int64_t panel,
+                      std::int64_t last_panel) {
+  if (!plan.fetch || !plan.pack_b) return {};
+  if (k + plan.depth < p.k) return block_of_b(p, plan, b, k + plan.depth, panel, last_panel);
+  const std::int64_t end = std::min(plan.panels, 2 * last_panel - panel);
+  return last_panel < end ? block_of_b(p, plan, b, 0, last_panel, end) : Piece<T>{};
+}
+
+/// Asks for the memory of C before the long way through k, at the end of which it is written.
+template <class AnyTile>
+[[gnu::always_inline]] inline void fetch_c(const AnyTile& t, std::int64_t rows) {
+  for (std::int64_t r = 0; r < rows; ++r) {
+    __builtin_prefetch(t.c + r * t.c_stride, 1, 3);
+    __builtin_prefetch(t.c + r * t.c_stride + t.columns - 1, 1, 3);
+  }
+}
+
+}  // namespace reel::kernels
