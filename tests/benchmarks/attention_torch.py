@@ -7,7 +7,10 @@ import math
 import sys
 import time
 
-import torch
+try:
+    import torch
+except ImportError:
+    sys.exit(f"{sys.argv[0]}: {sys.executable} has no PyTorch (Debian: python3-torch, which /usr/bin/python3 finds)")
 
 
 def measure(batch, heads, steps, channels, causal, seconds):

@@ -30,7 +30,10 @@ elif SHARED_POOL[0] not in os.environ.get("LD_LIBRARY_PATH", "").split(":"):
     os.environ["LD_LIBRARY_PATH"] = ":".join(filter(None, [SHARED_POOL[0], os.environ.get("LD_LIBRARY_PATH")]))
     os.execv(sys.executable, [sys.executable] + sys.argv)
 
-import torch
+try:
+    import torch
+except ImportError:
+    sys.exit(f"{sys.argv[0]}: {sys.executable} has no PyTorch (Debian: python3-torch, which /usr/bin/python3 finds)")
 import torch.nn as nn
 import torch.nn.functional as F
 

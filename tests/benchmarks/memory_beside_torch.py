@@ -38,7 +38,10 @@ def train_in_torch(case, threads):
 
 
 def output_of(command):
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)  # what it complains of is shown as it is
+    if done.returncode != 0:
+        sys.exit(f"{command[0]} ended with {done.returncode}")
+    return json.loads(done.stdout)
 
 
 def main():
