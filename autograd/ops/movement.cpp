@@ -346,11 +346,19 @@ Tensor concat(std::initializer_list<Tensor> tensors, int axis, Place place) {
 }
 
 Tensor stack(std::span<const Tensor> tensors, int axis, Place place) {
+  if (tensors.empty()) throw ShapeError(place, at(place, "stack: no tensors"));
+  const Here first(tensors.front(), place.file, place.line);
+  const Shape shape = first.shape();
+  if (shape.rank() == Shape::max_rank) fail({.name = "stack"}, {first}, "there is no room for another dimension");
   thread_local std::vector<Tensor> raised;
   raised.clear();
   for (const Tensor& t : tensors) {
-    const Here here(t, place.file, place.line);
-    const Shape shape = here.shape();
+    const Here here = first.with(t);
+    if (const Shape own = here.shape(); !(own == shape)) {
+      fail({.name = "stack"}, {first, here},
+           "input " + std::to_string(raised.size()) + " is " + to_string(own) + ", the ones before " + to_string(shape),
+           "all must have the same shape");
+    }
     const int a = axis_from_front(axis, shape.rank() + 1, place, "stack");
     Shape taller = shape.slice(0, a);
     taller.append(1);
