@@ -25,18 +25,18 @@ T* Context<T>::scratch(std::int64_t count) {
 }
 
 template <class T>
-void Context<T>::sum_to_y() const {
-  if (shape() == shape_y()) {
+void Context<T>::sum_to_y(const Shape& kept) const {
+  if (shape() == kept) {
     std::copy_n(x(), size_y_, y_);
   } else {
-    unstretch<T>(x(), shape_y(), shape(), {y_, false}, tape_->scratch_);
+    unstretch<T>(x(), kept, shape(), {y_, false}, tape_->scratch_);
   }
 }
 
 template <class T>
-kernels::Source<T> Context<T>::stretched_upstream() const {
+kernels::Source<T> Context<T>::stretched_upstream(const Shape& kept) const {
   auto* stretch = tape_->scratch_.template allocate<kernels::Stretch>(1);
-  *stretch = stretch_over(shape_y(), shape());
+  *stretch = stretch_over(kept, shape());
   return {dy_, stretch};
 }
 

@@ -43,9 +43,10 @@ class Context {
   /// Where an input's gradient goes, in the output's shape; the engine sums it over what was stretched.
   kernels::Sink<T> gradient(int i = 0) const { return {dx(i), size_y_}; }
 
-  /// For reductions, whose output is the stretched one: y = sum of x over what y lacks, and the way back.
-  void sum_to_y() const;
-  kernels::Source<T> stretched_upstream() const;
+  /// For reductions, whose output is the stretched one: y = sum of x over what `kept` lacks, and the way
+  /// back. `kept` is the shape of y with the reduced dimensions left as 1.
+  void sum_to_y(const Shape& kept) const;
+  kernels::Source<T> stretched_upstream(const Shape& kept) const;
   kernels::Sink<T> whole_gradient(int i = 0) const { return {dx(i), size(i)}; }
 
   template <class Options>

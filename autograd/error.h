@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <stdexcept>
 #include <string>
 
@@ -13,9 +14,28 @@ struct Error : std::runtime_error {
   Place place;
 };
 
+/// The first line of a message in compiler style: "file:line: error: what".
+inline std::string at(Place place, const std::string& what) {
+  return std::string(place.file) + ":" + std::to_string(place.line) + ": error: " + what;
+}
+
+/// One line of help under a message.
+inline std::string help_line(const std::string& text) { return "\n    help     " + text; }
+
 /// Shapes that do not fit an op or each other.
 struct ShapeError : Error {
   using Error::Error;
+};
+/// Sizes that no shape has. Where an op computes them from what it was given, it says so itself, with the
+/// same reason.
+struct SizeError : ShapeError {
+  SizeError(Place where, const std::string& why)
+      : ShapeError(where, at(where, "shape: " + why)), reason_at_(at(where, "").size()) {}
+  /// The message without its place.
+  const char* reason() const { return what() + reason_at_; }
+
+ private:
+  std::size_t reason_at_;
 };
 /// A number that an op cannot take: a label out of range, a negative epsilon, a row without a maximum.
 struct ValueError : Error {
@@ -29,13 +49,5 @@ struct StateError : Error {
 struct NonFiniteError : Error {
   using Error::Error;
 };
-
-/// The first line of a message in compiler style: "file:line: error: what".
-inline std::string at(Place place, const std::string& what) {
-  return std::string(place.file) + ":" + std::to_string(place.line) + ": error: " + what;
-}
-
-/// One line of help under a message.
-inline std::string help_line(const std::string& text) { return "\n    help     " + text; }
 
 }  // namespace reel

@@ -157,27 +157,29 @@ Arrays shaped(const Vector& numbers, const Arrays& like) {
 
 }  // namespace
 
-GradcheckReport gradcheck(const Function& f, const Arrays& x, const GradcheckOptions& options) {
+GradcheckReport gradcheck(const Function& f, const Arrays& x, const GradcheckOptions& options, Place where) {
+  const detail::Asked asked{"gradcheck", where};
   const Subject subject{
       flat(x),
       [&](const Vector& point) {
         StrictTape tape(Precision::f64);
-        return detail::evaluate(tape, f, shaped(point, x)).values;
+        return detail::evaluate(tape, f, shaped(point, x), asked).values;
       },
       [&](const Vector& point, const Vector& v) {
         StrictTape tape(Precision::dual);
-        return detail::jvp(tape, f, shaped(point, x), shaped(v, x)).values;
+        return detail::jvp(tape, f, shaped(point, x), shaped(v, x), asked).values;
       },
       [&](const Vector& point, const Vector& u) {
         StrictTape tape(Precision::f64);
-        return flat(detail::vjp(tape, f, shaped(point, x), {Shape{}, u}));
+        return flat(detail::vjp(tape, f, shaped(point, x), {Shape{}, u}, asked));
       },
   };
   return check(subject, options);
 }
 
 GradcheckReport gradcheck(const ParameterBlock& parameters, const std::function<Tensor(Tape&)>& loss,
-                          const GradcheckOptions& options) {
+                          const GradcheckOptions& options, Place where) {
+  const detail::Asked asked{"gradcheck", where};
   // The flat block is one vector, gaps included: their derivatives are 0 both ways.
   const Vector point(parameters.values(), parameters.values() + parameters.length());
   const Subject subject{
@@ -186,19 +188,19 @@ GradcheckReport gradcheck(const ParameterBlock& parameters, const std::function<
         StrictTape tape(Precision::f64);
         tape.override_parameters(parameters, x);
         const auto step = tape.inference();
-        return loss(tape).values();
+        return detail::checked(tape, loss(tape), asked).values();
       },
       [&](const Vector& x, const Vector& v) {
         StrictTape tape(Precision::dual);
         tape.override_parameters(parameters, x, v);
         const auto step = tape.inference();
-        return loss(tape).tangents();
+        return detail::checked(tape, loss(tape), asked).tangents();
       },
       [&](const Vector& x, const Vector& u) {
         StrictTape tape(Precision::f64);
         tape.override_parameters(parameters, x);
         const auto step = tape.record();
-        tape.backward(loss(tape), u);
+        tape.backward(detail::checked(tape, loss(tape), asked), u);
         Vector result(x.size());
         for (std::size_t i = 0; i < parameters.count(); ++i) {
           const Parameter parameter(const_cast<ParameterBlock&>(parameters), i);

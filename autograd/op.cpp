@@ -39,11 +39,11 @@ std::string Call::describe(const std::string& reason, const std::string& help) c
   std::size_t shape_width = 0;
   for (std::size_t i = 0; i < inputs_.size(); ++i) {
     name_width = std::max(name_width, op_.input_name(i).size());
-    shape_width = std::max(shape_width, to_string((*this)[static_cast<int>(i)]).size());
+    shape_width = std::max(shape_width, to_string(inputs_[i].shape()).size());
   }
   for (std::size_t i = 0; i < inputs_.size(); ++i) {
     std::string name(op_.input_name(i));
-    std::string shape = to_string((*this)[static_cast<int>(i)]);
+    std::string shape = to_string(inputs_[i].shape());
     name.resize(name_width, ' ');
     shape.resize(shape_width, ' ');
     text += "\n    " + name + " " + shape + "  " + Tape::origin(inputs_[i]);

@@ -17,7 +17,8 @@ namespace reel {
 /// A short list of dimensions; empty means all of them.
 struct Axes {
   Axes() = default;
-  Axes(std::initializer_list<int> list);
+  /// Throws ShapeError for more than 6.
+  Axes(std::initializer_list<int> list, Place where = Place::here());
   int count = 0;
   int axis[Shape::max_rank] = {};
 };

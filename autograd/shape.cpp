@@ -3,32 +3,31 @@
 #include "autograd/error.h"
 
 namespace reel {
-namespace {
+Shape::Shape(std::initializer_list<std::int64_t> sizes, Place where)
+    : Shape(std::span<const std::int64_t>(sizes.begin(), sizes.size()), where) {}
 
-[[noreturn]] void refuse(const std::string& why) { throw ShapeError(Place{}, "shape: " + why); }
-
-}  // namespace
-
-Shape::Shape(std::initializer_list<std::int64_t> sizes)
-    : Shape(std::span<const std::int64_t>(sizes.begin(), sizes.size())) {}
-
-Shape::Shape(std::span<const std::int64_t> sizes) {
-  for (const std::int64_t size : sizes) append(size);
+Shape::Shape(std::span<const std::int64_t> sizes, Place where) {
+  for (const std::int64_t size : sizes) append(size, where);
 }
 
-void Shape::refuse_axis(int axis) const {
-  refuse("there is no dimension " + std::to_string(axis) + " in " + to_string(*this) +
-         help_line("dimensions count from 0; append() adds one"));
+void Shape::refuse_axis(int axis, Place where) const {
+  throw SizeError(where, "there is no dimension " + std::to_string(axis) + " in " + to_string(*this) +
+                             help_line("dimensions count from 0; append() adds one"));
 }
 
-void Shape::refuse_rank() { refuse("more than " + std::to_string(max_rank) + " dimensions"); }
-
-void Shape::refuse_size(std::int64_t size) {
-  refuse((size < 0 ? "a dimension cannot be negative, got " : "a dimension must be below 2^31, got ") +
-         std::to_string(size));
+void Shape::refuse_rank(Place where) {
+  throw SizeError(where, "more than " + std::to_string(max_rank) + " dimensions");
 }
 
-void Shape::refuse_product() const { refuse(to_string(*this) + " has too many elements"); }
+void Shape::refuse_size(std::int64_t size, Place where) {
+  const char* why =
+      size < 0 ? "a dimension cannot be negative, got " : "a dimension must be below 2^31, got ";
+  throw SizeError(where, why + std::to_string(size));
+}
+
+void Shape::refuse_product(Place where) const {
+  throw SizeError(where, to_string(*this) + " has too many elements");
+}
 
 Shape Shape::slice(int first, int last) const {
   Shape part;

@@ -8,10 +8,12 @@
 #include <span>
 #include <string>
 
+#include "autograd/place.h"
+
 namespace reel {
 
 /// The sizes of a tensor's dimensions, outermost first: row-major, at most 6 of them, printed like [64, 784].
-/// A scalar has rank 0 and size 1; a dimension may be 0.
+/// A scalar has rank 0 and size 1; a dimension may be 0. Errors name the line of the call: `where`.
 class Shape {
  public:
   static constexpr int max_rank = 6;
@@ -19,48 +21,51 @@ class Shape {
   Shape() = default;
   /// Throws ShapeError for a negative size, for more than 6 dimensions, or for 2^31 elements or more in one
   /// dimension.
-  Shape(std::initializer_list<std::int64_t> sizes);
-  explicit Shape(std::span<const std::int64_t> sizes);
+  Shape(std::initializer_list<std::int64_t> sizes, Place where = Place::here());
+  explicit Shape(std::span<const std::int64_t> sizes, Place where = Place::here());
 
   int rank() const { return rank_; }
-  std::int64_t size() const { return product(0, rank_); }  ///< number of elements
+  /// Number of elements.
+  std::int64_t size(Place where = Place::here()) const { return product(0, rank_, where); }
   std::int64_t operator[](int axis) const { return sizes_[static_cast<std::size_t>(axis)]; }
   std::int64_t back() const { return sizes_[static_cast<std::size_t>(rank_ - 1)]; }
   /// Throws ShapeError if there is no such dimension.
-  void set(int axis, std::int64_t size) {
-    if (axis < 0 || axis >= rank_) refuse_axis(axis);
-    sizes_[static_cast<std::size_t>(axis)] = checked(size);
+  void set(int axis, std::int64_t size, Place where = Place::here()) {
+    if (axis < 0 || axis >= rank_) refuse_axis(axis, where);
+    sizes_[static_cast<std::size_t>(axis)] = checked(size, where);
   }
-  void append(std::int64_t size) {
-    if (rank_ == max_rank) refuse_rank();
-    sizes_[static_cast<std::size_t>(rank_++)] = checked(size);
+  void append(std::int64_t size, Place where = Place::here()) {
+    if (rank_ == max_rank) refuse_rank(where);
+    sizes_[static_cast<std::size_t>(rank_++)] = checked(size, where);
   }
 
   /// The product of the dimensions in [first, last). Throws ShapeError for 2^63 or more.
-  std::int64_t product(int first, int last) const {
+  std::int64_t product(int first, int last, Place where = Place::here()) const {
     std::int64_t n = 1;
     for (int i = first; i < last; ++i) {
-      if (__builtin_mul_overflow(n, (*this)[i], &n)) refuse_product();
+      if (__builtin_mul_overflow(n, (*this)[i], &n)) refuse_product(where);
     }
     return n;
   }
   /// The dimensions in [first, last).
   Shape slice(int first, int last) const;
   /// The product of all dimensions but the last: how many rows a matrix view has. 1 for a scalar.
-  std::int64_t rows() const { return rank_ == 0 ? 1 : product(0, rank_ - 1); }
+  std::int64_t rows(Place where = Place::here()) const {
+    return rank_ == 0 ? 1 : product(0, rank_ - 1, where);
+  }
 
   // Sizes behind the last dimension are 0 in every shape.
   friend bool operator==(const Shape& a, const Shape& b) { return std::memcmp(&a, &b, sizeof(Shape)) == 0; }
 
  private:
-  static std::int32_t checked(std::int64_t size) {
-    if (size < 0 || size > std::numeric_limits<std::int32_t>::max()) refuse_size(size);
+  static std::int32_t checked(std::int64_t size, Place where) {
+    if (size < 0 || size > std::numeric_limits<std::int32_t>::max()) refuse_size(size, where);
     return static_cast<std::int32_t>(size);
   }
-  [[noreturn]] void refuse_axis(int axis) const;
-  [[noreturn]] static void refuse_rank();
-  [[noreturn]] static void refuse_size(std::int64_t size);
-  [[noreturn]] void refuse_product() const;
+  [[noreturn]] void refuse_axis(int axis, Place where) const;
+  [[noreturn]] static void refuse_rank(Place where);
+  [[noreturn]] static void refuse_size(std::int64_t size, Place where);
+  [[noreturn]] void refuse_product(Place where) const;
 
   std::array<std::int32_t, max_rank> sizes_{};
   std::int32_t rank_ = 0;

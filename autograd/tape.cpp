@@ -48,8 +48,8 @@ std::size_t bytes_of(Precision precision) {
 
 }  // namespace
 
-Step::Step(Tape& tape, bool inference) : tape_slot_(tape.slot_) {
-  tape.open(inference);
+Step::Step(Tape& tape, bool inference, Place place) : tape_slot_(tape.slot_) {
+  tape.open(inference, place);
   number_ = tape.steps_.back().number;
 }
 
@@ -70,12 +70,13 @@ Tape::~Tape() {
   tape_slots[slot_].store(nullptr, std::memory_order_release);
 }
 
-void Tape::open(bool inference) {
-  if (playing_) throw StateError(Place{}, "tape: a step cannot be opened on a tape that plays backwards");
+void Tape::open(bool inference, Place place) {
+  if (playing_)
+    throw StateError(place, at(place, "tape: a step cannot be opened on a tape that plays backwards"));
   if (steps_.empty()) {
     thread_ = this_thread();
   } else if (thread_ != this_thread()) {
-    throw StateError(Place{}, "tape: another thread has a step open on this tape; use one tape per thread");
+    explain_step(place);
   }
   const std::size_t outer = steps_.size();
   recording.push_back(this);
@@ -171,10 +172,11 @@ template <class From>
 Tensor Tape::add_leaf(std::span<const From> values, std::span<const From> tangents, const Shape& shape,
                       bool variable, Place place) {
   require_step(place);
-  if (static_cast<std::int64_t>(values.size()) != shape.size()) {
+  const std::int64_t size = shape.size(place);
+  if (static_cast<std::int64_t>(values.size()) != size) {
     throw ShapeError(place, at(place, std::string(variable ? "variable" : "constant") + ": " +
                                           std::to_string(values.size()) + " values do not fill the shape " +
-                                          to_string(shape) + " of " + std::to_string(shape.size())));
+                                          to_string(shape) + " of " + std::to_string(size)));
   }
   if (!tangents.empty() && precision_ != Precision::dual) {
     throw StateError(place, at(place, "variable: tangents need a tape of dual numbers") +
@@ -187,7 +189,7 @@ Tensor Tape::add_leaf(std::span<const From> values, std::span<const From> tangen
   Node leaf;
   leaf.step = steps_.back().number;
   leaf.shape = shape;
-  leaf.size = shape.size();
+  leaf.size = size;
   leaf.file = place.file;
   leaf.line = place.line;
   leaf.wants_gradient = variable && !steps_.back().inference;
@@ -378,14 +380,13 @@ struct Sized {
   std::int64_t size;
 };
 
-// The shape of a result. What a shape itself refuses knows neither the op nor the user's line.
+// The shape of a result. What a shape itself refuses names neither the op nor the user's line.
 Sized shape_of(const Op& op, const Call& call) {
   try {
     const Shape shape = op.shape.apply(call);
     return {shape, shape.size()};
-  } catch (const ShapeError& e) {
-    if (e.place.line != 0) throw;
-    call.fail(e.what());
+  } catch (const SizeError& e) {
+    call.fail(e.reason());
   }
 }
 

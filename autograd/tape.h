@@ -32,7 +32,7 @@ class Step {
 
  private:
   friend class Tape;
-  Step(Tape& tape, bool inference);
+  Step(Tape& tape, bool inference, Place place);
   std::uint32_t tape_slot_;
   std::uint64_t number_ = 0;
 };
@@ -74,10 +74,11 @@ class Tape {
   Precision precision() const { return precision_; }
   Products products() const { return products_; }
 
-  /// Opens a step: `const auto step = tape.record();`. Steps nest.
-  [[nodiscard]] Step record() { return Step(*this, false); }
+  /// Opens a step: `const auto step = tape.record();`. Steps nest. Throws StateError while another thread has
+  /// one open, or while the tape plays backwards.
+  [[nodiscard]] Step record(Place place = Place::here()) { return Step(*this, false, place); }
   /// Opens a step whose values nobody will differentiate: backward in it is an error.
-  [[nodiscard]] Step inference() { return Step(*this, true); }
+  [[nodiscard]] Step inference(Place place = Place::here()) { return Step(*this, true, place); }
 
   /// A leaf without a gradient; the values are copied. Throws ShapeError if their number does not fit the
   /// shape.
@@ -180,7 +181,7 @@ class Tape {
     if (node.borrowed) require_memory(node, what, place);
     return node;
   }
-  void open(bool inference);
+  void open(bool inference, Place place);
   void close(std::uint64_t number);
   static Tape& of(std::span<const Here> inputs);
   template <class Integer>

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
+#include <limits>
 #include <string>
 
 #include "autograd/error.h"
@@ -53,6 +54,8 @@ inline void check_at_least(std::int64_t value, std::int64_t least, const Field& 
 /// The size of a dimension, if it is one.
 inline std::int64_t checked_size(std::int64_t size, const Field& field) {
   check_at_least(size, 0, field);
+  if (size > std::numeric_limits<std::int32_t>::max())
+    refuse(static_cast<double>(size), field, "is not below 2^31");
   return size;
 }
 

@@ -94,7 +94,7 @@ Tensor Gpt::embed(Tape& tape, std::span<const std::int32_t> tokens, std::int64_t
   const auto rows = [&](const Embedding& table, std::span<const std::int32_t> which, const Shape& shape) {
     return embedding(Here(tape.leaf(table.weight, place), place.file, place.line), which, shape);
   };
-  const Tensor x = rows(transformer_.wte, tokens, {batch, time});
+  const Tensor x = rows(transformer_.wte, tokens, Shape({batch, time}, place));
   const Here here(x, place.file, place.line);
   if (!transformer_.wpe) return transformer_.drop(here);
   const std::span<const std::int32_t> where =

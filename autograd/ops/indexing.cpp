@@ -60,8 +60,25 @@ const Op& index_select_op = define({
     .forward = [](auto& c) { gather(c); },
     .backward = [](auto& c) { scatter(c); },
     .samples = {on({3, 2}).call([](Tensors x) { return index_select(x[0], some_positions); }),
-                on({2, 3, 2}).call([](Tensors x) { return index_select(x[0], some_positions, 1); }),
-                on({3, 4}).call([](Tensors x) { return reel::gather(x[0], some_positions); })},
+                on({2, 3, 2}).call([](Tensors x) { return index_select(x[0], some_positions, 1); })},
+});
+
+const Op& gather_op = define({
+    .name = "gather",
+    .formula = "y_i = x_row(i);  dx_j = sum of dy_i with row(i) = j",
+    .shape = {"gather",
+              [](const Call& c) {
+                const Index& rows = c.options<Index>();
+                if (c[0].rank() == 0) c.fail("a scalar has no rows");
+                check_positions(c, rows, c[0][0], "row");
+                Shape y = c[0];
+                y.set(0, rows.count);
+                return y;
+              }},
+    .forward = [](auto& c) { gather(c); },
+    .backward = [](auto& c) { scatter(c); },
+    .samples = {on({3, 4}).call([](Tensors x) { return reel::gather(x[0], some_positions); }),
+                on({3}).call([](Tensors x) { return reel::gather(x[0], some_positions); })},
 });
 
 const Op& embedding_op = define({
@@ -136,7 +153,9 @@ Tensor index_select(Here x, std::span<const std::int32_t> index, int axis) {
   const int a = axis_from_front(axis, x.shape().rank(), x.place, "index_select");
   return record(index_select_op, {x}, kept_index(x, index, a));
 }
-Tensor gather(Here x, std::span<const std::int32_t> rows) { return index_select(x, rows, 0); }
+Tensor gather(Here x, std::span<const std::int32_t> rows) {
+  return record(gather_op, {x}, kept_index(x, rows, 0));
+}
 Tensor take_along(Here x, std::span<const std::int32_t> index) {
   return record(take_along_op, {x}, kept_index(x, index, -1));
 }

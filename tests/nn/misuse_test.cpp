@@ -185,6 +185,10 @@ TEST(MisusedModules, MadeInAFunctionNameTheLineThatMadeThem) {
   expect_error<ValueError>([&] { Linear(&root, "", 1, 1); }, "\"\" is not a name");
   expect_error<ValueError>([&] { Linear(&root, "a", 1, -2); }, "linear: out = -2 is less than 0");
   expect_error<ValueError>([&] { Linear(&root, "b", -3, 1); }, "linear: in = -3 is less than 0");
+  constexpr std::int64_t large = std::int64_t{1} << 31;
+  expect_error<ValueError>([&] { Linear(&root, "b2", large, 1); },
+                           "linear: in = 2.14748365e+09 is not below 2^31");
+  expect_error<ShapeError>([&] { root.add_parameter("b3", {2, -1}, true); }, "shape: a dimension cannot be");
   expect_error<ValueError>([&] { Embedding(&root, "c", -1, 1); }, "embedding: rows = -1 is less than 0");
   expect_error<ValueError>([&] { Embedding(&root, "d", 1, -1); }, "embedding: channels = -1 is less than 0");
   expect_error<ValueError>([&] { LayerNorm(&root, "e", -1); }, "layer_norm: channels = -1 is less than 0");
@@ -275,6 +279,7 @@ TEST(MisusedModules, TokensAndLengthsOfAGpt) {
   expect_error<ValueError>([&] { gpt(tape, five, 1, 5); }, "5 tokens, the context is 4");
   expect_error<ValueError>([&] { gpt(tape, wrong, 1, 2); }, "token 5");
   expect_error<ShapeError>([&] { gpt(tape, two, 1, 3); }, "2 tokens");
+  expect_error<ShapeError>([&] { gpt(tape, two, -1, 2); }, "shape: a dimension cannot be negative, got -1");
   expect_error<ValueError>([&] { gpt(tape, {}, 1, 0); }, "at least one token");
 }
 
