@@ -3,6 +3,7 @@
 #include "autograd/error.h"
 
 namespace reel {
+
 Shape::Shape(std::initializer_list<std::int64_t> sizes, Place where)
     : Shape(std::span<const std::int64_t>(sizes.begin(), sizes.size()), where) {}
 
