@@ -72,7 +72,8 @@ void add_run_flags(CLI::App& app, RunFlags& run) {
       ->check(name_of("a directory"))
       ->check(utf8())
       ->type_name("DIR");
-  app.add_flag("--resume", run.resume, "Go on from the last checkpoint in --out");
+  app.add_flag("--resume", run.resume,
+               "Go on from the last checkpoint in --out, with the flags of the run where none are given");
   add_positive(app, "--checkpoint-every", run.checkpoint_every,
                "Steps between checkpoints (default: at evaluations)");
   add_positive(app, "--eval-every", run.eval_every, "Steps between evaluations (default: about ten a run)");
@@ -163,8 +164,10 @@ void add_transformer(CLI::App& train, TransformerFlags& flags) {
   app.add_option("--min-lr", flags.min_lr, "Learning rate at the end (default: a tenth of --lr)")
       ->check(not_negative())
       ->type_name("X");
-  app.add_option("--warmup", flags.warmup,
-                 "Steps of linear warm-up (default: a twentieth of the steps, at most 100)")
+  app.add_option(
+         "--warmup", flags.warmup,
+         "Steps of linear warm-up (default: a twentieth of the steps, at most 100; it stays as long as it "
+         "was if a run goes on with more --steps)")
       ->check(whole_number(0, most_steps))
       ->type_name("N");
   app.add_option("--dropout", flags.dropout, "Share of activations that are dropped")
@@ -321,7 +324,7 @@ std::string verbs_of(const CLI::App& level) {
 }  // namespace
 
 std::variant<ExitCode, Command> parse_command_line(const std::vector<std::string>& words, std::ostream& out,
-                                                   std::ostream& err) {
+                                                   std::ostream& err, const CompleteTraining& complete) {
   CLI::App app{"Reel trains small networks and shows how it is done."};
   app.name("reel");
   app.require_subcommand(1);
@@ -434,8 +437,14 @@ std::variant<ExitCode, Command> parse_command_line(const std::vector<std::string
     return usage;
   }
 
-  if (train.got_subcommand("classifier")) return classifier;
-  if (train.got_subcommand("transformer")) return transformer;
+  if (train.got_subcommand("classifier")) {
+    if (complete) complete(*train.get_subcommand("classifier"), classifier.run);
+    return classifier;
+  }
+  if (train.got_subcommand("transformer")) {
+    if (complete) complete(*train.get_subcommand("transformer"), transformer.run);
+    return transformer;
+  }
   if (app.got_subcommand("generate")) return generate;
   if (app.got_subcommand("evaluate")) return evaluate;
   if (app.got_subcommand("inspect")) return inspected;

@@ -124,8 +124,9 @@ int train_classifier(const ClassifierFlags& given) {
   }
   const Outcome outcome = train(training, flags.run, directory);
   if (outcome.interrupted) {
-    std::cerr << "Interrupted after step " << outcome.step << ". Go on with --resume --out "
-              << data::printable(directory.path()) << "\n";
+    std::cerr << "Interrupted after step " << outcome.step
+              << ". Go on with reel train classifier --resume --out " << data::printable(directory.path())
+              << "\n";
     return interrupted;
   }
 

@@ -96,7 +96,7 @@ TEST_F(Program, TrainsWithProductsOfBf16) {
 
   const auto evaluated = reel({"evaluate", "--model", "rounded/checkpoint.safetensors", "--json"}).json();
   EXPECT_EQ(evaluated["validation_loss"], rounded["validation_loss"]);
-  const Ran other = with({"--out", "rounded", "--resume"});
+  const Ran other = with({"--precision", "f32", "--out", "rounded", "--resume"});
   EXPECT_EQ(other.code, 2);
   EXPECT_THAT(other.err, HasSubstr("--precision"));
 }
