@@ -11,6 +11,7 @@
 #include "data/utf8.h"
 #include "examples/autopsy.h"
 #include "examples/number_checks.h"
+#include "examples/unknown_word.h"
 #include "kernels/instruction_set.h"
 
 namespace reel::examples {
@@ -314,13 +315,6 @@ std::vector<std::string> with_empty_values(const CLI::App& app, const std::vecto
   return result;
 }
 
-std::string verbs_of(const CLI::App& level) {
-  std::string names;
-  for (const CLI::App* verb : level.get_subcommands({}))
-    names += (names.empty() ? "" : ", ") + verb->get_name();
-  return names;
-}
-
 }  // namespace
 
 std::variant<ExitCode, Command> parse_command_line(const std::vector<std::string>& words, std::ostream& out,
@@ -419,17 +413,14 @@ std::variant<ExitCode, Command> parse_command_line(const std::vector<std::string
       app.exit(e, out, err);
       return ok;
     }  // --help
-    // CLI11 only says that a verb is missing, not that the word is none.
-    for (const CLI::App* level = &app; !level->get_subcommands({}).empty();) {
-      const auto chosen = level->get_subcommands();
-      if (!chosen.empty()) {
-        level = chosen.front();
-        continue;
+    // CLI11 would say that something else is missing, or list all words that it has no use for.
+    const auto code = static_cast<CLI::ExitCodes>(e.get_exit_code());
+    if (code == CLI::ExitCodes::RequiredError || code == CLI::ExitCodes::ExtrasError) {
+      const std::string unknown = about_unknown_word(app);
+      if (!unknown.empty()) {
+        err << "reel: " << data::printable(unknown) << "\n";
+        return usage;
       }
-      if (level->remaining_size() > 0)
-        err << "reel: unknown verb \"" << data::printable(level->remaining().front()) << "\"; there are "
-            << verbs_of(*level) << "\n";
-      break;
     }
     std::ostringstream message;
     app.exit(e, out, message);
