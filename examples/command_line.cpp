@@ -124,7 +124,8 @@ void add_classifier(CLI::App& train, ClassifierFlags& flags) {
       ->default_str(write_whole_numbers(flags.hidden))
       ->type_name("N,N,...");
   add_positive(app, "--epochs", flags.epochs, "Passes over the data (default: by the data)");
-  add_positive(app, "--batch", flags.batch, "Samples per step")->capture_default_str();
+  add_positive(app, "--batch", flags.batch,
+               "Samples per step (default: 64, or all of them if they are fewer)");
   app.add_option("--lr", flags.lr, "Learning rate at its peak (default: 1e-3; digits 3e-3)")
       ->check(positive_number())
       ->type_name("X");

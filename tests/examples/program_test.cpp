@@ -66,6 +66,37 @@ TEST_F(Program, SaysWhetherItTookTheFirstLineForAHeader) {
   EXPECT_THAT(said("iris"), HasSubstr(" samples of iris, "));
 }
 
+TEST_F(Program, ASmallSetIsOneBatchUnlessABatchIsGiven) {
+  std::string csv;
+  for (int i = 0; i < 20; ++i) csv += std::to_string(i) + ",5," + std::to_string(i % 2) + "\n";
+  write(place / "few.csv", csv);
+  const std::vector<std::string> train = {"train",    "classifier", "--data", "few.csv",
+                                          "--epochs", "3",          "--json"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), train.begin(), train.end());
+    return reel(more);
+  };
+  const auto batch = [&](const std::string& run) {
+    return nlohmann::json::parse(contents(place / (run + "/config.json"))).at("batch");
+  };
+  const Ran few = with({"--out", "few"});
+  ASSERT_EQ(few.code, 0) << few.err;
+  EXPECT_EQ(batch("few"), 16);
+  EXPECT_EQ(with({"--out", "same", "--batch", "16"}).json()["fingerprint"], few.json()["fingerprint"]);
+  const Ran resumed = with({"--out", "few", "--resume"});
+  EXPECT_EQ(resumed.code, 0) << resumed.err;
+  EXPECT_EQ(resumed.json()["fingerprint"], few.json()["fingerprint"]);
+  EXPECT_EQ(reel({"train", "classifier", "--out", "few", "--resume", "--epochs", "4", "--json"}).code, 0);
+  EXPECT_EQ(batch("few"), 16);
+  const Ran large = with({"--out", "large", "--batch", "17"});
+  EXPECT_EQ(large.code, 3);
+  EXPECT_THAT(large.err, HasSubstr("a batch of 17 samples does not fit few.csv, which has 16 for training; "
+                                   "choose a batch between 1 and 16\n"));
+  EXPECT_FALSE(std::filesystem::exists(place / "large"));
+  EXPECT_EQ(reel({"train", "classifier", "--data", "iris", "--epochs", "1", "--out", "iris"}).code, 0);
+  EXPECT_EQ(batch("iris"), 64);
+}
+
 TEST_F(Program, EvaluatesWhatItTrained) {
   const auto trained = reel({"train", "classifier", "--data", "iris", "--json", "--out", "run"}).json();
   const Ran ran = reel({"evaluate", "--model", "run/checkpoint.safetensors", "--json"});
