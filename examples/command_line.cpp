@@ -234,14 +234,15 @@ void add_generate(CLI::App& reel, GenerateFlags& flags) {
 }
 
 void add_evaluate(CLI::App& reel, EvaluateFlags& flags) {
-  CLI::App& app =
-      *reel.add_subcommand("evaluate", "Measure a trained model on the part of data that training holds out");
+  CLI::App& app = *reel.add_subcommand(
+      "evaluate", "Measure a trained model on the part of data that training holds out, or on all");
   add_model(app, flags.model);
   CLI::Option* data =
       app.add_option(
              "--data", flags.data,
              "As for training, which holds out a part (--test-fraction, or the last tenth of a text): that "
-             "part is measured (default: what the model was trained on; a note says if it is other data)")
+             "part is measured, unless --split says all (default: what the model was trained on; a note says "
+             "if it is other data)")
           ->check(name_of("data or of a file"))
           ->check(utf8())
           ->type_name("NAME|PATH");
@@ -253,6 +254,12 @@ void add_evaluate(CLI::App& reel, EvaluateFlags& flags) {
       ->needs(data)
       ->check(name_of("a column, or its number"))
       ->type_name("NAME|N");
+  app.add_option_function<std::string>(
+         "--split", [&flags](const std::string& part) { flags.whole = part == "all"; },
+         "held-out, or all: every sample of the data, as of a file that is there for testing")
+      ->check(CLI::IsMember({"held-out", "all"}).description(""))
+      ->default_str("held-out")
+      ->type_name("PART");
   add_threads(app, flags.threads);
   app.add_flag("--json", flags.json, "Print one JSON object");
 }

@@ -101,6 +101,7 @@ struct EvaluateFlags {
   std::string data;
   std::string labels;
   std::string label_column;
+  bool whole = false;  // measure all of the data, not what training holds out
   int threads = 0;
   bool json = false;
 };
