@@ -24,6 +24,30 @@ std::string shown(char byte) {
   return text;
 }
 
+// Batch `index` of a part of a text that is cut into windows.
+bool windows_of(std::span<const std::int32_t> all, std::int64_t context, std::int64_t index,
+                std::int64_t batch, TokenBatch& out) {
+  const auto targets = static_cast<std::int64_t>(all.size()) - 1;
+  const std::int64_t whole = targets / context;
+  const std::int64_t first = index * batch;
+  std::int64_t rows = std::min(batch, whole - first);
+  std::int64_t time = context;
+  std::int64_t start = first * context;
+  if (rows <= 0) {
+    const bool remainder = targets % context != 0 && index == (whole + batch - 1) / batch;
+    if (!remainder) return false;
+    rows = 1;
+    time = targets % context;
+    start = whole * context;
+  }
+  const auto window = all.subspan(static_cast<std::size_t>(start), static_cast<std::size_t>(rows * time + 1));
+  out.batch = rows;
+  out.time = time;
+  out.tokens.assign(window.begin(), window.end() - 1);
+  out.targets.assign(window.begin() + 1, window.end());
+  return true;
+}
+
 }  // namespace
 
 Vocabulary::Vocabulary(std::string bytes) : bytes_(std::move(bytes)) {
@@ -102,26 +126,11 @@ void Text::random_batch(std::uint64_t seed, std::int64_t index, std::int64_t bat
 }
 
 bool Text::validation_batch(std::int64_t index, std::int64_t batch, TokenBatch& out) const {
-  const std::span<const std::int32_t> all = validation();
-  const auto targets = static_cast<std::int64_t>(all.size()) - 1;
-  const std::int64_t whole = targets / context_;
-  const std::int64_t first = index * batch;
-  std::int64_t rows = std::min(batch, whole - first);
-  std::int64_t time = context_;
-  std::int64_t start = first * context_;
-  if (rows <= 0) {
-    const bool remainder = targets % context_ != 0 && index == (whole + batch - 1) / batch;
-    if (!remainder) return false;
-    rows = 1;
-    time = targets % context_;
-    start = whole * context_;
-  }
-  const auto window = all.subspan(static_cast<std::size_t>(start), static_cast<std::size_t>(rows * time + 1));
-  out.batch = rows;
-  out.time = time;
-  out.tokens.assign(window.begin(), window.end() - 1);
-  out.targets.assign(window.begin() + 1, window.end());
-  return true;
+  return windows_of(validation(), context_, index, batch, out);
+}
+
+bool Text::whole_batch(std::int64_t index, std::int64_t batch, TokenBatch& out) const {
+  return windows_of(tokens_, context_, index, batch, out);
 }
 
 }  // namespace reel::data

@@ -64,6 +64,8 @@ class Text {
   /// The validation part cut into windows, `batch` at a time; the last window may be shorter and then comes
   /// alone. Returns false when there is none of this index.
   bool validation_batch(std::int64_t index, std::int64_t batch, TokenBatch& out) const;
+  /// The same of the whole text.
+  bool whole_batch(std::int64_t index, std::int64_t batch, TokenBatch& out) const;
 
  private:
   Vocabulary vocabulary_;

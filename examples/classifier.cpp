@@ -7,6 +7,7 @@
 #include <iomanip>
 #include <sstream>
 #include <string_view>
+#include <utility>
 
 #include "data/batches.h"
 #include "data/csv.h"
@@ -41,8 +42,8 @@ data::Dataset from_file(const std::string& path, const std::string& labels, cons
 
 }  // namespace
 
-data::Split classifier_data(const std::string& name, const std::string& labels,
-                            const std::string& label_column, double test_fraction, std::uint64_t seed) {
+data::Split undivided_data(const std::string& name, const std::string& labels,
+                           const std::string& label_column, std::uint64_t seed) {
   constexpr std::array<std::string_view, 6> built_in = {"digits", "iris",  "spirals",
                                                         "moons",  "blobs", "fashion-mnist"};
   if ((!labels.empty() || !label_column.empty()) &&
@@ -68,12 +69,28 @@ data::Split classifier_data(const std::string& name, const std::string& labels,
   } else {
     all = from_file(name, labels, label_column);
   }
+  return {std::move(all), {}};
+}
+
+data::Split classifier_data(const std::string& name, const std::string& labels,
+                            const std::string& label_column, double test_fraction, std::uint64_t seed) {
+  data::Split data = undivided_data(name, labels, label_column, seed);
+  if (data.test.count > 0) return data;
+  const data::Dataset& all = data.train;
   if (all.classes() > all.count) {
     throw data::DataError(all.name + ": its labels are of " + std::to_string(all.classes()) +
                           " classes, but it has only " + std::to_string(all.count) +
                           " rows; choose the column of the classes with --label-column");
   }
   return data::split(all, test_fraction, seed);
+}
+
+data::Dataset joined(data::Split split) {
+  data::Dataset all = std::move(split.train);
+  all.inputs.insert(all.inputs.end(), split.test.inputs.begin(), split.test.inputs.end());
+  all.labels.insert(all.labels.end(), split.test.labels.begin(), split.test.labels.end());
+  all.count += split.test.count;
+  return all;
 }
 
 std::string digest_of(const data::Split& split) {

@@ -19,6 +19,13 @@ namespace reel::examples {
 data::Split classifier_data(const std::string& name, const std::string& labels,
                             const std::string& label_column, double test_fraction, std::uint64_t seed);
 
+/// The same, not divided: all of it is the train part, unless it comes with a test part of its own.
+data::Split undivided_data(const std::string& name, const std::string& labels,
+                           const std::string& label_column, std::uint64_t seed);
+
+/// Both parts in one.
+data::Dataset joined(data::Split split);
+
 /// Tells data from other data: a run that goes on, and a model that is measured, compare it with what they
 /// learned from. Of both parts, standardised as for training.
 std::string digest_of(const data::Split& split);

@@ -11,6 +11,7 @@
 #include "data/utf8.h"
 #include "examples/autopsy.h"
 #include "examples/number_checks.h"
+#include "examples/unknown_word.h"
 #include "kernels/instruction_set.h"
 
 namespace reel::examples {
@@ -72,7 +73,8 @@ void add_run_flags(CLI::App& app, RunFlags& run) {
       ->check(name_of("a directory"))
       ->check(utf8())
       ->type_name("DIR");
-  app.add_flag("--resume", run.resume, "Go on from the last checkpoint in --out");
+  app.add_flag("--resume", run.resume,
+               "Go on from the last checkpoint in --out, with the flags of the run where none are given");
   add_positive(app, "--checkpoint-every", run.checkpoint_every,
                "Steps between checkpoints (default: at evaluations)");
   add_positive(app, "--eval-every", run.eval_every, "Steps between evaluations (default: about ten a run)");
@@ -122,7 +124,8 @@ void add_classifier(CLI::App& train, ClassifierFlags& flags) {
       ->default_str(write_whole_numbers(flags.hidden))
       ->type_name("N,N,...");
   add_positive(app, "--epochs", flags.epochs, "Passes over the data (default: by the data)");
-  add_positive(app, "--batch", flags.batch, "Samples per step")->capture_default_str();
+  add_positive(app, "--batch", flags.batch,
+               "Samples per step (default: 64, or all of them if they are fewer)");
   app.add_option("--lr", flags.lr, "Learning rate at its peak (default: 1e-3; digits 3e-3)")
       ->check(positive_number())
       ->type_name("X");
@@ -163,8 +166,10 @@ void add_transformer(CLI::App& train, TransformerFlags& flags) {
   app.add_option("--min-lr", flags.min_lr, "Learning rate at the end (default: a tenth of --lr)")
       ->check(not_negative())
       ->type_name("X");
-  app.add_option("--warmup", flags.warmup,
-                 "Steps of linear warm-up (default: a twentieth of the steps, at most 100)")
+  app.add_option(
+         "--warmup", flags.warmup,
+         "Steps of linear warm-up (default: a twentieth of the steps, at most 100; it stays as long as it "
+         "was if a run goes on with more --steps)")
       ->check(whole_number(0, most_steps))
       ->type_name("N");
   app.add_option("--dropout", flags.dropout, "Share of activations that are dropped")
@@ -229,14 +234,15 @@ void add_generate(CLI::App& reel, GenerateFlags& flags) {
 }
 
 void add_evaluate(CLI::App& reel, EvaluateFlags& flags) {
-  CLI::App& app =
-      *reel.add_subcommand("evaluate", "Measure a trained model on the part of data that training holds out");
+  CLI::App& app = *reel.add_subcommand(
+      "evaluate", "Measure a trained model on the part of data that training holds out, or on all");
   add_model(app, flags.model);
   CLI::Option* data =
       app.add_option(
              "--data", flags.data,
              "As for training, which holds out a part (--test-fraction, or the last tenth of a text): that "
-             "part is measured (default: what the model was trained on; a note says if it is other data)")
+             "part is measured, unless --split says all (default: what the model was trained on; a note says "
+             "if it is other data)")
           ->check(name_of("data or of a file"))
           ->check(utf8())
           ->type_name("NAME|PATH");
@@ -248,6 +254,12 @@ void add_evaluate(CLI::App& reel, EvaluateFlags& flags) {
       ->needs(data)
       ->check(name_of("a column, or its number"))
       ->type_name("NAME|N");
+  app.add_option_function<std::string>(
+         "--split", [&flags](const std::string& part) { flags.whole = part == "all"; },
+         "held-out, or all: every sample of the data, as of a file that is there for testing")
+      ->check(CLI::IsMember({"held-out", "all"}).description(""))
+      ->default_str("held-out")
+      ->type_name("PART");
   add_threads(app, flags.threads);
   app.add_flag("--json", flags.json, "Print one JSON object");
 }
@@ -311,17 +323,10 @@ std::vector<std::string> with_empty_values(const CLI::App& app, const std::vecto
   return result;
 }
 
-std::string verbs_of(const CLI::App& level) {
-  std::string names;
-  for (const CLI::App* verb : level.get_subcommands({}))
-    names += (names.empty() ? "" : ", ") + verb->get_name();
-  return names;
-}
-
 }  // namespace
 
 std::variant<ExitCode, Command> parse_command_line(const std::vector<std::string>& words, std::ostream& out,
-                                                   std::ostream& err) {
+                                                   std::ostream& err, const CompleteTraining& complete) {
   CLI::App app{"Reel trains small networks and shows how it is done."};
   app.name("reel");
   app.require_subcommand(1);
@@ -416,17 +421,14 @@ std::variant<ExitCode, Command> parse_command_line(const std::vector<std::string
       app.exit(e, out, err);
       return ok;
     }  // --help
-    // CLI11 only says that a verb is missing, not that the word is none.
-    for (const CLI::App* level = &app; !level->get_subcommands({}).empty();) {
-      const auto chosen = level->get_subcommands();
-      if (!chosen.empty()) {
-        level = chosen.front();
-        continue;
+    // CLI11 would say that something else is missing, or list all words that it has no use for.
+    const auto code = static_cast<CLI::ExitCodes>(e.get_exit_code());
+    if (code == CLI::ExitCodes::RequiredError || code == CLI::ExitCodes::ExtrasError) {
+      const std::string unknown = about_unknown_word(app);
+      if (!unknown.empty()) {
+        err << "reel: " << data::printable(unknown) << "\n";
+        return usage;
       }
-      if (level->remaining_size() > 0)
-        err << "reel: unknown verb \"" << data::printable(level->remaining().front()) << "\"; there are "
-            << verbs_of(*level) << "\n";
-      break;
     }
     std::ostringstream message;
     app.exit(e, out, message);
@@ -434,8 +436,14 @@ std::variant<ExitCode, Command> parse_command_line(const std::vector<std::string
     return usage;
   }
 
-  if (train.got_subcommand("classifier")) return classifier;
-  if (train.got_subcommand("transformer")) return transformer;
+  if (train.got_subcommand("classifier")) {
+    if (complete) complete(*train.get_subcommand("classifier"), classifier.run);
+    return classifier;
+  }
+  if (train.got_subcommand("transformer")) {
+    if (complete) complete(*train.get_subcommand("transformer"), transformer.run);
+    return transformer;
+  }
   if (app.got_subcommand("generate")) return generate;
   if (app.got_subcommand("evaluate")) return evaluate;
   if (app.got_subcommand("inspect")) return inspected;

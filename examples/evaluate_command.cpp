@@ -1,7 +1,9 @@
 #include <algorithm>
 #include <cstdio>
 #include <iostream>
+#include <utility>
 
+#include "data/error.h"
 #include "examples/classifier.h"
 #include "examples/commands.h"
 #include "examples/exit_code.h"
@@ -24,23 +26,34 @@ std::string listed(const std::vector<std::string>& names) {
 
 // Gives every label the number that its class has in the model: files count the classes that they hold. A
 // file with the numbers 0 and 9 has eight names between them that no sample has, and nobody need know.
-void name_classes(data::Split& split, const std::vector<std::string>& known) {
-  const std::vector<std::string> names = split.test.class_names;
+void name_classes(data::Dataset& measured, const data::Dataset& rest, const std::vector<std::string>& known) {
+  const std::vector<std::string> names = measured.class_names;
   std::vector<bool> occurs(names.size());
-  for (const data::Dataset* part : {&split.train, &split.test}) {
+  for (const data::Dataset* part : {&rest, static_cast<const data::Dataset*>(&measured)}) {
     for (const std::int32_t label : part->labels) occurs[static_cast<std::size_t>(label)] = true;
   }
   std::vector<std::int32_t> number;
   for (std::size_t c = 0; c < names.size(); ++c) {
     const auto found = std::find(known.begin(), known.end(), names[c]);
     if (occurs[c] && found == known.end()) {
-      throw UsageError(split.test.name + ": the model knows no class \"" + names[c] + "\", only " +
+      throw UsageError(measured.name + ": the model knows no class \"" + names[c] + "\", only " +
                        listed(known));
     }
     number.push_back(static_cast<std::int32_t>(found - known.begin()));
   }
-  for (std::int32_t& label : split.test.labels) label = number[static_cast<std::size_t>(label)];
-  split.test.class_names = known;
+  for (std::int32_t& label : measured.labels) label = number[static_cast<std::size_t>(label)];
+  measured.class_names = known;
+}
+
+// As training would divide the data, or undivided if it would not take it and all is measured anyway.
+data::Split divided(data::Split data, double test_fraction, std::uint64_t seed) {
+  const bool comes_divided = data.test.count > 0;
+  if (comes_divided || data.train.classes() > data.train.count) return data;
+  try {
+    return data::split(data.train, test_fraction, seed);
+  } catch (const data::DataError&) {  // One part would be empty.
+    return data;
+  }
 }
 
 int evaluate_classifier(const EvaluateFlags& flags, const ModelFile& file) {
@@ -62,24 +75,36 @@ int evaluate_classifier(const EvaluateFlags& flags, const ModelFile& file) {
   const auto part = [&](const char* key, const std::string& flag) {
     return other_data ? flag : settings.text(key);
   };
-  data::Split split =
-      classifier_data(data, part("labels", flags.labels), part("label_column", flags.label_column),
-                      settings.fraction("test_fraction"), settings.seed("seed"));
+  const std::string labels = part("labels", flags.labels);
+  const std::string column = part("label_column", flags.label_column);
+  const double test_fraction = settings.fraction("test_fraction");
+  const std::uint64_t seed = settings.seed("seed");
+  data::Split split = flags.whole ? divided(undivided_data(data, labels, column, seed), test_fraction, seed)
+                                  : classifier_data(data, labels, column, test_fraction, seed);
   standardizer.apply(split.train);
-  standardizer.apply(split.test);
+  if (split.test.count > 0) standardizer.apply(split.test);
   const std::string digest = digest_of(split);  // before the labels change
-  name_classes(split, classes);
-  const data::Dataset& test = split.test;
+  const std::int64_t for_training = split.train.count;
+  const std::int64_t all = for_training + split.test.count;
+  data::Dataset measured;
+  data::Dataset rest;
+  if (flags.whole) {
+    measured = joined(std::move(split));
+  } else {
+    measured = std::move(split.test);
+    rest = std::move(split.train);
+  }
+  name_classes(measured, rest, classes);
   const Json same = file.is_of_training(data, digest);
 
   Tape tape(Precision::f32, file.products());
-  const Score result = score(tape, *model, test);
-  const std::int64_t all = split.train.count + test.count;
+  const Score result = score(tape, *model, measured);
   if (flags.json) {
     std::cout << Json{{"task", "classifier"},
                       {"data", data},
                       {"same_data_as_training", same},
-                      {"samples", test.count},
+                      {"split", flags.whole ? "all" : "held-out"},
+                      {"samples", measured.count},
                       {"held_out_of", all},
                       {"test_accuracy", result.accuracy},
                       {"test_loss", result.loss},
@@ -89,8 +114,15 @@ int evaluate_classifier(const EvaluateFlags& flags, const ModelFile& file) {
     return ok;
   }
   std::cout << confusion_text(result, classes) << "\n";
-  std::printf("test accuracy  %.2f %% on %ld samples, the held-out part of %ld\ntest loss      %.4f\n",
-              100 * result.accuracy, static_cast<long>(test.count), static_cast<long>(all), result.loss);
+  std::printf("test accuracy  %.2f %% on ", 100 * result.accuracy);
+  if (!flags.whole) {
+    std::printf("%ld samples, the held-out part of %ld", static_cast<long>(measured.count),
+                static_cast<long>(all));
+  } else {
+    std::printf("all %ld samples", static_cast<long>(all));
+    if (same == true) std::printf(", of which the model learned from %ld", static_cast<long>(for_training));
+  }
+  std::printf("\ntest loss      %.4f\n", result.loss);
   return ok;
 }
 

@@ -37,8 +37,8 @@ struct ClassifierFlags {
   std::string labels;        // of an IDX pair, if --data names the images
   std::string label_column;  // of a CSV file
   std::vector<std::int64_t> hidden = {128, 64};
-  std::int64_t epochs = 0;  // 0: chosen by the data
-  std::int64_t batch = 64;
+  std::int64_t epochs = 0;   // 0: chosen by the data
+  std::int64_t batch = 0;    // 0: chosen by the data
   double lr = 0;             // 0: chosen by the data
   double dropout = -1;       // -1: chosen by the data
   double weight_decay = -1;  // -1: chosen by the data
@@ -101,6 +101,7 @@ struct EvaluateFlags {
   std::string data;
   std::string labels;
   std::string label_column;
+  bool whole = false;  // measure all of the data, not what training holds out
   int threads = 0;
   bool json = false;
 };

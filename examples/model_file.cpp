@@ -44,8 +44,8 @@ Json ModelFile::is_of_training(const std::string& data, const std::string& diges
   const bool same = settings().text("data_digest") == digest;
   if (!same) {
     std::cerr << "reel: note: " << data::printable(data)
-              << " is not what the model was trained on, or has changed since; the part that is measured may "
-                 "hold some of what the model learned from\n";
+              << " is not what the model was trained on, or has changed since; what is measured may hold "
+                 "some of what the model learned from\n";
   }
   return same;
 }

@@ -14,6 +14,7 @@
 #include "examples/command_line.h"
 #include "examples/commands.h"
 #include "examples/exit_code.h"
+#include "examples/recorded_flags.h"
 #include "examples/usage_error.h"
 #include "kernels/parallel.h"
 #include "nn/error.h"
@@ -52,7 +53,9 @@ struct Run {
 };
 
 int run(const std::vector<std::string>& words) {
-  const auto parsed = parse_command_line(words, std::cout, std::cerr);
+  const auto parsed = parse_command_line(
+      words, std::cout, std::cerr,
+      [](CLI::App& verb, const RunFlags& flags) { take_recorded_flags(verb, flags, std::cerr); });
   if (const auto* answered = std::get_if<ExitCode>(&parsed)) return *answered;
   return std::visit(Run{}, std::get<Command>(parsed));
 }

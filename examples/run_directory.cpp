@@ -9,9 +9,12 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
+#include "data/error.h"
 #include "data/file.h"
+#include "examples/model_file.h"
 #include "examples/usage_error.h"
 #include "nn/atomic_file.h"
 #include "nn/error.h"
@@ -21,6 +24,7 @@ namespace reel::examples {
 namespace {
 
 namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
 
 constexpr std::string_view autopsy_prefix = "autopsy-step-";
 
@@ -31,12 +35,6 @@ bool is_autopsy(const std::string& name) {
 
 [[noreturn]] void fail(const fs::path& path, const std::string& what) {
   throw nn::IoError(data::printable(path) + ": " + what + ": " + std::strerror(errno));
-}
-
-// A run opens its log before it writes anything else.
-bool holds_a_run(const fs::path& path) {
-  const auto holds = [&](const char* name) { return fs::exists(path / name); };
-  return holds("checkpoint.safetensors") || holds("checkpoint.previous.safetensors") || holds("log.jsonl");
 }
 
 void refuse_a_run(const fs::path& path) {
@@ -66,6 +64,32 @@ fs::path next_free(const std::string& name) {
 }
 
 }  // namespace
+
+// A run opens its log before it writes anything else.
+bool holds_a_run(const fs::path& path) {
+  const auto holds = [&](const char* name) { return fs::exists(path / name); };
+  return holds("checkpoint.safetensors") || holds("checkpoint.previous.safetensors") || holds("log.jsonl");
+}
+
+std::optional<RecordedConfig> recorded_config(const fs::path& path) {
+  // config.json comes first: it is there before a checkpoint is, and has the steps that a later call added.
+  const fs::path config = path / "config.json";
+  try {
+    Json object = parse_config(data::read_file(config));
+    const Json task = object.is_object() && object.contains("task") ? object["task"] : Json();
+    if (task == "classifier" || task == "transformer")
+      return RecordedConfig{std::move(object), config.string()};
+  } catch (const data::IoError&) {
+  }
+  for (const char* name : {"checkpoint.safetensors", "checkpoint.previous.safetensors"}) {
+    try {
+      return RecordedConfig{read_model(path / name).config, (path / name).string()};
+    } catch (const nn::FileError&) {  // Whoever loads it will say what is wrong with it.
+    } catch (const nn::IoError&) {
+    }
+  }
+  return std::nullopt;
+}
 
 RunDirectory::RunDirectory(const RunFlags& flags, const std::string& name) {
   if (flags.out.empty()) {

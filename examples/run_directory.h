@@ -3,13 +3,27 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
-#include <nlohmann/json_fwd.hpp>
+#include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "examples/flags.h"
 #include "nn/directory_lock.h"
 
 namespace reel::examples {
+
+/// Whether a run was started in this directory.
+bool holds_a_run(const std::filesystem::path& directory);
+
+/// What a run was started with, and the file that says so.
+struct RecordedConfig {
+  nlohmann::ordered_json config;  // an object, with the task
+  std::string file;
+};
+
+/// Of config.json, or of a checkpoint if config.json is missing or damaged. Nothing if there is neither, as
+/// in a run that was killed before it had written config.json.
+std::optional<RecordedConfig> recorded_config(const std::filesystem::path& directory);
 
 /// The directory of one run: config.json, log.jsonl, checkpoints, report.html. Locked while the run lives.
 class RunDirectory {

@@ -28,6 +28,7 @@ ClassifierFlags completed(ClassifierFlags f, std::int64_t samples) {
   if (f.lr == 0) f.lr = digits ? 3e-3 : 1e-3;
   if (f.dropout < 0) f.dropout = digits ? 0.3 : 0;
   if (f.weight_decay < 0) f.weight_decay = digits ? 0.1 : 0.01;
+  if (f.batch == 0) f.batch = std::min<std::int64_t>(64, samples);
   if (f.epochs > 0) return f;
   if (digits) {
     f.epochs = 120;
@@ -124,8 +125,9 @@ int train_classifier(const ClassifierFlags& given) {
   }
   const Outcome outcome = train(training, flags.run, directory);
   if (outcome.interrupted) {
-    std::cerr << "Interrupted after step " << outcome.step << ". Go on with --resume --out "
-              << data::printable(directory.path()) << "\n";
+    std::cerr << "Interrupted after step " << outcome.step
+              << ". Go on with reel train classifier --resume --out " << data::printable(directory.path())
+              << "\n";
     return interrupted;
   }
 

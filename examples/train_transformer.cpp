@@ -217,8 +217,9 @@ int train_transformer(const TransformerFlags& given) {
   }
   const Outcome outcome = train(training, flags.run, directory);
   if (outcome.interrupted) {
-    std::cerr << "Interrupted after step " << outcome.step << ". Go on with --resume --out "
-              << data::printable(directory.path()) << "\n";
+    std::cerr << "Interrupted after step " << outcome.step
+              << ". Go on with reel train transformer --resume --out " << data::printable(directory.path())
+              << "\n";
     return interrupted;
   }
 

@@ -71,8 +71,11 @@ void require_same(const Json& saved, const Json& now, const std::string& directo
     }
     std::string flag = key;
     std::replace(flag.begin(), flag.end(), '_', '-');
-    throw UsageError("--resume: the run was started with --" + flag + " " + saved[key].dump() +
-                     ", now it is " + value.dump() + "; resume with the flags of the run in " + directory);
+    // What the command line gave was compared with config.json.
+    throw UsageError("--resume: the checkpoint in " + directory + " is of a run with --" + flag + " " +
+                     saved[key].dump() + ", now it is " + value.dump() +
+                     "; config.json is of another run, or was changed: put it back, or remove it to go on "
+                     "with what the checkpoint says");
   }
   for (const std::string_view key : keys_of_the_data) {
     if (now.contains(key) && saved[key] != now[key]) {

@@ -64,8 +64,8 @@ struct Outcome {
 std::string skipped_text(const Outcome& outcome);
 
 /// Trains: schedule, steps, log, progress, evaluations, checkpoints; goes on from a checkpoint if the flags
-/// say so. Throws UsageError if a resumed run has other flags, NonFiniteError after five steps in a row
-/// without finite numbers.
+/// say so. Throws UsageError if a resumed run has other flags than its checkpoint, NonFiniteError after five
+/// steps in a row without finite numbers.
 Outcome train(Training& training, const RunFlags& flags, RunDirectory& directory);
 
 }  // namespace reel::examples

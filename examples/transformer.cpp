@@ -41,12 +41,11 @@ LanguageScore score_addition(Tape& tape, const nn::Gpt& model, std::int64_t coun
   constexpr std::int64_t rows = 250;
   data::TokenBatch batch;
   LanguageScore score;
-  std::int64_t tokens = 0;
   std::int64_t right = 0;
   for (std::int64_t first = 0; first < count; first += rows) {
     data::Addition::held_out_batch(first, std::min(rows, count - first), batch);
     const auto step = tape.inference();
-    const Tensor logits = add_losses(tape, model, batch, score.loss, tokens);
+    const Tensor logits = add_losses(tape, model, batch, score.loss, score.tokens);
     const auto classes = static_cast<std::size_t>(model.config().vocabulary);
     for (std::int64_t b = 0; b < batch.batch; ++b) {
       // Taking the likeliest digit at every place gives the right answer if and only if each is right after
@@ -61,20 +60,23 @@ LanguageScore score_addition(Tape& tape, const nn::Gpt& model, std::int64_t coun
       right += all ? 1 : 0;
     }
   }
-  score.loss /= static_cast<double>(tokens);
+  score.loss /= static_cast<double>(score.tokens);
   score.exact_match = static_cast<double>(right) / static_cast<double>(count);
   return score;
 }
 
-LanguageScore score_text(Tape& tape, const nn::Gpt& model, const data::Text& text, std::int64_t batch_size) {
+LanguageScore score_text(Tape& tape, const nn::Gpt& model, const data::Text& text, std::int64_t batch_size,
+                         bool whole) {
   data::TokenBatch batch;
   LanguageScore score;
-  std::int64_t tokens = 0;
-  for (std::int64_t i = 0; text.validation_batch(i, batch_size, batch); ++i) {
+  const auto next = [&](std::int64_t i) {
+    return whole ? text.whole_batch(i, batch_size, batch) : text.validation_batch(i, batch_size, batch);
+  };
+  for (std::int64_t i = 0; next(i); ++i) {
     const auto step = tape.inference();
-    add_losses(tape, model, batch, score.loss, tokens);
+    add_losses(tape, model, batch, score.loss, score.tokens);
   }
-  score.loss /= static_cast<double>(tokens);
+  score.loss /= static_cast<double>(score.tokens);
   return score;
 }
 
@@ -173,25 +175,41 @@ int evaluate_transformer(const EvaluateFlags& flags, const ModelFile& file) {
     throw UsageError(flags.model + " was trained on " + file.settings().text("data") +
                      "; it cannot be measured on " + data);
   }
+  if (loaded.addition && flags.whole) {
+    throw UsageError(
+        "--split all goes with data that has an end; of sums, those are measured that training never sees: "
+        "leave it out");
+  }
+  const std::string part = flags.whole ? "all" : "held-out";
   if (loaded.addition) {
     result["same_data_as_training"] = true;  // there is only one
     const LanguageScore score = score_addition(tape, *loaded.model, held_out_sums);
+    result["split"] = part;
+    result["samples"] = held_out_sums;
     result["validation_loss"] = score.loss;
     result["exact_match"] = score.exact_match;
   } else {
     const data::Text text = data::Text::read(data, loaded.model->config().context, loaded.vocabulary);
     result["same_data_as_training"] = file.is_of_training(data, digest_of(text));
-    result["validation_loss"] = score_text(tape, *loaded.model, text, 16).loss;
+    const LanguageScore score = score_text(tape, *loaded.model, text, 16, flags.whole);
+    result["split"] = part;
+    result["tokens"] = score.tokens;
+    result["validation_loss"] = score.loss;
   }
   if (flags.json) {
     std::cout << result.dump() << "\n";
     return ok;
   }
-  std::printf("validation loss  %.4f on %s\n", result["validation_loss"].get<double>(),
-              loaded.addition ? "sums that training never sees" : "the last tenth of the text");
-  if (loaded.addition)
-    std::printf("exact match      %.2f %% of %ld held-out sums\n", 100 * result["exact_match"].get<double>(),
-                static_cast<long>(held_out_sums));
+  std::printf("validation loss  %.4f on ", result["validation_loss"].get<double>());
+  if (loaded.addition) {
+    std::printf("sums that training never sees\nexact match      %.2f %% of %ld held-out sums\n",
+                100 * result["exact_match"].get<double>(), static_cast<long>(held_out_sums));
+    return ok;
+  }
+  std::printf(
+      "%s, %ld tokens%s\n", flags.whole ? "the whole text" : "the last tenth of the text",
+      static_cast<long>(result["tokens"].get<std::int64_t>()),
+      flags.whole && result["same_data_as_training"] == true ? ", most of which the model learned from" : "");
   return ok;
 }
 

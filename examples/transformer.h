@@ -17,8 +17,9 @@ namespace reel::examples {
 
 /// How a Transformer did on held-out data.
 struct LanguageScore {
-  double loss = 0;         // per token that counts
-  double exact_match = 0;  // addition: share of sums with every digit right
+  double loss = 0;          // per token that counts
+  std::int64_t tokens = 0;  // that count
+  double exact_match = 0;   // addition: share of sums with every digit right
 };
 
 /// The mean cross-entropy of the targets that count.
@@ -27,8 +28,9 @@ Tensor transformer_loss(Tape& tape, const nn::Gpt& model, const data::TokenBatch
 /// The first `count` held-out sums.
 LanguageScore score_addition(Tape& tape, const nn::Gpt& model, std::int64_t count);
 
-/// The whole validation part of a text.
-LanguageScore score_text(Tape& tape, const nn::Gpt& model, const data::Text& text, std::int64_t batch);
+/// The validation part of a text, or the whole text.
+LanguageScore score_text(Tape& tape, const nn::Gpt& model, const data::Text& text, std::int64_t batch,
+                         bool whole = false);
 
 /// Tells a text from other texts of the same bytes, as digest_of a classifier's data does.
 std::string digest_of(const data::Text& text);

@@ -193,7 +193,7 @@ TEST(Text, TrainingReachesItsLastTokenAndNoneOfTheValidation) {
   EXPECT_GT(std::ranges::count(b.targets, 1), 0);
 }
 
-TEST(Text, ValidationPredictsEveryTokenOnce) {
+TEST(Text, ValidationPredictsEveryTokenOnceAndSoDoesTheWhole) {
   std::string bytes(400, 'x');
   for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>('a' + i * i % 11);
   const Text t(bytes, "t", 8);
@@ -202,6 +202,11 @@ TEST(Text, ValidationPredictsEveryTokenOnce) {
   for (std::int64_t i = 0; t.validation_batch(i, 2, b); ++i)
     targets.insert(targets.end(), b.targets.begin(), b.targets.end());
   EXPECT_TRUE(std::ranges::equal(targets, t.validation().subspan(1)));
+  std::string whole;
+  for (std::int64_t i = 0; t.whole_batch(i, 3, b); ++i) {
+    for (const std::int32_t token : b.targets) whole += t.vocabulary().decode(token);
+  }
+  EXPECT_EQ(whole, bytes.substr(1));
 }
 
 TEST(Text, NeedsOneByteMoreThanTheContext) {

@@ -170,6 +170,46 @@ TEST_F(CommandLine, HelpNamesEveryFlagOfTheContract) {
   }
 }
 
+TEST_F(CommandLine, OneLineSaysWhatAnUnknownWordIsAndWhatWasPerhapsMeant) {
+  const std::string verbs = "; there are train, generate, evaluate, inspect, autopsy, attention, bench, ops";
+  const auto says = [&](const std::vector<std::string>& words, const std::string& what) {
+    const Ran ran = reel(words);
+    EXPECT_EQ(ran.code, 2);
+    EXPECT_EQ(ran.out, "");
+    EXPECT_EQ(ran.err, "reel: " + what + "\n");
+  };
+  says({"trian"}, "unknown verb \"trian\"" + verbs + "; did you mean train?");
+  says({"eval", "--json"}, "unknown verb \"eval\"" + verbs + "; did you mean evaluate?");
+  says({"frobnicate"}, "unknown verb \"frobnicate\"" + verbs);
+  says({""}, "unknown verb \"\"" + verbs);
+  says({"train", "classifer", "--data", "iris"},
+       "unknown verb \"classifer\"; there are classifier, transformer; did you mean classifier?");
+  says({"train", "evaluate"}, "unknown verb \"evaluate\"; there are classifier, transformer");
+  says({"--versoin"}, "unknown flag --versoin of `reel`; did you mean --version?");
+  says({"train", "--step", "5"}, "unknown flag --step of `reel train transformer`; did you mean --steps?");
+  says({"train", "-steps", "5"}, "unknown flag -steps of `reel train transformer`; did you mean --steps?");
+  says({"train", "classifier", "--test_fraction=0.1", "--foo"},
+       "unknown flag --test_fraction=0.1 of `reel train classifier`; did you mean --test-fraction?");
+  says({"train", "classifier", "--eval", "5"},
+       "unknown flag --eval of `reel train classifier`; did you mean --eval-every?");
+  // Not that --model is missing.
+  says({"evaluate", "--modle", "x"}, "unknown flag --modle of `reel evaluate`; did you mean --model?");
+  says({"train", "classifier", "--steps", "5"},
+       "unknown flag --steps of `reel train classifier`; `reel train classifier --help` lists what it takes");
+  says({"ops", "--" + std::string(5000, 'j')},
+       "unknown flag --" + std::string(5000, 'j') + " of `reel ops`; `reel ops --help` lists what it takes");
+  says({"train", "classifier", "iris"},
+       "`reel train classifier` has no use for the word \"iris\"; `reel train classifier --help` lists what "
+       "it "
+       "takes");
+  says(
+      {"train", "classifier", "transformer"},
+      "`reel train classifier` has no use for the word \"transformer\"; `reel train classifier --help` lists "
+      "what it takes");
+  says({"inspect", "a", "b"},
+       "`reel inspect` has no use for the word \"b\"; `reel inspect --help` lists what it takes");
+}
+
 struct Wrong {
   const char* reason;
   std::vector<std::string> words;
@@ -205,7 +245,7 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"unknown task",
               {"train", "clasifier"},
               2,
-              "unknown verb \"clasifier\"; there are classifier, transformer\n"},
+              "unknown verb \"clasifier\"; there are classifier, transformer; did you mean classifier?\n"},
         Wrong{"unknown flag", {"train", "classifier", "--frobnicate"}, 2, "--frobnicate"},
         Wrong{"negative learning rate", {"train", "classifier", "--lr", "-1"}, 2, "--lr"},
         Wrong{"learning rate 0", {"train", "classifier", "--lr", "0"}, 2, "--lr"},

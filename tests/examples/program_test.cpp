@@ -66,6 +66,37 @@ TEST_F(Program, SaysWhetherItTookTheFirstLineForAHeader) {
   EXPECT_THAT(said("iris"), HasSubstr(" samples of iris, "));
 }
 
+TEST_F(Program, ASmallSetIsOneBatchUnlessABatchIsGiven) {
+  std::string csv;
+  for (int i = 0; i < 20; ++i) csv += std::to_string(i) + ",5," + std::to_string(i % 2) + "\n";
+  write(place / "few.csv", csv);
+  const std::vector<std::string> train = {"train",    "classifier", "--data", "few.csv",
+                                          "--epochs", "3",          "--json"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), train.begin(), train.end());
+    return reel(more);
+  };
+  const auto batch = [&](const std::string& run) {
+    return nlohmann::json::parse(contents(place / (run + "/config.json"))).at("batch");
+  };
+  const Ran few = with({"--out", "few"});
+  ASSERT_EQ(few.code, 0) << few.err;
+  EXPECT_EQ(batch("few"), 16);
+  EXPECT_EQ(with({"--out", "same", "--batch", "16"}).json()["fingerprint"], few.json()["fingerprint"]);
+  const Ran resumed = with({"--out", "few", "--resume"});
+  EXPECT_EQ(resumed.code, 0) << resumed.err;
+  EXPECT_EQ(resumed.json()["fingerprint"], few.json()["fingerprint"]);
+  EXPECT_EQ(reel({"train", "classifier", "--out", "few", "--resume", "--epochs", "4", "--json"}).code, 0);
+  EXPECT_EQ(batch("few"), 16);
+  const Ran large = with({"--out", "large", "--batch", "17"});
+  EXPECT_EQ(large.code, 3);
+  EXPECT_THAT(large.err, HasSubstr("a batch of 17 samples does not fit few.csv, which has 16 for training; "
+                                   "choose a batch between 1 and 16\n"));
+  EXPECT_FALSE(std::filesystem::exists(place / "large"));
+  EXPECT_EQ(reel({"train", "classifier", "--data", "iris", "--epochs", "1", "--out", "iris"}).code, 0);
+  EXPECT_EQ(batch("iris"), 64);
+}
+
 TEST_F(Program, EvaluatesWhatItTrained) {
   const auto trained = reel({"train", "classifier", "--data", "iris", "--json", "--out", "run"}).json();
   const Ran ran = reel({"evaluate", "--model", "run/checkpoint.safetensors", "--json"});
@@ -77,6 +108,77 @@ TEST_F(Program, EvaluatesWhatItTrained) {
   EXPECT_THAT(reel({"evaluate", "--model", "run/checkpoint.safetensors"}).out,
               HasSubstr("on 30 samples, the held-out part of 150\n"));
   EXPECT_THAT(reel({"evaluate", "--help"}).out, HasSubstr("part of data that training holds out"));
+}
+
+TEST_F(Program, EvaluatesAWholeFileIfItIsTold) {
+  const auto trained = reel({"train", "classifier", "--data", "iris", "--json", "--out", "run"}).json();
+  const auto evaluate = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"evaluate", "--model", "run/checkpoint.safetensors"});
+    return reel(more);
+  };
+  const auto held_out = evaluate({"--json", "--split", "held-out"}).json();
+  EXPECT_EQ(held_out, evaluate({"--json"}).json());
+  EXPECT_EQ(held_out["split"], "held-out");
+  const auto whole = evaluate({"--json", "--split", "all"}).json();
+  EXPECT_EQ(keys(whole), keys(held_out));
+  EXPECT_EQ(whole["split"], "all");
+  EXPECT_EQ(whole["same_data_as_training"], true);
+  EXPECT_EQ(whole["samples"], 150);
+  EXPECT_NEAR(whole["test_accuracy"].get<double>(),
+              0.8 * trained["train_accuracy"].get<double>() + 0.2 * trained["test_accuracy"].get<double>(),
+              1e-9);
+  EXPECT_THAT(evaluate({"--split", "all"}).out,
+              HasSubstr(" % on all 150 samples, of which the model learned from 120\n"));
+  EXPECT_EQ(evaluate({"--split", "half"}).code, 2);
+
+  // Too few to hold a part out, and one of the classes is not there.
+  write(place / "few.csv", "6.3,2.7,4.9,1.8,virginica\n5.1,3.5,1.4,0.2,setosa\n4.9,3,1.4,0.2,setosa\n");
+  EXPECT_EQ(evaluate({"--data", "few.csv"}).code, 3);
+  const Ran few = evaluate({"--data", "few.csv", "--split", "all", "--json"});
+  ASSERT_EQ(few.code, 0) << few.err;
+  EXPECT_THAT(few.err, HasSubstr("note: few.csv is not what the model was trained on"));
+  EXPECT_EQ(few.json()["samples"], 3);
+  EXPECT_EQ(few.json()["test_accuracy"], 1.0);
+  EXPECT_EQ(few.json()["confusion"][0][0], 2);
+  EXPECT_EQ(few.json()["confusion"][2][2], 1);
+  EXPECT_THAT(evaluate({"--data", "few.csv", "--split", "all"}).out,
+              HasSubstr("100.00 % on all 3 samples\n"));
+}
+
+TEST_F(Program, EvaluatesAWholeTextIfItIsTold) {
+  std::string text;
+  for (int i = 0; i < 60; ++i) text += "the cat sat on the mat.\n";
+  write(place / "cat.txt", text);
+  ASSERT_EQ(reel({"train", "--data", "cat.txt", "--layers", "1", "--heads", "1", "--width", "8", "--context",
+                  "8", "--batch", "4", "--steps", "20", "--out", "text"})
+                .code,
+            0);
+  const auto evaluate = [&](const std::string& run, std::vector<std::string> more) {
+    more.insert(more.begin(), {"evaluate", "--model", run + "/checkpoint.safetensors"});
+    return reel(more);
+  };
+  const auto held_out = evaluate("text", {"--json"}).json();
+  const auto whole = evaluate("text", {"--json", "--split", "all"}).json();
+  EXPECT_EQ(held_out["split"], "held-out");
+  EXPECT_EQ(held_out["tokens"], 143);
+  EXPECT_EQ(whole["split"], "all");
+  EXPECT_EQ(whole["tokens"], 1439);
+  EXPECT_NE(whole["validation_loss"], held_out["validation_loss"]);
+  EXPECT_THAT(evaluate("text", {}).out, HasSubstr(" on the last tenth of the text, 143 tokens\n"));
+  EXPECT_THAT(evaluate("text", {"--split", "all"}).out,
+              HasSubstr(" on the whole text, 1439 tokens, most of which the model learned from\n"));
+  write(place / "short.txt", "the cat sat");
+  EXPECT_THAT(evaluate("text", {"--split", "all", "--data", "short.txt"}).out,
+              HasSubstr(" on the whole text, 10 tokens\n"));
+
+  ASSERT_EQ(
+      reel({"train", "--layers", "1", "--heads", "1", "--width", "8", "--steps", "2", "--out", "sums"}).code,
+      0);
+  EXPECT_EQ(evaluate("sums", {"--json"}).json()["samples"], 2000);
+  const Ran endless = evaluate("sums", {"--split", "all"});
+  EXPECT_EQ(endless.code, 2);
+  EXPECT_THAT(endless.err,
+              HasSubstr("--split all goes with data that has an end; of sums, those are measured"));
 }
 
 TEST_F(Program, TrainsWithProductsOfBf16) {
@@ -96,7 +198,7 @@ TEST_F(Program, TrainsWithProductsOfBf16) {
 
   const auto evaluated = reel({"evaluate", "--model", "rounded/checkpoint.safetensors", "--json"}).json();
   EXPECT_EQ(evaluated["validation_loss"], rounded["validation_loss"]);
-  const Ran other = with({"--out", "rounded", "--resume"});
+  const Ran other = with({"--precision", "f32", "--out", "rounded", "--resume"});
   EXPECT_EQ(other.code, 2);
   EXPECT_THAT(other.err, HasSubstr("--precision"));
 }

@@ -1,0 +1,94 @@
+#include "examples/unknown_word.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <numeric>
+#include <string_view>
+#include <vector>
+
+namespace reel::examples {
+namespace {
+
+// How many letters must be added, left out, replaced or exchanged with the next one to make `b` of `a`.
+std::size_t distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> before;
+  std::vector<std::size_t> above(b.size() + 1);
+  std::iota(above.begin(), above.end(), std::size_t{0});
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::vector<std::size_t> row = {i};
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      std::size_t least =
+          std::min({above[j] + 1, row[j - 1] + 1, above[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1)});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        least = std::min(least, before[j - 2] + 1);
+      row.push_back(least);
+    }
+    before = std::move(above);
+    above = std::move(row);
+  }
+  return above.back();
+}
+
+// The name that is nearest to the word, with a question around it; nothing if none is near.
+std::string did_you_mean(const std::string& word, const std::vector<std::string>& names) {
+  const auto bare = [](std::string_view text) {
+    return text.substr(std::min(text.size(), text.find_first_not_of('-')));
+  };
+  const std::string_view typed = bare(word);
+  constexpr std::size_t longest = 40;  // no name is, and the work grows with the length
+  if (typed.size() > longest) return "";
+  const std::string* nearest = nullptr;
+  std::size_t least = typed.size() <= 4 ? 2 : 3;  // too far
+  for (const std::string& name : names) {
+    const std::string_view known = bare(name);
+    // "eval" begins "evaluate", and lacks as many letters as some other names.
+    const bool begun = typed.size() >= 3 && known.starts_with(typed);
+    const std::size_t d = begun ? 1 : distance(typed, known);
+    if (d >= least) continue;
+    least = d;
+    nearest = &name;
+  }
+  return nearest == nullptr ? "" : "; did you mean " + *nearest + "?";
+}
+
+std::vector<std::string> verbs_of(const CLI::App& level) {
+  std::vector<std::string> names;
+  for (const CLI::App* verb : level.get_subcommands({})) names.push_back(verb->get_name());
+  return names;
+}
+
+std::vector<std::string> flags_of(const CLI::App& level) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : level.get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  }
+  return names;
+}
+
+}  // namespace
+
+std::string about_unknown_word(const CLI::App& app) {
+  const CLI::App* level = &app;
+  std::string path = app.get_name();
+  while (!level->get_subcommands().empty()) {
+    level = level->get_subcommands().front();
+    path += " " + level->get_name();
+  }
+  // A verb leaves a word to the one above it if that knows it.
+  while (level->remaining_size() == 0 && level->get_parent() != nullptr) level = level->get_parent();
+  if (level->remaining_size() == 0) return "";
+  const std::string word = level->remaining().front();
+  const std::string all = "; `" + path + " --help` lists what it takes";
+  if (word.starts_with("-") && word.size() > 1) {
+    const std::string hint = did_you_mean(word.substr(0, word.find('=')), flags_of(*level));
+    return "unknown flag " + word + " of `" + path + "`" + (hint.empty() ? all : hint);
+  }
+  const std::vector<std::string> verbs = verbs_of(*level);
+  if (verbs.empty() || !level->get_subcommands().empty())
+    return "`" + path + "` has no use for the word \"" + word + "\"" + all;
+  std::string known;
+  for (const std::string& name : verbs) known += (known.empty() ? "" : ", ") + name;
+  return "unknown verb \"" + word + "\"; there are " + known + did_you_mean(word, verbs);
+}
+
+}  // namespace reel::examples
