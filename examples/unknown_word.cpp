@@ -68,6 +68,11 @@ std::vector<std::string> flags_of(const CLI::App& level) {
 }  // namespace
 
 std::string about_unknown_word(const CLI::App& app) {
+  const auto listed = [](const std::vector<std::string>& names) {
+    std::string text;
+    for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+    return text;
+  };
   const CLI::App* level = &app;
   std::string path = app.get_name();
   while (!level->get_subcommands().empty()) {
@@ -76,7 +81,11 @@ std::string about_unknown_word(const CLI::App& app) {
   }
   // A verb leaves a word to the one above it if that knows it.
   while (level->remaining_size() == 0 && level->get_parent() != nullptr) level = level->get_parent();
-  if (level->remaining_size() == 0) return "";
+  if (level->remaining_size() == 0) {
+    if (!app.get_subcommands().empty()) return "";
+    return "a verb is missing; there are " + listed(verbs_of(app)) + "; `" + path +
+           " --help` says what they do";
+  }
   const std::string word = level->remaining().front();
   const std::string all = "; `" + path + " --help` lists what it takes";
   if (word.starts_with("-") && word.size() > 1) {
@@ -86,9 +95,7 @@ std::string about_unknown_word(const CLI::App& app) {
   const std::vector<std::string> verbs = verbs_of(*level);
   if (verbs.empty() || !level->get_subcommands().empty())
     return "`" + path + "` has no use for the word \"" + word + "\"" + all;
-  std::string known;
-  for (const std::string& name : verbs) known += (known.empty() ? "" : ", ") + name;
-  return "unknown verb \"" + word + "\"; there are " + known + did_you_mean(word, verbs);
+  return "unknown verb \"" + word + "\"; there are " + listed(verbs) + did_you_mean(word, verbs);
 }
 
 }  // namespace reel::examples

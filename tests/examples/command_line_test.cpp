@@ -181,6 +181,7 @@ TEST_F(CommandLine, OneLineSaysWhatAnUnknownWordIsAndWhatWasPerhapsMeant) {
   says({"trian"}, "unknown verb \"trian\"" + verbs + "; did you mean train?");
   says({"eval", "--json"}, "unknown verb \"eval\"" + verbs + "; did you mean evaluate?");
   says({"frobnicate"}, "unknown verb \"frobnicate\"" + verbs);
+  says({}, "a verb is missing" + verbs + "; `reel --help` says what they do");
   says({""}, "unknown verb \"\"" + verbs);
   says({"train", "classifer", "--data", "iris"},
        "unknown verb \"classifer\"; there are classifier, transformer; did you mean classifier?");
@@ -200,8 +201,7 @@ TEST_F(CommandLine, OneLineSaysWhatAnUnknownWordIsAndWhatWasPerhapsMeant) {
        "unknown flag --" + std::string(5000, 'j') + " of `reel ops`; `reel ops --help` lists what it takes");
   says({"train", "classifier", "iris"},
        "`reel train classifier` has no use for the word \"iris\"; `reel train classifier --help` lists what "
-       "it "
-       "takes");
+       "it takes");
   says(
       {"train", "classifier", "transformer"},
       "`reel train classifier` has no use for the word \"transformer\"; `reel train classifier --help` lists "
