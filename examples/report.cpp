@@ -72,6 +72,30 @@ std::vector<std::pair<double, double>> thinned(const std::vector<std::pair<doubl
   return result;
 }
 
+// Round numbers in [low, high], low > 0, for a logarithmic axis: the coarsest kind of which there are three.
+// None if the two are too close for that.
+std::vector<double> round_numbers(double low, double high) {
+  const std::vector<std::vector<double>> kinds = {{1}, {1, 3}, {1, 2, 5}, {1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9}};
+  constexpr std::size_t enough = 3;
+  constexpr int most = 8;
+  constexpr double rounding = 1e-9;  // 7 times 0.1 is above 0.7
+  std::vector<double> result;
+  for (const std::vector<double>& kind : kinds) {
+    result.clear();
+    const int first = static_cast<int>(std::floor(std::log10(low)));
+    const int last = static_cast<int>(std::floor(std::log10(high)));
+    const int every = (last - first) / most + 1;  // decades
+    for (int power = first; power <= last; power += every) {
+      for (const double digit : kind) {
+        const double x = digit * std::pow(10, power);
+        if (x >= low * (1 - rounding) && x <= high * (1 + rounding)) result.push_back(x);
+      }
+    }
+    if (result.size() >= enough) return result;
+  }
+  return {};
+}
+
 // A chart with a logarithmic loss axis.
 std::string chart(const std::vector<Report::Curve>& curves) {
   double last = 1;
@@ -87,29 +111,34 @@ std::string chart(const std::vector<Report::Curve>& curves) {
   }
   if (low > high) return "";
   if (high < low * 1.05) high = low * 1.05;
-  constexpr double left = 56, right = 700, top = 12, bottom = 300;
+  constexpr double left = 72, right = 700, top = 28, bottom = 300;
   const auto at_x = [&](double x) { return left + (right - left) * x / last; };
   const auto at_y = [&](double y) {
     return bottom - (bottom - top) * std::log(y / low) / std::log(high / low);
   };
+  std::vector<double> ticks = round_numbers(low, high);
+  if (ticks.empty()) ticks = {low, std::sqrt(low * high), high};
   std::string svg = "<svg viewBox=\"0 0 760 340\" role=\"img\" aria-label=\"Loss against steps\">\n";
-  for (int i = 0; i <= 4; ++i) {
-    const double y = low * std::pow(high / low, i / 4.0);
-    const double x = last * i / 4;
+  for (const double y : ticks) {
     svg += "<line class=\"grid\" x1=\"" + number(left) + "\" x2=\"" + number(right) + "\" y1=\"" +
            number(at_y(y)) + "\" y2=\"" + number(at_y(y)) + "\"/><text class=\"y\" x=\"" + number(left - 8) +
-           "\" y=\"" + number(at_y(y) + 4) + "\">" + number(y, "%.3g") + "</text><text class=\"x\" x=\"" +
-           number(at_x(x)) + "\" y=\"" + number(bottom + 20) + "\">" + number(x, "%.0f") + "</text>\n";
+           "\" y=\"" + number(at_y(y) + 4) + "\">" + number(y, "%.3g") + "</text>\n";
+  }
+  for (int i = 0; i <= 4; ++i) {
+    const double x = last * i / 4;
+    svg += "<text class=\"x\" x=\"" + number(at_x(x)) + "\" y=\"" + number(bottom + 20) + "\">" +
+           number(x, "%.0f") + "</text>\n";
   }
   for (std::size_t i = 0; i < curves.size(); ++i) {
     svg += "<polyline class=\"c" + std::to_string(i) + "\" points=\"";
     for (const auto& [x, y] : thinned(curves[i].points)) {
       if (std::isfinite(y) && y > 0) svg += number(at_x(x), "%.1f") + "," + number(at_y(y), "%.1f") + " ";
     }
-    svg += "\"/><text class=\"key c" + std::to_string(i) + "\" x=\"" + number(right - 150) + "\" y=\"" +
+    svg += "\"/><text class=\"key c" + std::to_string(i) + "\" x=\"" + number(right - 170) + "\" y=\"" +
            number(top + 14 + 18 * static_cast<double>(i)) + "\">" + escaped(curves[i].name) + "</text>\n";
   }
-  return svg + "<text class=\"x\" x=\"" + number((left + right) / 2) + "\" y=\"336\">step</text></svg>\n";
+  return svg + "<text x=\"" + number(left) + "\" y=\"14\">loss (logarithmic)</text><text class=\"x\" x=\"" +
+         number((left + right) / 2) + "\" y=\"336\">step</text></svg>\n";
 }
 
 std::string confusion_table(const Report& report) {

@@ -162,7 +162,7 @@ int train_classifier(const ClassifierFlags& given) {
     if (key != "mean" && key != "deviation" && key != "classes" && key != "data_digest")
       report.settings.emplace_back(key, plain(value));
   }
-  report.curves = {{"training", outcome.losses}, {"held out", outcome.held_out}};
+  report.curves = {{"training, moving average", outcome.losses}, {"held out", outcome.held_out}};
   if (split.test.classes() <= 100) {
     report.classes = split.test.class_names;
     report.confusion = latest.confusion;

@@ -256,7 +256,7 @@ int train_transformer(const TransformerFlags& given) {
     if (key != "bytes" && key != "model" && key != "data_digest")
       report.settings.emplace_back(key, value.is_string() ? value.get<std::string>() : value.dump());
   }
-  report.curves = {{"training", outcome.losses}, {"held out", outcome.held_out}};
+  report.curves = {{"training, moving average", outcome.losses}, {"held out", outcome.held_out}};
   nn::write_file_atomically(directory.report(), html_of(report));
 
   if (flags.run.json) {
