@@ -423,7 +423,7 @@ Dataset parse_csv(std::string_view text, const std::string& name, const CsvOptio
   if (labels.empty()) throw DataError(name + ": there is a header and nothing else");
   data.count = static_cast<std::int64_t>(labels.size());
   number_classes(parser, labels, data);
-  if (data.has_one_class())
+  if (data.has_one_class() && !options.one_class)
     throw DataError(name + ": every sample has the same class; there is nothing to tell apart");
   return data;
 }

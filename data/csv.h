@@ -19,12 +19,15 @@ struct CsvOptions {
   /// A name from the header or a number from 0; empty: the last column. A number that is also the name of
   /// another column is refused.
   std::string label_column = {};
+  /// Whether all samples may be of one class, as of a file that is only measured.
+  bool one_class = false;
 };
 
 /// Reads numbers and a class per line (RFC 4180: quoted fields, doubled quotes; LF or CRLF; a byte order mark
 /// is skipped). Classes are whole numbers from 0, or texts, which are numbered in sorted order. Throws
 /// DataError `NAME:LINE:COLUMN: reason` for anything else: ragged lines, missing values, numbers that are
-/// none or not finite, ... and `NAME: reason` if every sample has the same class.
+/// none or not finite, ... and `NAME: reason` if every sample has the same class and
+/// that is not allowed.
 Dataset parse_csv(std::string_view text, const std::string& name, const CsvOptions& options = {});
 
 /// Reads a file. Throws IoError if it cannot be read.

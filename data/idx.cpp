@@ -215,7 +215,7 @@ IdxArray parse_idx(std::string_view file, const std::string& name) {
 
 IdxArray read_idx(const std::filesystem::path& path) { return parse_idx(read_file(path), printable(path)); }
 
-Dataset idx_pair(const IdxArray& images, const IdxArray& labels, std::int64_t classes) {
+Dataset idx_pair(const IdxArray& images, const IdxArray& labels, std::int64_t classes, bool one_class) {
   if (images.shape.size() < 2) {
     fail(images.name,
          "it has one dimension, as labels have; images have at least two. Are the two files swapped?");
@@ -250,7 +250,7 @@ Dataset idx_pair(const IdxArray& images, const IdxArray& labels, std::int64_t cl
     largest = std::max(largest, static_cast<std::int64_t>(label));
   }
   data.class_names = numbered_classes(classes > 0 ? classes : largest + 1);
-  if (classes == 0 && data.has_one_class())
+  if (classes == 0 && !one_class && data.has_one_class())
     fail(labels.name, "every image has the same class; there is nothing to tell apart");
   return data;
 }

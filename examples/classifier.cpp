@@ -27,23 +27,24 @@ bool looks_like_idx(const std::string& bytes) {
   return bytes.starts_with("\x1F\x8B") || bytes.starts_with(std::string(2, '\0'));
 }
 
-data::Dataset from_file(const std::string& path, const std::string& labels, const std::string& label_column) {
+data::Dataset from_file(const std::string& path, const std::string& labels, const std::string& label_column,
+                        bool one_class) {
   const std::string bytes = data::read_file(path);
   const std::string name = data::printable(path);
   if (looks_like_idx(bytes)) {
     if (!label_column.empty())
       throw UsageError(name + " is an IDX file; --label-column goes with CSV files only");
     if (labels.empty()) throw UsageError(name + " is an IDX file; name the file of its labels with --labels");
-    return data::idx_pair(data::parse_idx(bytes, name), data::read_idx(labels));
+    return data::idx_pair(data::parse_idx(bytes, name), data::read_idx(labels), 0, one_class);
   }
   if (!labels.empty()) throw UsageError(name + " is not an IDX file; --labels goes with IDX files only");
-  return data::parse_csv(bytes, name, {.label_column = label_column});
+  return data::parse_csv(bytes, name, {.label_column = label_column, .one_class = one_class});
 }
 
 }  // namespace
 
 data::Split undivided_data(const std::string& name, const std::string& labels,
-                           const std::string& label_column, std::uint64_t seed) {
+                           const std::string& label_column, std::uint64_t seed, bool one_class) {
   constexpr std::array<std::string_view, 6> built_in = {"digits", "iris",  "spirals",
                                                         "moons",  "blobs", "fashion-mnist"};
   if ((!labels.empty() || !label_column.empty()) &&
@@ -64,10 +65,10 @@ data::Split undivided_data(const std::string& name, const std::string& labels,
   } else if (name == "blobs") {
     all = data::blobs({.noise = 0.2, .seed = seed});
   } else if (name.find_first_of("./") == std::string::npos && !std::filesystem::exists(name)) {
-    throw UsageError("--data " + name +
+    throw UsageError("--data " + data::printable(name) +
                      ": neither a file nor one of digits, iris, spirals, moons, blobs, fashion-mnist");
   } else {
-    all = from_file(name, labels, label_column);
+    all = from_file(name, labels, label_column, one_class);
   }
   return {std::move(all), {}};
 }

@@ -19,9 +19,10 @@ namespace reel::examples {
 data::Split classifier_data(const std::string& name, const std::string& labels,
                             const std::string& label_column, double test_fraction, std::uint64_t seed);
 
-/// The same, not divided: all of it is the train part, unless it comes with a test part of its own.
+/// The same, not divided: all of it is the train part, unless it comes with a test part of its own. With
+/// `one_class` also a file whose samples are all of one class.
 data::Split undivided_data(const std::string& name, const std::string& labels,
-                           const std::string& label_column, std::uint64_t seed);
+                           const std::string& label_column, std::uint64_t seed, bool one_class = false);
 
 /// Both parts in one.
 data::Dataset joined(data::Split split);

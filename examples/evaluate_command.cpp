@@ -79,8 +79,9 @@ int evaluate_classifier(const EvaluateFlags& flags, const ModelFile& file) {
   const std::string column = part("label_column", flags.label_column);
   const double test_fraction = settings.fraction("test_fraction");
   const std::uint64_t seed = settings.seed("seed");
-  data::Split split = flags.whole ? divided(undivided_data(data, labels, column, seed), test_fraction, seed)
-                                  : classifier_data(data, labels, column, test_fraction, seed);
+  data::Split split = flags.whole
+                          ? divided(undivided_data(data, labels, column, seed, true), test_fraction, seed)
+                          : classifier_data(data, labels, column, test_fraction, seed);
   standardizer.apply(split.train);
   if (split.test.count > 0) standardizer.apply(split.test);
   const std::string digest = digest_of(split);  // before the labels change

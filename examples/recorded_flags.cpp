@@ -2,11 +2,13 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <filesystem>
 #include <optional>
 #include <ostream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "data/error.h"
@@ -20,6 +22,13 @@ namespace reel::examples {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+// Flags of one call, which no run records, whatever stands in config.json.
+bool is_recorded(std::string_view key) {
+  constexpr std::array<std::string_view, 7> of_one_call = {
+      "out", "resume", "threads", "json", "progress", "detect_anomaly", "allow_non_finite"};
+  return std::find(of_one_call.begin(), of_one_call.end(), key) == of_one_call.end();
+}
 
 // A value of config.json as a word of the command line, or nothing if no flag has such values.
 std::optional<std::string> word_of(const Json& value) {
@@ -45,6 +54,7 @@ std::optional<std::string> word_of(const Json& value) {
 // A run goes on with its own flags, and with more steps if they are given.
 void require_same_flag(const CLI::Option& given, const std::string& key, const Json& recorded,
                        const std::string& was, const std::string& directory) {
+  if (key.ends_with("_every")) return;  // changes no number
   const std::string word = given.as<std::string>();
   if (recorded.is_number_float() ? recorded.get<double>() == given.as<double>() : was == word) return;
   if ((key == "steps" || key == "epochs") && recorded.is_number_integer()) {
@@ -90,16 +100,18 @@ void take_recorded_flags(CLI::App& verb, const RunFlags& run, std::ostream& err)
     std::string key = flag.substr(std::min(flag.size(), flag.find_first_not_of('-')));
     std::replace(key.begin(), key.end(), '-', '_');
     const auto value = config.find(key);
-    if (value == config.end()) continue;
+    if (value == config.end() || !is_recorded(key)) continue;
     const std::optional<std::string> word = word_of(*value);
     if (!word) {
       refuse_recorded(recorded->file,
                       "\"" + key + "\" is of type " + value->type_name() + ", which no run writes there");
     }
+    if (word->empty() && key != "labels" && key != "label_column")  // which need not be given
+      refuse_recorded(recorded->file, "\"" + key + "\" is empty");
     try {
       if (option->count() > 0) {
         require_same_flag(*option, key, *value, *word, run.out);
-      } else if (!word->empty()) {  // it was not given then, either
+      } else if (!word->empty()) {
         if (key == "data" || key == "labels") require_recorded_file(flag, *word, run.out);
         option->add_result(*word);
         option->run_callback();

@@ -76,8 +76,10 @@ std::optional<RecordedConfig> recorded_config(const fs::path& path) {
   const fs::path config = path / "config.json";
   try {
     Json object = parse_config(data::read_file(config));
+    // Without these a run would be of another kind, or go on beyond its end.
     const Json task = object.is_object() && object.contains("task") ? object["task"] : Json();
-    if (task == "classifier" || task == "transformer")
+    if ((task == "classifier" && object.contains("epochs")) ||
+        (task == "transformer" && object.contains("steps")))
       return RecordedConfig{std::move(object), config.string()};
   } catch (const data::IoError&) {
   }

@@ -120,7 +120,7 @@ int train_transformer(const TransformerFlags& given) {
   const bool addition = flags.data == "addition";
   if (!addition && flags.data.find_first_of("./") == std::string::npos &&
       !std::filesystem::exists(flags.data)) {
-    throw UsageError("--data " + flags.data + ": neither a file nor addition");
+    throw UsageError("--data " + data::printable(flags.data) + ": neither a file nor addition");
   }
   std::optional<data::Text> text;
   if (!addition) text.emplace(data::Text::read(flags.data, flags.context));

@@ -157,6 +157,13 @@ class Loop {
   void write_config() {
     Json config = training_.config;
     config["build"] = this_build();
+    // Not in the checkpoint: a run may go on with others.
+    const auto record = [&config](const char* key, std::int64_t every) {
+      if (every > 0) config[key] = every;
+    };
+    record("checkpoint_every", flags_.checkpoint_every);
+    record("eval_every", flags_.eval_every);
+    record("log_every", flags_.log_every);
     directory_.write_config(config);
   }
 

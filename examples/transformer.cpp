@@ -5,6 +5,7 @@
 #include <iostream>
 
 #include "data/error.h"
+#include "data/file.h"
 #include "examples/exit_code.h"
 #include "examples/usage_error.h"
 #include "nn/error.h"
@@ -172,8 +173,9 @@ int evaluate_transformer(const EvaluateFlags& flags, const ModelFile& file) {
   Tape tape(Precision::f32, file.products());
   Json result = {{"task", "transformer"}, {"data", data}};
   if (loaded.addition != (data == "addition")) {
-    throw UsageError(flags.model + " was trained on " + file.settings().text("data") +
-                     "; it cannot be measured on " + data);
+    throw UsageError(data::printable(flags.model) + " was trained on " +
+                     data::printable(file.settings().text("data")) + "; it cannot be measured on " +
+                     data::printable(data));
   }
   if (loaded.addition && flags.whole) {
     throw UsageError(

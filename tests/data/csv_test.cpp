@@ -25,6 +25,7 @@ TEST(Csv, ReadsNumbersAndTheClassInTheLastColumn) {
 
 TEST(Csv, AHeaderIsDetectedOrDeclared) {
   EXPECT_EQ(parse_csv("a,b,class\n1,2,0\n3,4,1\n", "t").count, 2);
+  EXPECT_EQ(parse_csv("1,2,yes\n3,4,yes\n", "t", {.one_class = true}).count, 2);
   EXPECT_EQ(parse_csv("1,2,yes\n3,4,no\n", "t").count, 2);  // a text class alone is no header
   EXPECT_EQ(parse_csv("1,2,0\n3,4,1\n5,6,0\n", "t", {.header = CsvOptions::Header::yes}).count, 2);
   EXPECT_THROW(parse_csv("a,b,class\n1,2,0\n", "t", {.header = CsvOptions::Header::no}), DataError);

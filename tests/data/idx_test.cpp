@@ -148,6 +148,7 @@ TEST(IdxPair, ImagesAndLabelsMustBelongTogether) {
     EXPECT_THAT(message([&] { idx_pair(images, alike); }),
                 HasSubstr("labels: every image has the same class; there is nothing to tell apart"));
     EXPECT_EQ(idx_pair(images, alike, 10).classes(), 10);
+    EXPECT_EQ(idx_pair(images, alike, 0, true).classes(), label + 1);
   }
 }
 

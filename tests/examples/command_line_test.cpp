@@ -240,7 +240,7 @@ TEST_P(WrongUse, IsRefusedWithItsExitCodeAndNothingIsLeft) {
 INSTANTIATE_TEST_SUITE_P(
     Every, WrongUse,
     testing::Values(
-        Wrong{"no verb", {}, 2, "subcommand"},
+        Wrong{"no verb", {}, 2, "a verb is missing"},
         Wrong{"unknown verb", {"trian"}, 2, "unknown verb \"trian\"; there are train, generate, evaluate"},
         Wrong{"unknown task",
               {"train", "clasifier"},
@@ -278,6 +278,14 @@ INSTANTIATE_TEST_SUITE_P(
               {"train", "classifier", "--data", "digitz"},
               2,
               "neither a file nor one of digits"},
+        Wrong{"data with a line end in its name",
+              {"train", "classifier", "--data", "a\nb"},
+              2,
+              "--data a\\x0ab: neither a file nor one of digits"},
+        Wrong{"text with a line end in its name",
+              {"train", "--data", "a\nb"},
+              2,
+              "--data a\\x0ab: neither a file nor addition"},
         Wrong{"labels of data that has its own",
               {"train", "classifier", "--data", "iris", "--label-column", "3"},
               2,

@@ -143,6 +143,9 @@ TEST_F(Program, EvaluatesAWholeFileIfItIsTold) {
   EXPECT_EQ(few.json()["confusion"][2][2], 1);
   EXPECT_THAT(evaluate({"--data", "few.csv", "--split", "all"}).out,
               HasSubstr("100.00 % on all 3 samples\n"));
+  write(place / "one.csv", "5.1,3.5,1.4,0.2,setosa\n");
+  EXPECT_EQ(evaluate({"--data", "one.csv"}).code, 3);
+  EXPECT_EQ(evaluate({"--data", "one.csv", "--split", "all", "--json"}).json()["test_accuracy"], 1.0);
 }
 
 TEST_F(Program, EvaluatesAWholeTextIfItIsTold) {

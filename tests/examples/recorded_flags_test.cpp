@@ -16,15 +16,14 @@ namespace {
 using testing::HasSubstr;
 using Json = nlohmann::ordered_json;
 
-// The task, and what a run does not record because it may change.
+// The task, and what no run records.
 ShortRun bare(const ShortRun& what) {
   ShortRun result = what;
   result.words = {"train", what.name};
   for (std::size_t i = 2; i < what.words.size(); ++i) {
     if (what.words[i] == "--json") result.words.push_back(what.words[i]);
-    for (const char* flag : {"--checkpoint-every", "--eval-every", "--log-every", "--progress"}) {
-      if (what.words[i] == flag) result.words.insert(result.words.end(), {what.words[i], what.words[i + 1]});
-    }
+    if (what.words[i] == "--progress")
+      result.words.insert(result.words.end(), {what.words[i], what.words[i + 1]});
   }
   return result;
 }
@@ -127,6 +126,38 @@ TEST_F(RecordedFlags, MoreStepsLeaveTheWarmUpAsItWas) {
 
 // 0.0017853 / 10 is a double whose shortest decimal stands so near to the middle between two that a reader of
 // long double rounds it to the other.
+TEST_F(RecordedFlags, TheRunKeepsItsIntervalsUnlessOthersAreGiven) {
+  start({"--eval-every", "7", "--log-every", "3"});
+  EXPECT_EQ(config()["eval_every"], 7);
+  EXPECT_EQ(config()["log_every"], 3);
+  EXPECT_FALSE(config().contains("checkpoint_every"));
+  EXPECT_EQ(resume({"--steps", "50", "--log-every", "2", "--checkpoint-every", "5"}).code, 0);
+  EXPECT_EQ(config()["eval_every"], 7);
+  EXPECT_EQ(config()["log_every"], 2);
+  EXPECT_EQ(config()["checkpoint_every"], 5);
+  const std::string log = contents(place / "run/log.jsonl");
+  EXPECT_THAT(log, HasSubstr("{\"step\":49,"));  // an evaluation
+  EXPECT_THAT(log, HasSubstr("{\"step\":44,"));
+  EXPECT_THAT(log, testing::Not(HasSubstr("{\"step\":43,")));
+}
+
+TEST_F(RecordedFlags, WhatNoRunRecordsIsNotTaken) {
+  start();
+  Json more = config();
+  more.update({{"out", "x"},
+               {"threads", 1000000},
+               {"progress", "bar"},
+               {"resume", 0},
+               {"json", "x"},
+               {"allow_non_finite", "true"},
+               {"detect_anomaly", 1},
+               {"mood", "good"}});
+  write(place / "run/config.json", more.dump());
+  const Ran ran = resume();
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  EXPECT_EQ(ran.err, "");
+}
+
 TEST_F(RecordedFlags, NumbersComeBackToTheLastBit) {
   start({"--lr", "0.0017853"});
   EXPECT_EQ(resume().code, 0);
@@ -177,7 +208,11 @@ TEST_F(RecordedFlags, ComeFromTheCheckpointIfConfigJsonIsLostOrDamaged) {
   start({"--seed", "7"});
   const std::string config = contents(place / "run/config.json");
   const std::string fingerprint = resume().json()["fingerprint"];
-  for (const char* text : {"", "{", "[]", "{}", "{\"task\": 7}", "{\"task\": \"poetry\"}"}) {
+  Json shortened = Json::parse(config);
+  shortened.erase("steps");  // whose default would go on far beyond the end
+  for (const std::string& text :
+       {std::string(), std::string("{"), std::string("[]"), std::string("{}"), std::string("{\"task\": 7}"),
+        std::string("{\"task\": \"poetry\"}"), shortened.dump()}) {
     write(place / "run/config.json", text);
     const Ran ran = resume();
     EXPECT_EQ(ran.code, 0) << ran.err;
@@ -210,6 +245,8 @@ TEST_F(RecordedFlags, AreNotTrusted) {
   };
   with("layers", nullptr, "\"layers\" is of type null, which no run writes there");
   with("layers", Json::array({1.5}), "\"layers\" is of type array, which no run writes there");
+  with("steps", "", "\"steps\" is empty");
+  with("steps", Json::array(), "\"steps\" is empty");
   with("layers", 1.5, "--layers: must be a whole number from 1 to 1024, not 1.5");
   with("layers", -1, "--layers: must be a whole number from 1 to 1024, not -1");
   with("lr", "x\x1b", "--lr: must be a positive number, not x\\x1b");
