@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <limits>
-#include <regex>
 #include <string>
 #include <vector>
 
@@ -21,10 +20,12 @@ std::string with_losses(const std::vector<double>& losses) {
 
 // What stands at the lines of the loss axis.
 std::vector<std::string> labels_of(const std::string& html) {
-  const std::regex label("<text class=\"y\"[^>]*>([^<]*)</text>");
   std::vector<std::string> labels;
-  for (std::sregex_iterator it(html.begin(), html.end(), label), end; it != end; ++it)
-    labels.push_back((*it)[1]);
+  for (std::size_t at = html.find("<text class=\"y\""); at != std::string::npos;
+       at = html.find("<text class=\"y\"", at + 1)) {
+    const std::size_t first = html.find('>', at) + 1;
+    labels.push_back(html.substr(first, html.find('<', first) - first));
+  }
   return labels;
 }
 
