@@ -73,17 +73,19 @@ data::Split undivided_data(const std::string& name, const std::string& labels,
   return {std::move(all), {}};
 }
 
-data::Split classifier_data(const std::string& name, const std::string& labels,
-                            const std::string& label_column, double test_fraction, std::uint64_t seed) {
-  data::Split data = undivided_data(name, labels, label_column, seed);
-  if (data.test.count > 0) return data;
-  const data::Dataset& all = data.train;
+data::Split divided(const data::Dataset& all, double test_fraction, std::uint64_t seed) {
   if (all.classes() > all.count) {
     throw data::DataError(all.name + ": its labels are of " + std::to_string(all.classes()) +
                           " classes, but it has only " + std::to_string(all.count) +
                           " rows; choose the column of the classes with --label-column");
   }
   return data::split(all, test_fraction, seed);
+}
+
+data::Split classifier_data(const std::string& name, const std::string& labels,
+                            const std::string& label_column, double test_fraction, std::uint64_t seed) {
+  data::Split data = undivided_data(name, labels, label_column, seed);
+  return data.test.count > 0 ? std::move(data) : divided(data.train, test_fraction, seed);
 }
 
 data::Dataset joined(data::Split split) {

@@ -24,6 +24,10 @@ data::Split classifier_data(const std::string& name, const std::string& labels,
 data::Split undivided_data(const std::string& name, const std::string& labels,
                            const std::string& label_column, std::uint64_t seed, bool one_class = false);
 
+/// What training divides a set into. Throws DataError if one part would be empty, or if there are fewer
+/// samples than classes.
+data::Split divided(const data::Dataset& all, double test_fraction, std::uint64_t seed);
+
 /// Both parts in one.
 data::Dataset joined(data::Split split);
 

@@ -46,12 +46,11 @@ void name_classes(data::Dataset& measured, const data::Dataset& rest, const std:
 }
 
 // As training would divide the data, or undivided if it would not take it and all is measured anyway.
-data::Split divided(data::Split data, double test_fraction, std::uint64_t seed) {
-  const bool comes_divided = data.test.count > 0;
-  if (comes_divided || data.train.classes() > data.train.count) return data;
+data::Split divided_if_it_can_be(data::Split data, double test_fraction, std::uint64_t seed) {
+  if (data.test.count > 0) return data;
   try {
-    return data::split(data.train, test_fraction, seed);
-  } catch (const data::DataError&) {  // One part would be empty.
+    return divided(data.train, test_fraction, seed);
+  } catch (const data::DataError&) {
     return data;
   }
 }
@@ -79,9 +78,9 @@ int evaluate_classifier(const EvaluateFlags& flags, const ModelFile& file) {
   const std::string column = part("label_column", flags.label_column);
   const double test_fraction = settings.fraction("test_fraction");
   const std::uint64_t seed = settings.seed("seed");
-  data::Split split = flags.whole
-                          ? divided(undivided_data(data, labels, column, seed, true), test_fraction, seed)
-                          : classifier_data(data, labels, column, test_fraction, seed);
+  data::Split split = flags.whole ? divided_if_it_can_be(undivided_data(data, labels, column, seed, true),
+                                                         test_fraction, seed)
+                                  : classifier_data(data, labels, column, test_fraction, seed);
   standardizer.apply(split.train);
   if (split.test.count > 0) standardizer.apply(split.test);
   const std::string digest = digest_of(split);  // before the labels change

@@ -15,8 +15,8 @@
 #include "data/file.h"
 #include "examples/number_checks.h"
 #include "examples/run_directory.h"
+#include "examples/settings.h"
 #include "examples/usage_error.h"
-#include "nn/error.h"
 
 namespace reel::examples {
 namespace {
@@ -47,20 +47,18 @@ std::optional<std::string> word_of(const Json& value) {
 }
 
 [[noreturn]] void refuse_recorded(const std::string& file, const std::string& reason) {
-  throw nn::FileError(file + ": its configuration is damaged: " + reason +
-                      "; put it back as it was, or train again with another --out");
+  refuse_configuration(file, reason, "put it back as it was, or train again with another --out");
 }
 
 // A run goes on with its own flags, and with more steps if they are given.
 void require_same_flag(const CLI::Option& given, const std::string& key, const Json& recorded,
                        const std::string& was, const std::string& directory) {
-  if (key.ends_with("_every")) return;  // changes no number
+  if (key.ends_with("_every")) return;  // no weight depends on it
   const std::string word = given.as<std::string>();
   if (recorded.is_number_float() ? recorded.get<double>() == given.as<double>() : was == word) return;
   if ((key == "steps" || key == "epochs") && recorded.is_number_integer()) {
     if (given.as<std::int64_t>() > recorded.get<std::int64_t>()) return;
-    throw UsageError("--resume: the run has --" + key + " " + was + ", now it is " + word +
-                     "; it can only grow");
+    refuse_fewer(key, was, word);
   }
   const std::string name = given.get_name();
   throw UsageError("--resume: the run was started with " + name + " " +

@@ -93,6 +93,11 @@ std::optional<RecordedConfig> recorded_config(const fs::path& path) {
   return std::nullopt;
 }
 
+void refuse_fewer(const std::string& key, const std::string& was, const std::string& now) {
+  throw UsageError("--resume: the run has --" + key + " " + was + ", now it is " + now +
+                   "; it can only grow");
+}
+
 RunDirectory::RunDirectory(const RunFlags& flags, const std::string& name) {
   if (flags.out.empty()) {
     if (flags.resume) throw UsageError("--resume needs --out, the directory of the run to go on with");

@@ -25,6 +25,9 @@ struct RecordedConfig {
 /// in a run that was killed before it had written config.json.
 std::optional<RecordedConfig> recorded_config(const std::filesystem::path& directory);
 
+/// Refuses to go on with a run of fewer steps or epochs than it has.
+[[noreturn]] void refuse_fewer(const std::string& key, const std::string& was, const std::string& now);
+
 /// The directory of one run: config.json, log.jsonl, checkpoints, report.html. Locked while the run lives.
 class RunDirectory {
  public:

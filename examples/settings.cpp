@@ -9,9 +9,8 @@ namespace reel::examples {
 
 using Json = nlohmann::ordered_json;
 
-void refuse_configuration(const std::string& file, const std::string& reason) {
-  throw nn::FileError(file + ": its configuration is damaged: " + reason +
-                      "; train again, or use another file");
+void refuse_configuration(const std::string& file, const std::string& reason, const std::string& help) {
+  throw nn::FileError(file + ": its configuration is damaged: " + reason + "; " + help);
 }
 
 void Settings::fail(const std::string& key, const std::string& reason) const {

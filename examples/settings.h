@@ -8,8 +8,9 @@
 
 namespace reel::examples {
 
-/// Throws FileError: `FILE: its configuration is damaged: REASON`, and what to do.
-[[noreturn]] void refuse_configuration(const std::string& file, const std::string& reason);
+/// Throws FileError: `FILE: its configuration is damaged: REASON; HELP`.
+[[noreturn]] void refuse_configuration(const std::string& file, const std::string& reason,
+                                       const std::string& help = "train again, or use another file");
 
 /// What a configuration says. It comes from a file, so that nothing in it is taken on trust: every function
 /// throws FileError, naming the file and the key, unless there is a value of its kind, in its range.

@@ -66,8 +66,7 @@ void require_same(const Json& saved, const Json& now, const std::string& directo
     if (key == "steps" || key == "epochs") {
       if (value.is_number() && saved[key].is_number() && value > saved[key])
         continue;  // more of them is fine
-      throw UsageError("--resume: the run has --" + key + " " + saved[key].dump() + ", now it is " +
-                       value.dump() + "; it can only grow");
+      refuse_fewer(key, saved[key].dump(), value.dump());
     }
     std::string flag = key;
     std::replace(flag.begin(), flag.end(), '_', '-');
