@@ -1,0 +1,248 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "autograd/autograd.h"
+#include "tests/autograd/misuse.h"
+
+// Shapes, axes, sizes, numbers and labels that no function can take, and the error that says so.
+
+namespace reel {
+namespace {
+
+using testing::HasSubstr;
+
+// ---- values ----
+
+TEST_F(Misuse, NumbersThatDoNotFillAShape) {
+  const auto step = tape.record();
+  EXPECT_ERROR(tape.constant({1.0, 2.0, 3.0}, {2, 2}), ShapeError, "[2, 2]");
+  EXPECT_ERROR(tape.variable({1.0, 2.0, 3.0}, {2}), ShapeError, "[2]");
+}
+
+TEST_F(Misuse, TangentsOnATapeThatHasNone) {
+  const auto step = tape.record();
+  const double x[] = {1.0};
+  EXPECT_ERROR(tape.variable(x, x, {1}), StateError, "dual");
+}
+
+TEST_F(Misuse, ItemOfSeveralNumbers) {
+  const auto step = tape.record();
+  EXPECT_THROW(tape.constant({1.0, 2.0}, {2}).item(), ShapeError);
+}
+
+TEST_F(Misuse, FloatsOfADoubleTape) {
+  const auto step = tape.record();
+  EXPECT_THROW(tape.constant(1.0).data(), StateError);
+}
+
+TEST_F(Misuse, NegativeAndHugeShapes) {
+  EXPECT_ERROR(Shape({-1, 2}), ShapeError, "error: shape: a dimension cannot be negative, got -1");
+  EXPECT_ERROR(Shape({std::int64_t{1} << 40}), ShapeError,
+               "a dimension must be below 2^31, got 1099511627776");
+  EXPECT_ERROR(Shape({1, 1, 1, 1, 1, 1, 1}), ShapeError, "more than 6 dimensions");
+  const std::vector<std::int64_t> seven(7, 1);
+  EXPECT_ERROR(Shape{std::span(seven)}, ShapeError, "more than 6 dimensions");
+  Shape shape{1, 1, 1, 1, 1};
+  EXPECT_ERROR(shape.append(-3), ShapeError, "got -3");
+  EXPECT_ERROR(shape.set(0, -3), ShapeError, "got -3");
+  const Shape huge{1 << 30, 1 << 30, 1 << 30};
+  EXPECT_ERROR(huge.size(), ShapeError, "[1073741824, 1073741824, 1073741824] has too many elements");
+}
+
+TEST(MisusedShapes, ADimensionThatIsNone) {
+  Shape shape{2, 3};
+  for (const int axis : {-1, 2, 100})
+    EXPECT_ERROR(shape.set(axis, 5), ShapeError, "no dimension " + std::to_string(axis) + " in [2, 3]");
+  EXPECT_EQ(shape, (Shape{2, 3}));
+}
+
+TEST_F(Misuse, ShapesAndAxesWrittenInACall) {
+  const auto step = tape.record();
+  const Tensor x = tape.variable({1.0, 2.0}, {2});
+  EXPECT_ERROR(tape.constant({1.0, 2.0}, {2, -1}), ShapeError, "a dimension cannot be negative, got -1");
+  EXPECT_ERROR(tape.constant({1.0}, {1 << 30, 1 << 30, 1 << 30}), ShapeError, "has too many elements");
+  EXPECT_ERROR(expand(x, {1, 1, 1, 1, 1, 1, 2}), ShapeError, "more than 6 dimensions");
+  EXPECT_ERROR(reshape(x, {1, 1, 1, 1, 1, 1, 2}), ShapeError, "more than 6 dimensions");
+  EXPECT_ERROR(reshape(x, {-1, 1 << 30, 1 << 30, 1 << 30}), ShapeError, "has too many elements");
+  EXPECT_ERROR(sum(x, {.axes = {0, 1, 2, 3, 4, 5, 6}}), ShapeError, "axes: more than 6");
+}
+
+// An op that computes an impossible size says so itself, at the line of its call.
+TEST_F(Misuse, ShapesThatAnOpMakes) {
+  const auto step = tape.record();
+  const Tensor x = tape.variable({1.0, 2.0}, {2});
+  EXPECT_ERROR(pad(x, 0, 0, std::numeric_limits<std::int32_t>::max()), ShapeError,
+               "error: pad: shape: a dimension must be below 2^31, got 2147483649\n    x        [2]");
+}
+
+// ---- ops ----
+
+TEST_F(Misuse, Axes) {
+  const auto step = tape.record();
+  const Tensor x = tape.variable({1, 2, 3, 4, 5, 6}, {2, 3});
+  EXPECT_ERROR(sum(x, {.axes = {2}}), ShapeError, "axis 2 of a tensor of rank 2");
+  EXPECT_ERROR(sum(x, {.axes = {-3}}), ShapeError, "axis -3");
+  EXPECT_ERROR(max(x, {.axes = {0, 0}}), ShapeError, "named twice");
+  EXPECT_ERROR(softmax(x, {.axis = 5}), ShapeError, "axis 5");
+  EXPECT_ERROR(cumsum(x, 2), ShapeError, "axis 2");
+  EXPECT_ERROR(transpose(x, 0, 2), ShapeError, "axis 2");
+  EXPECT_ERROR(permute(x, {0, 0}), ShapeError, "permute");
+  EXPECT_ERROR(flip(x, {7}), ShapeError, "axis 7");
+  EXPECT_ERROR(stack({x, x}, 4), ShapeError, "axis 4");
+}
+
+TEST_F(Misuse, Sizes) {
+  const auto step = tape.record();
+  const Tensor x = tape.variable({1, 2, 3, 4, 5, 6}, {2, 3});
+  EXPECT_ERROR(reshape(x, {4, 2}), ShapeError, "reshape");
+  EXPECT_ERROR(reshape(x, {-1, -1}), ShapeError, "reshape");
+  EXPECT_ERROR(reshape(x, {-1, 4}), ShapeError, "reshape");
+  EXPECT_ERROR(expand(x, {2, 4}), ShapeError, "expand");
+  EXPECT_ERROR(slice(x, 0, 1, 5), ShapeError, "slice");
+  EXPECT_ERROR(slice(x, 0, 2, 1), ShapeError, "slice");
+  EXPECT_ERROR(pad(x, 0, -1, 0), ShapeError, "pad");
+  constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  EXPECT_ERROR(pad(x, 0, most, 1), ShapeError, "pad");
+  EXPECT_ERROR(pad(x, 0, 0, most), ShapeError, "pad");
+  EXPECT_ERROR(pad(x, 0, (std::int64_t{1} << 31) - 1, 0), ShapeError, "pad");
+  EXPECT_ERROR(expand(x, {1 << 30, 1 << 30, 1 << 30, 2, 3}), ShapeError, "expand");
+  EXPECT_ERROR(rotary(tape.constant({1, 2, 3, 4}, {2, 2}), {.first_position = most}), ValueError, "rotary");
+  EXPECT_ERROR(split(x, 0), ShapeError, "split");
+  EXPECT_ERROR(concat(std::span<const Tensor>{}), ShapeError, "no tensors");
+  EXPECT_ERROR(x + tape.constant({1, 2}, {2}), ShapeError, "do not broadcast");
+  EXPECT_ERROR(matmul(x, x), ShapeError, "inner sizes differ, 3 and 2");
+  EXPECT_ERROR(dot(x, x), ShapeError, "");
+  EXPECT_ERROR(var(tape.constant(1.0)), ShapeError, "correction");
+  EXPECT_ERROR(max(tape.constant(std::initializer_list<double>{}, {0})), ShapeError, "empty row");
+}
+
+// The operand lines of a message come with it: what the user gave, and no tensor in between.
+TEST_F(Misuse, FunctionsMadeOfOtherOpsSpeakOfWhatTheyWereGiven) {
+  const auto step = tape.record();
+  const Tensor x = tape.variable({1, 2, 3, 4, 5, 6}, {2, 3});
+  const Tensor empty = tape.variable(std::initializer_list<double>{}, {0, 3});
+  EXPECT_ERROR(gather(x, {0, 2}), ValueError,
+               "gather: row 2 at position 1 is out of range\n    x        [2, 3]");
+  EXPECT_ERROR(gather(tape.constant(1.0), {0}), ShapeError, "gather: a scalar has no rows");
+  const auto refused = [](const char* op) {
+    return std::string(op) + ": an empty row has no result\n    x        [0, 3]  variable at ";
+  };
+  EXPECT_ERROR(max(empty, {.axes = {0}}), ShapeError, refused("max"));
+  EXPECT_ERROR(min(empty), ShapeError, refused("min"));
+  EXPECT_ERROR(logsumexp(empty, {.axes = {0}, .keepdim = true}), ShapeError, refused("logsumexp"));
+  EXPECT_ERROR(
+      var(x, {.axes = {0}, .correction = 2}), ShapeError,
+      "var: the variance of 2 numbers with correction 2 divides by zero\n    x        [2, 3]  variable at ");
+  EXPECT_ERROR(stack({x, empty}), ShapeError,
+               "stack: input 1 is [0, 3], the ones before [2, 3]\n    x        [2, 3]  variable at ");
+  EXPECT_ERROR(stack(std::span<const Tensor>{}), ShapeError, "stack: no tensors");
+  EXPECT_ERROR(stack({reshape(x, {1, 1, 1, 1, 2, 3})}), ShapeError, "stack: there is no room");
+  const Tensor a = reshape(x, {1, 2, 3});
+  const Tensor b = tape.constant(std::vector<double>(8), {4, 2, 1});
+  EXPECT_ERROR(matmul(a, b), ShapeError, "b        [4, 2, 1]  constant at ");
+  const Tensor c = tape.constant(std::vector<double>(12), {2, 3, 2});
+  EXPECT_ERROR(
+      matmul(stack({a, a, a}, 1), stack({c, c}, 1)), ShapeError,
+      "matmul: the leading dimensions of [1, 3, 2, 3] and [2, 2, 3, 2] do not broadcast\n    a        ");
+}
+
+TEST_F(Misuse, WhatWasMadeByAFunctionIsSaidToBeMadeByIt) {
+  const auto step = tape.record();
+  const Tensor x = tape.variable({1, 2, 3, 4, 5, 6}, {2, 3});
+  const Tensor two = tape.constant({1, 2}, {2});
+  EXPECT_ERROR(add(sum(x, {.axes = {0}}), two), ShapeError, "[3]  made by `sum` at ");
+  EXPECT_ERROR(add(mean(x, {.axes = {0}, .keepdim = true}), two), ShapeError, "[1, 3]  made by `mean` at ");
+  EXPECT_ERROR(add(max(x, {.axes = {0}}), two), ShapeError, "[3]  made by `max` at ");
+  EXPECT_ERROR(add(norm(x, {.axes = {0}, .keepdim = true}), two), ShapeError, "[1, 3]  made by `norm` at ");
+  EXPECT_ERROR(add(gather(x, {1}), two), ShapeError, "[1, 3]  made by `gather` at ");
+}
+
+// Two dimensions that are too long for one, of a tensor without elements: there is nothing to reduce.
+TEST_F(Misuse, ReductionsOfHugeButEmptyTensors) {
+  const auto step = tape.record();
+  const Tensor x = tape.constant(std::initializer_list<double>{}, {0, 1 << 20, 1 << 20});
+  EXPECT_EQ(max(x, {.axes = {1, 2}}).shape(), Shape({0}));
+  EXPECT_EQ(norm(x, {.axes = {1, 2}, .keepdim = true}).shape(), Shape({0, 1, 1}));
+  EXPECT_EQ(sum(x).item(), 0);
+}
+
+TEST_F(Misuse, Numbers) {
+  const auto step = tape.record();
+  const Tensor x = tape.variable({1, 2, 3, 4, 5, 6}, {2, 3});
+  const Tensor w = tape.constant({1, 1, 1}, {3});
+  EXPECT_ERROR(softmax(x, {.temperature = 0}), ValueError, "temperature");
+  EXPECT_ERROR(softmax(x, {.temperature = -1}), ValueError, "temperature");
+  EXPECT_ERROR(softmax(x, {.temperature = std::nan("")}), ValueError, "temperature");
+  EXPECT_ERROR(layer_norm(x, w, w, 0.0), ValueError, "epsilon");
+  EXPECT_ERROR(rms_norm(x, w, -1.0), ValueError, "epsilon");
+  EXPECT_ERROR(huber(x, x, 0.0), ValueError, "delta");
+  EXPECT_ERROR(clamp(x, 2.0, 1.0), ValueError, "clamp");
+  EXPECT_ERROR(dropout(x, {.p = 1.0}), ValueError, "p");
+  EXPECT_ERROR(dropout(x, {.p = -0.1}), ValueError, "p");
+}
+
+TEST_F(Misuse, LabelsAndTokens) {
+  const auto step = tape.record();
+  const Tensor x = tape.variable({1, 2, 3, 4, 5, 6}, {2, 3});
+  const std::vector<std::int32_t> high = {0, 3}, low = {-1, 0}, few = {0}, good = {0, 2};
+  EXPECT_ERROR(cross_entropy(x, high), ValueError, "label 3 of row 1 is not a class");
+  EXPECT_ERROR(cross_entropy(x, low), ValueError, "label -1 of row 0");
+  EXPECT_ERROR(cross_entropy(x, few), ShapeError, "1 labels for 2 rows");
+  EXPECT_ERROR(cross_entropy(x, good, {.label_smoothing = 1.5}), ValueError, "smoothing");
+  EXPECT_ERROR(cross_entropy(x, good, {.label_smoothing = 1.5, .reduction = Reduction::none}), ValueError,
+               "smoothing");
+  EXPECT_ERROR(nll(x, high), ValueError, "label 3");
+  EXPECT_ERROR(embedding(x, high), ValueError, "token 3 at position 1");
+  EXPECT_ERROR(embedding(x, low), ValueError, "token -1 at position 0");
+  EXPECT_ERROR(embedding(x, few, {3}), ShapeError, "1 tokens do not fill the shape [3]");
+  EXPECT_ERROR(index_select(x, high), ValueError, "index 3");
+  EXPECT_ERROR(take_along(x, few), ShapeError, "1 positions for 2 rows");
+  EXPECT_ERROR(take_along(x, high), ValueError, "index 3");
+  const std::vector<std::uint8_t> mask = {1};
+  EXPECT_ERROR(where(mask, x, x), ShapeError, "where");
+}
+
+TEST_F(Misuse, TheFirstNumberThatIsNotFiniteIsNamed) {
+  tape.detect_anomaly(true);
+  const auto step = tape.record();
+  const Tensor x = tape.variable({1.0, -1.0}, {2});
+  EXPECT_ERROR(log(x), NonFiniteError, "log");
+}
+
+TEST(MisuseOfNumbers, TheLayerOfTheFirstNumberThatIsNotFiniteIsNamed) {
+  ParameterBlock block;
+  Parameter inner(block, block.add("blocks.0.inner.weight", {2, 2}, true));
+  Parameter outer(block, block.add("blocks.0.outer.weight", {2, 2}, true));
+  inner.values()[0] = 1e30f;
+  outer.values()[0] = 1e30f;
+  Tape tape;  // f32, which 1e60 is too large for
+  tape.detect_anomaly(true);
+  const auto step = tape.record();
+  const Tensor x = tape.constant({1.0, 1.0}, {1, 2});
+  const Tensor h = linear(x, inner);
+  EXPECT_ERROR(linear(h, outer), NonFiniteError, "layer    blocks.0.outer");
+  EXPECT_ERROR(log(neg(h)), NonFiniteError, "layer    after blocks.0.inner");
+  EXPECT_ERROR(log(neg(x)), NonFiniteError, "in [-1, -1], mean -1");
+}
+
+TEST_F(Misuse, AGradientThatIsNotFiniteIsNamed) {
+  tape.detect_anomaly(true);
+  const auto step = tape.record();
+  const Tensor x = tape.variable({0.0}, {1});
+  try {
+    tape.backward(sum(sqrt(x)));
+    FAIL();
+  } catch (const NonFiniteError& e) {
+    EXPECT_THAT(e.what(), HasSubstr("sqrt"));
+    EXPECT_THAT(e.what(), HasSubstr("gradient"));
+  }
+}
+
+}  // namespace
+}  // namespace reel
