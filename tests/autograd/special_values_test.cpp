@@ -46,14 +46,34 @@ TEST_P(SpecialValues, HaveTheSameSlopeForwards) {
 }
 
 TEST(SpecialValue, NaNPassesThroughEveryActivation) {
-  Tape tape(Precision::f64);
-  const auto step = tape.record();
-  const Tensor x = tape.constant(std::nan(""));
-  for (const Tensor& y :
-       {relu(x), leaky_relu(x, 0.1), elu(x), gelu(x), gelu_erf(x), silu(x), softplus(x), sigmoid(x), tanh(x),
-        clamp(x, -1, 1), abs(x), maximum(x, tape.constant(0.0)), minimum(x, tape.constant(0.0))}) {
-    EXPECT_TRUE(std::isnan(y.item())) << y.values()[0];
+  for (const Precision precision : {Precision::f32, Precision::f64}) {
+    Tape tape(precision);
+    const auto step = tape.record();
+    const Tensor x = tape.constant(std::nan(""));
+    for (const Tensor& y :
+         {relu(x), leaky_relu(x, 0.1), elu(x), gelu(x), gelu_erf(x), silu(x), softplus(x), sigmoid(x),
+          tanh(x), clamp(x, -1, 1), abs(x), maximum(x, tape.constant(0.0)), minimum(x, tape.constant(0.0))}) {
+      EXPECT_TRUE(std::isnan(y.item())) << y.values()[0];
+    }
   }
+}
+
+// Floats have functions of their own, with bounds of their own.
+TEST(SpecialValue, GeluOfFloatsFarOut) {
+  Tape tape;
+  const auto step = tape.record();
+  const Tensor x = tape.variable({10.5, 1e10, 3e38, -10.5, -1e10, -3e38, std::nan("")}, {7});
+  const Tensor y = gelu(x);
+  tape.backward(sum(y));
+  const std::span<const float> values = y.data();
+  const std::vector<double> slopes = x.gradient();
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(values[i], x.data()[i]);
+    EXPECT_EQ(slopes[i], 1);
+    EXPECT_EQ(values[i + 3], 0);
+    EXPECT_EQ(slopes[i + 3], 0);
+  }
+  EXPECT_TRUE(std::isnan(values[6]) && std::isnan(slopes[6]));
 }
 
 const Point points[] = {

@@ -44,6 +44,7 @@ void over(const float* x, float* y, int n) {
 }
 
 double exact_sigmoid(double x) { return x >= 0 ? 1 / (1 + std::exp(-x)) : std::exp(x) / (1 + std::exp(x)); }
+double exact_sigmoid4(double x) { return x <= -64 ? 0 : exact_sigmoid(x * std::log(4.0)); }
 double exact_softplus(double x) {
   return (x < 0 ? 0 : x) + std::log1p(std::exp(-std::fabs(x)));  // keeps a NaN
 }
@@ -64,6 +65,7 @@ const Function functions[] = {
     {"log1p", over<log1p>, std::log1p, 1.45},
     {"tanh", over<tanh>, std::tanh, 2.01},
     {"sigmoid", over<sigmoid>, exact_sigmoid, 1.65},
+    {"sigmoid4", over<sigmoid4>, exact_sigmoid4, 3.53},
     {"softplus", over<softplus>, exact_softplus, 1.71},
     {"erf", over<erf>, std::erf, 1.43},
     {"sin", over<sin<float>>, std::sin, 1.0},
@@ -187,6 +189,10 @@ TEST(FloatMathAt, TheEdges) {
   EXPECT_EQ(erf(-inf), -1.0f);
   EXPECT_EQ(sigmoid(-1e4f), 0.0f);
   EXPECT_EQ(sigmoid(1e4f), 1.0f);
+  EXPECT_EQ(sigmoid4(-64.0f), 0.0f);
+  EXPECT_EQ(sigmoid4(-1e30f), 0.0f);
+  EXPECT_EQ(sigmoid4(-inf), 0.0f);
+  EXPECT_EQ(sigmoid4(inf), 1.0f);
   EXPECT_EQ(softplus(-1e4f), 0.0f);
   EXPECT_EQ(softplus(1e4f), 1e4f);
   using Plain = float (*)(float);
@@ -196,7 +202,8 @@ TEST(FloatMathAt, TheEdges) {
     EXPECT_TRUE(std::isnan(odd(nan)));
     EXPECT_TRUE(std::isnan(odd(-nan)));
   }
-  EXPECT_TRUE(std::isnan(sigmoid(nan)) && std::isnan(softplus(nan)) && std::isnan(sign(nan)));
+  EXPECT_TRUE(std::isnan(sigmoid(nan)) && std::isnan(sigmoid4(nan)) && std::isnan(softplus(nan)) &&
+              std::isnan(sign(nan)));
 }
 
 // A softmax computes with one, and what its tests expect with the other.
