@@ -297,7 +297,7 @@ Autopsy Tape::autopsy(const Tensor& loss, bool every, Place place) const {
       }
     }
     if (n.op == nullptr || n.retained) {
-      if (n.gradient != nullptr) record.gradient = range_of(n.gradient, n.size);
+      if (const void* gradient = kept_gradient(n)) record.gradient = range_of(gradient, n.size);
     } else if (i < watch_->gradients.size() && watch_->gradients[i] && watch_->gradients[i]->step == n.step) {
       record.gradient = watch_->gradients[i]->gradient;
     }

@@ -69,16 +69,24 @@ void Tape::backward(Here output, std::span<const double> gradient, BackwardOptio
   const PlayingGuard guard(playing_);
   steps_.back().played = true;
   ++plays_;
-  switch (precision_) {
-    case Precision::f32:
-      start<float>(tensor.index_, gradient), play<float>(tensor.index_, options, output.place);
-      break;
-    case Precision::f64:
-      start<double>(tensor.index_, gradient), play<double>(tensor.index_, options, output.place);
-      break;
-    case Precision::dual:
-      start<Dual>(tensor.index_, gradient), play<Dual>(tensor.index_, options, output.place);
-      break;
+  try {
+    switch (precision_) {
+      case Precision::f32:
+        start<float>(tensor.index_, gradient), play<float>(tensor.index_, options, output.place);
+        break;
+      case Precision::f64:
+        start<double>(tensor.index_, gradient), play<double>(tensor.index_, options, output.place);
+        break;
+      case Precision::dual:
+        start<Dual>(tensor.index_, gradient), play<Dual>(tensor.index_, options, output.place);
+        break;
+    }
+  } catch (...) {
+    // What is still on its way must not be played by the next backward.
+    for (std::uint32_t i = 0; i <= tensor.index_; ++i) {
+      if (nodes_[i].op != nullptr) nodes_[i].gradient = nullptr;
+    }
+    throw;
   }
 }
 
@@ -143,12 +151,37 @@ void Tape::play(std::uint32_t from, const BackwardOptions& options, Place where)
       play_node<T>(current);
     }
     if (detect_anomaly_ || watch_ != nullptr) check_gradients<T>(current);
-    if (!current.retained && current.gradient != nullptr) {
-      if (gradients_.poisons()) fill_with_nan<T>(current.gradient, current.size);
-      pool_.give_back(current.gradient, static_cast<std::size_t>(current.size) * sizeof(T));
-      current.gradient = nullptr;
-    }
+    if (current.gradient != nullptr) put_away<T>(current);
   }
+}
+
+template <class T>
+void Tape::put_away(Node& made) {
+  if (made.retained) {
+    void* const sum = kept_gradient(made);
+    if (sum == nullptr) {
+      kept_.push_back({static_cast<std::uint32_t>(&made - nodes_.data()), made.gradient});
+      made.gradient = nullptr;
+      return;
+    }
+    accumulate(static_cast<const T*>(made.gradient), made.size, {static_cast<T*>(sum), true});
+  }
+  if (gradients_.poisons()) fill_with_nan<T>(made.gradient, made.size);
+  if (is_of_this_step(made)) pool_.give_back(made.gradient, static_cast<std::size_t>(made.size) * sizeof(T));
+  made.gradient = nullptr;
+}
+
+void* Tape::outer_gradient(const Node& node, std::size_t bytes) {
+  outer_gradients_.push_back({node.step, kernels::make_block<std::byte>(static_cast<std::int64_t>(bytes))});
+  return outer_gradients_.back().memory.get();
+}
+
+void* Tape::kept_gradient(const Node& node) const {
+  if (node.op == nullptr) return node.gradient;
+  const auto index = static_cast<std::uint32_t>(&node - nodes_.data());
+  const auto kept =
+      std::find_if(kept_.begin(), kept_.end(), [&](const KeptGradient& k) { return k.node == index; });
+  return kept == kept_.end() ? nullptr : kept->sum;
 }
 
 template <class T>
@@ -168,7 +201,7 @@ void Tape::play_node(Node& made) {
 
 template <class T, class Target>
 void Tape::deliver(Node& made, const Target& target) {
-  const Arena::Mark mark = scratch_.mark();
+  const ArenaScope scratch(scratch_);
   Context<T> c = context_of<T>(made);
   c.dy_ = static_cast<const T*>(made.gradient);
   auto* into = scratch_.allocate<kernels::Into<T>>(c.inputs_);
@@ -207,7 +240,6 @@ void Tape::deliver(Node& made, const Target& target) {
       accumulate<T>(detours[i].memory, input.size, final);
     }
   }
-  scratch_.rewind(mark);
 }
 
 template <class T>
@@ -236,16 +268,14 @@ template <class T>
 bool Tape::own_share_is_finite(Node& made, std::uint32_t input) {
   Node& to = nodes_[inputs_[made.first_input + input]];
   if (made.op->view) return made.gradient != nullptr && first_not_finite(made.gradient, made.size) < 0;
-  const Arena::Mark mark = scratch_.mark();
+  const ArenaScope scratch(scratch_);
   T* share = scratch_.allocate<T>(to.size);
   bool add = false;
   deliver<T>(made, [&](Node& other) {
     if (&other != &to) return kernels::Into<T>{};
     return kernels::Into<T>{share, std::exchange(add, true)};
   });
-  const bool finite = first_not_finite(share, to.size) < 0;
-  scratch_.rewind(mark);
-  return finite;
+  return first_not_finite(share, to.size) < 0;
 }
 
 template <class T>

@@ -44,6 +44,7 @@ void Tape::profile(bool on) {
 }
 
 void Tape::note_time(const Op& op, std::chrono::steady_clock::time_point start, bool backward) {
+  if (timing_.size() <= op.index) timing_.resize(registry().size());  // defined since profile() was called
   TapeStatistics::PerOp& entry = timing_[op.index];
   entry.op = op.name;
   entry.calls += backward ? 0 : 1;

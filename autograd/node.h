@@ -12,9 +12,9 @@ struct Op;
 /// One recorded value. Plain data in a flat array, in recording order, which is a topological order. Two
 /// cache lines.
 struct alignas(64) Node {
-  const Op* op = nullptr;         // null for a leaf
-  void* value = nullptr;          // [shape]
-  void* gradient = nullptr;       // [shape]; null until the first contribution
+  const Op* op = nullptr;    // null for a leaf
+  void* value = nullptr;     // [shape]
+  void* gradient = nullptr;  // [shape]; null until the first contribution, and of an op again once passed on
   const void* options = nullptr;  // in the value arena
   void* saved = nullptr;          // what forward left for backward
   std::uint64_t step = 0;         // the step that recorded it

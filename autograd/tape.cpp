@@ -107,6 +107,8 @@ void Tape::close(std::uint64_t number) {
     parameter_leaves_.resize(step.leaves);
     values_.rewind(step.values);
     gradients_.rewind(step.gradients);
+    std::erase_if(kept_, [&](const KeptGradient& k) { return k.node >= step.nodes; });
+    std::erase_if(outer_gradients_, [&](const OuterGradient& g) { return g.step == step.number; });
     pool_.clear();
     steps_.pop_back();
     if (!outer_pools_.empty()) {
@@ -281,7 +283,9 @@ Tensor Tape::leaf(const Parameter& parameter, Place place) {
   auto& [step, index] = leaves.node[parameter.index()];
   if (step != 0 && index < nodes_.size() && nodes_[index].step == step) {
     const Node& known = nodes_[index];
-    if (parameter_leaves_[static_cast<std::size_t>(known.parameter)].version == block.version())
+    // A leaf of an inference step around this one cannot take a gradient.
+    const bool serves = known.wants_gradient || steps_.back().inference;
+    if (serves && parameter_leaves_[static_cast<std::size_t>(known.parameter)].version == block.version())
       return handle(index);
   }
   Node leaf;
@@ -398,6 +402,7 @@ Tensor Tape::run(const Op& op, std::span<const Here> inputs, const void* options
   require_step(place);
   const std::size_t first = inputs_.size();
   std::uint32_t index = none;
+  Arena::Mark values;
   try {
     bool wants_gradient = false;
     bool again = false;
@@ -416,6 +421,7 @@ Tensor Tape::run(const Op& op, std::span<const Here> inputs, const void* options
     const std::uint32_t* sources = inputs_.data() + first;
     const auto [shape, size] = shape_of(op, Call(op, inputs, nodes_.data(), sources, options, place));
 
+    values = values_.mark();
     // The node is filled where it stays: copying what was just written in pieces makes a processor wait.
     index = static_cast<std::uint32_t>(nodes_.size());
     Node& made = nodes_.emplace_back();
@@ -456,7 +462,10 @@ Tensor Tape::run(const Op& op, std::span<const Here> inputs, const void* options
     }
     return handle(index);
   } catch (...) {
-    if (index != none) nodes_.resize(index);
+    if (index != none) {
+      nodes_.resize(index);
+      values_.rewind(values);
+    }
     inputs_.resize(first);
     throw;
   }
@@ -472,13 +481,12 @@ const kernels::Stretch* Tape::stretches_of(const Node& node) {
 
 template <class T>
 void Tape::forward(Node& node) {
-  const Arena::Mark mark = scratch_.mark();
+  const ArenaScope scratch(scratch_);
   Context<T> c = context_of<T>(node);
   const auto start = profile_ ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point{};
   node.op->forward(c);
   if (profile_) note_time(*node.op, start, false);
   node.saved = c.saved_;
-  scratch_.rewind(mark);
   if (detect_anomaly_) check_value(node);
 }
 

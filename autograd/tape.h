@@ -104,7 +104,9 @@ class Tape {
 
   /// Plays the tape backwards from a tensor with one element: d(loss)/d(everything it depends on).
   ///
-  /// Gradients of parameters add up until the optimizer clears them, those of variables until the step ends.
+  /// Gradients of parameters add up until the optimizer clears them, those of variables, and of what
+  /// retain_gradient() marked, until the step that recorded them ends. If it throws, what it had delivered
+  /// to them by then stays.
   /// Throws ShapeError if the loss has more than one element, StateError in inference or for ops that an
   /// earlier backward without retain_graph went through.
   void backward(Here loss, BackwardOptions options = {});
@@ -152,6 +154,15 @@ class Tape {
     bool played;  // backward ran in it
     std::size_t nodes, inputs, leaves;
     Arena::Mark values, gradients;
+  };
+  // What retain_gradient() asked for. Apart from Node::gradient, which would be played again.
+  struct KeptGradient {
+    std::uint32_t node;
+    void* sum;
+  };
+  struct OuterGradient {
+    std::uint64_t step;
+    kernels::Block<std::byte> memory;
   };
   struct ParameterLeaf {
     ParameterBlock* block;
@@ -222,9 +233,18 @@ class Tape {
   template <class T>
   kernels::Into<T> into_own(Node& input) {
     const bool add = input.gradient != nullptr;
-    if (!add) input.gradient = pool_.take(gradients_, static_cast<std::size_t>(input.size) * sizeof(T));
+    const std::size_t bytes = static_cast<std::size_t>(input.size) * sizeof(T);
+    if (!add)
+      input.gradient = is_of_this_step(input) ? pool_.take(gradients_, bytes) : outer_gradient(input, bytes);
     return {static_cast<T*>(input.gradient), add};
   }
+  bool is_of_this_step(const Node& node) const { return node.step == steps_.back().number; }
+  // Memory that outlives the innermost step, for a gradient of an outer one.
+  void* outer_gradient(const Node& node, std::size_t bytes);
+  // The gradient that arrived at an op's node has been passed on: keeps it if that was asked for.
+  template <class T>
+  void put_away(Node& made);
+  void* kept_gradient(const Node& node) const;  // what gradient() shows, or null
   template <class T>
   kernels::Into<T> into_of_parameter(Node& input);
   template <class T>
@@ -278,6 +298,8 @@ class Tape {
   Arena scratch_;
   GradientPool pool_;
   std::vector<GradientPool> outer_pools_;  // of the steps around the innermost one
+  std::vector<OuterGradient> outer_gradients_;
+  std::vector<KeptGradient> kept_;
   const void* thread_ = nullptr;
   std::uint32_t plays_ = 0;  // how often backward has run
   bool playing_ = false;

@@ -96,6 +96,7 @@ const void* Tape::gradient_of(const Tensor& t, Place where) const {
                    help_line(node.wants_gradient ? "call retain_gradient() on it before backward"
                                                  : "only what depends on a variable or parameter has one"));
   }
+  if (const void* sum = kept_gradient(node)) return sum;
   const bool played = std::any_of(steps_.begin(), steps_.end(), [](const OpenStep& s) { return s.played; });
   if (!played || node.waits_since == plays_) {
     const char* since = !played              ? "in this step"
@@ -104,7 +105,7 @@ const void* Tape::gradient_of(const Tensor& t, Place where) const {
     throw StateError(where, at(where, std::string("gradient: backward has not run ") + since) +
                                 operand_line("tensor", node));
   }
-  return node.gradient;
+  return nullptr;
 }
 
 std::vector<double> Tensor::gradient(Place where) const {
