@@ -28,6 +28,7 @@ Tensor add(Here x, Here y);
 Tensor sub(Here x, Here y);
 Tensor mul(Here x, Here y);
 Tensor div(Here x, Here y);
+Tensor div(Here x, double divisor);
 Tensor pow(Here x, Here y);
 Tensor pow(Here x, double exponent);
 Tensor maximum(Here x, Here y);  ///< gradient of a tie: to x
@@ -49,7 +50,7 @@ inline Tensor operator-(Here x, double c) { return shift(x, -c); }
 inline Tensor operator-(double c, Here x) { return shift(x.with(neg(x)), c); }
 inline Tensor operator*(Here x, double c) { return scale(x, c); }
 inline Tensor operator*(double c, Here x) { return scale(x, c); }
-inline Tensor operator/(Here x, double c) { return scale(x, 1.0 / c); }
+inline Tensor operator/(Here x, double c) { return div(x, c); }
 
 // ---- functions of one number ----
 Tensor exp(Here x);

@@ -180,6 +180,24 @@ const Op& scale_op = define({
     .samples = {on({2, 3}).call([](Tensors x) { return scale(x[0], -1.5); })},
 });
 
+// Not a product with 1 / a, which is rounded twice, and infinite where a is very small.
+const Op& divide_op = define({
+    .name = "divide",
+    .formula = "y = x / a",
+    .shape = same,
+    .forward =
+        [](auto& c) {
+          const auto a = c.scalar(c.template options<Number>().value);
+          map(c.result(), [a](auto x) { return x / a; }, c.in());
+        },
+    .backward =
+        [](auto& c) {
+          const auto a = c.scalar(c.template options<Number>().value);
+          map(c.gradient(), [a](auto dy) { return dy / a; }, c.upstream());
+        },
+    .samples = {on({2, 3}).call([](Tensors x) { return div(x[0], -1.5); })},
+});
+
 const Op& shift_op = define({
     .name = "shift",
     .formula = "y = x + a",
@@ -251,6 +269,7 @@ Tensor add(Here x, Here y) { return record(add_op, {x, y}); }
 Tensor sub(Here x, Here y) { return record(sub_op, {x, y}); }
 Tensor mul(Here x, Here y) { return record(mul_op, {x, y}); }
 Tensor div(Here x, Here y) { return record(div_op, {x, y}); }
+Tensor div(Here x, double divisor) { return record(divide_op, {x}, Number{divisor}); }
 Tensor pow(Here x, Here y) { return record(pow_op, {x, y}); }
 Tensor pow(Here x, double exponent) { return record(power_op, {x}, Number{exponent}); }
 Tensor maximum(Here x, Here y) { return record(maximum_op, {x, y}); }

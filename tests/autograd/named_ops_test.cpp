@@ -50,6 +50,30 @@ TEST(NamedOps, AreTheFunctionsThatTheirNamesSay) {
   }
 }
 
+// Of x times 1 / 3 every third is another number.
+TEST(NamedOps, AQuotientIsRoundedOnce) {
+  std::vector<double> x;
+  for (int i = 1; i <= 1000; ++i) x.push_back(i);
+  for (const double a : {3.0, 10.0, -0.7}) {
+    Tape floats;
+    Tape doubles(Precision::f64);
+    const auto step = floats.record();
+    const auto other_step = doubles.record();
+    const Tensor f = floats.variable(x, {1000});
+    const Tensor d = doubles.variable(x, {1000});
+    const Tensor quotient = f / a;
+    const std::vector<double> of_floats = quotient.values();
+    const std::vector<double> of_doubles = div(d, a).values();
+    floats.backward(quotient, x);
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const auto rounded = static_cast<double>(static_cast<float>(x[i]) / static_cast<float>(a));
+      ASSERT_EQ(of_floats[i], rounded) << x[i] << " / " << a;
+      ASSERT_EQ(f.gradient()[i], rounded) << x[i] << " / " << a;
+      ASSERT_EQ(of_doubles[i], x[i] / a) << x[i] << " / " << a;
+    }
+  }
+}
+
 class Composed : public testing::Test {
  protected:
   Tape tape{Precision::f64};

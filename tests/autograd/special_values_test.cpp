@@ -82,6 +82,10 @@ const Point points[] = {
     {"log", [](Here x) { return log(x); }, 0, -inf, inf},
     {"log1p", [](Here x) { return log1p(x); }, -1, -inf, inf},
     {"sqrt", [](Here x) { return sqrt(x); }, 0, 0, inf},
+    {"divide", [](Here x) { return x / 0.0; }, 2, inf, inf},
+    {"divide", [](Here x) { return x / -0.0; }, 2, -inf, -inf},
+    {"divide", [](Here x) { return x / 1e-310; }, 1e-310, 1, inf},  // whose 1 / a is infinite
+    {"divide", [](Here x) { return x / inf; }, 2, 0, 0},
     {"abs", [](Here x) { return abs(x); }, 0, 0, 0},
     {"tanh", [](Here x) { return tanh(x); }, 1000, 1, 0},
     {"sigmoid", [](Here x) { return sigmoid(x); }, 1000, 1, 0},
