@@ -305,8 +305,11 @@ Layout layout_of(const Record& first, const Parser& ahead, const CsvOptions& opt
   }
   if (header && named) return {header, *named};
   if (numbered) return {header, *numbered};
+  constexpr std::size_t most = 20;
   std::string known;
-  for (const Field& f : first) known += (known.empty() ? "" : ", ") + shown(f.text);
+  for (std::size_t c = 0; c < std::min(most, first.size()); ++c)
+    known += (known.empty() ? "" : ", ") + shown(first[c].text);
+  if (first.size() > most) known += " and " + std::to_string(first.size() - most) + " more";
   throw DataError(name + ": there is no label column " + shown(text) +
                   (header ? "; the header has " + known : "") + "; a number from 0 to " +
                   std::to_string(last) + " works too");

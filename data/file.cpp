@@ -86,6 +86,12 @@ std::string printable_lines(std::string_view text) {
   return result;
 }
 
+std::string excerpt(std::string_view text) {
+  constexpr std::size_t most = 200;
+  const std::string shown = printable(cut_utf8(text, most));
+  return text.size() <= most ? shown : shown + "... (" + std::to_string(text.size()) + " bytes)";
+}
+
 std::string read_file(const std::filesystem::path& path) {
   // Without O_NONBLOCK, opening a pipe would wait for somebody to write to it.
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));

@@ -22,4 +22,11 @@ std::string printable(const std::filesystem::path& path);
 /// The same for a text of several lines: line feeds stay.
 std::string printable_lines(std::string_view text);
 
+/// What stands in a file, for a message: printable, and cut behind 200 bytes: `beginning... (1000000 bytes)`.
+/// Whoever makes a file may put as much into it as they like.
+std::string excerpt(std::string_view text);
+
+/// No path is longer, and no name of data.
+constexpr std::size_t longest_path = 4096;
+
 }  // namespace reel::data

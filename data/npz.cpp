@@ -78,7 +78,7 @@ Member examine(zip_t* archive, zip_uint64_t index, const std::string& name, std:
   if (zip_stat_index(archive, index, ZIP_FL_ENC_RAW, &stat) != 0 || (stat.valid & ZIP_STAT_NAME) == 0)
     refuse(zip_get_error(archive), name + ": the zip archive");
   const std::string full = stat.name;
-  const Member member{index, stat.size, name + "[" + printable(full) + "]"};
+  const Member member{index, stat.size, name + "[" + excerpt(full) + "]"};
   constexpr zip_uint64_t needed = ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD;
   if ((stat.valid & needed) != needed) throw DataError(member.label + ": its size is not known");
   if (!std::string_view(full).ends_with(extension) || full.size() == extension.size())

@@ -162,7 +162,7 @@ std::string confusion_text(const Score& score, const std::vector<std::string>& c
   std::size_t width = 5;
   std::size_t name = 4;
   for (const std::string& c : classes) {
-    names.push_back(data::printable(c));
+    names.push_back(data::excerpt(c));
     width = std::max(width, names.back().size());
     name = std::max(name, names.back().size());
   }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "data/error.h"
+#include "data/file.h"
 #include "examples/classifier.h"
 #include "examples/commands.h"
 #include "examples/exit_code.h"
@@ -20,7 +21,8 @@ using Json = nlohmann::ordered_json;
 std::string listed(const std::vector<std::string>& names) {
   constexpr std::size_t most = 10;
   std::string text;
-  for (std::size_t i = 0; i < std::min(most, names.size()); ++i) text += (i == 0 ? "" : ", ") + names[i];
+  for (std::size_t i = 0; i < std::min(most, names.size()); ++i)
+    text += (i == 0 ? "" : ", ") + data::excerpt(names[i]);
   return names.size() > most ? text + ", ..." : text;
 }
 
@@ -36,8 +38,8 @@ void name_classes(data::Dataset& measured, const data::Dataset& rest, const std:
   for (std::size_t c = 0; c < names.size(); ++c) {
     const auto found = std::find(known.begin(), known.end(), names[c]);
     if (occurs[c] && found == known.end()) {
-      throw UsageError(measured.name + ": the model knows no class \"" + names[c] + "\", only " +
-                       listed(known));
+      throw UsageError(measured.name + ": the model knows no class \"" + data::excerpt(names[c]) +
+                       "\", only " + listed(known));
     }
     number.push_back(static_cast<std::int32_t>(found - known.begin()));
   }
@@ -70,9 +72,9 @@ int evaluate_classifier(const EvaluateFlags& flags, const ModelFile& file) {
     settings.fail("deviation", "has a number that is not above 0");
 
   const bool other_data = !flags.data.empty();
-  const std::string data = other_data ? flags.data : settings.text("data");
+  const std::string data = other_data ? flags.data : settings.name("data");
   const auto part = [&](const char* key, const std::string& flag) {
-    return other_data ? flag : settings.text(key);
+    return other_data ? flag : settings.name(key);
   };
   const std::string labels = part("labels", flags.labels);
   const std::string column = part("label_column", flags.label_column);

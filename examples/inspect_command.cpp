@@ -15,7 +15,6 @@
 #include "data/npy.h"
 #include "data/npz.h"
 #include "data/text.h"
-#include "data/utf8.h"
 #include "examples/commands.h"
 #include "examples/exit_code.h"
 #include "nn/checkpoint.h"
@@ -206,9 +205,7 @@ void print(const Json& result) {
     if (key == "tensors") continue;
     if (key == "metadata") {
       for (const auto& [name, text] : value.items()) {
-        const auto shown = text.get<std::string>();
-        std::cout << "  " << data::printable(name) << "  " << data::printable(data::cut_utf8(shown, 200))
-                  << (shown.size() > 200 ? " ..." : "") << "\n";
+        std::cout << "  " << data::excerpt(name) << "  " << data::excerpt(text.get<std::string>()) << "\n";
       }
       continue;
     }
@@ -217,7 +214,7 @@ void print(const Json& result) {
   }
   if (!result.contains("tensors")) return;
   for (const Json& t : result["tensors"]) {
-    std::printf("  %-48s %-7s %-16s", data::printable(t["name"].get<std::string>()).c_str(),
+    std::printf("  %-48s %-7s %-16s", data::excerpt(t["name"].get<std::string>()).c_str(),
                 t["dtype"].get<std::string>().c_str(), t["shape"].dump().c_str());
     if (t.contains("min")) std::printf("  %.4g .. %.4g", t["min"].get<double>(), t["max"].get<double>());
     if (t.contains("not_finite"))

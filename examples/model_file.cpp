@@ -23,9 +23,9 @@ void save_model(const std::filesystem::path& path, const ParameterBlock& paramet
 
 Products ModelFile::products() const {
   if (!config.contains("precision")) return Products::full;
-  const std::string precision = settings().text("precision");
+  const std::string precision = settings().name("precision");
   if (precision != "f32" && precision != "bf16")
-    settings().fail("precision", "is \"" + precision + "\", not \"f32\" or \"bf16\"");
+    settings().fail("precision", "is \"" + data::excerpt(precision) + "\", not \"f32\" or \"bf16\"");
   return products_of(precision);
 }
 
@@ -41,7 +41,7 @@ void ModelFile::require_room_for_weights(double count) const {
 
 Json ModelFile::is_of_training(const std::string& data, const std::string& digest) const {
   if (!settings().has("data_digest")) return nullptr;
-  const bool same = settings().text("data_digest") == digest;
+  const bool same = settings().name("data_digest") == digest;
   if (!same) {
     std::cerr << "reel: note: " << data::printable(data)
               << " is not what the model was trained on, or has changed since; what is measured may hold "
@@ -88,7 +88,8 @@ ModelFile read_model(const std::filesystem::path& path) {
   }
   if (config["task"] != "classifier" && config["task"] != "transformer") {
     Settings(config, path.string())
-        .fail("task", "is " + config["task"].dump() + ", not \"classifier\" or \"transformer\"");
+        .fail("task",
+              "is " + data::excerpt(config["task"].dump()) + ", not \"classifier\" or \"transformer\"");
   }
   return {std::move(file), std::move(config)};
 }

@@ -62,7 +62,7 @@ void require_same_flag(const CLI::Option& given, const std::string& key, const J
   }
   const std::string name = given.get_name();
   throw UsageError("--resume: the run was started with " + name + " " +
-                   (recorded.is_string() || recorded.is_number_float() ? recorded.dump() : was) +
+                   data::excerpt(recorded.is_string() || recorded.is_number_float() ? recorded.dump() : was) +
                    ", now it is " + word + "; leave " + name + " out to go on with the run in " +
                    data::printable(directory));
 }
@@ -106,6 +106,9 @@ void take_recorded_flags(CLI::App& verb, const RunFlags& run, std::ostream& err)
     }
     if (word->empty() && key != "labels" && key != "label_column")  // which need not be given
       refuse_recorded(recorded->file, "\"" + key + "\" is empty");
+    if (value->is_string() && word->size() > data::longest_path)
+      refuse_recorded(recorded->file,
+                      "\"" + key + "\" is " + data::excerpt(*word) + ", which no run writes there");
     try {
       if (option->count() > 0) {
         require_same_flag(*option, key, *value, *word, run.out);
@@ -115,7 +118,7 @@ void take_recorded_flags(CLI::App& verb, const RunFlags& run, std::ostream& err)
         option->run_callback();
       }
     } catch (const CLI::ParseError& e) {
-      refuse_recorded(recorded->file, e.what());
+      refuse_recorded(recorded->file, data::excerpt(e.what()));
     }
   }
 }

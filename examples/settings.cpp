@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "data/utf8.h"
+#include "data/file.h"
 #include "nn/error.h"
 
 namespace reel::examples {
@@ -18,10 +18,7 @@ void Settings::fail(const std::string& key, const std::string& reason) const {
 }
 
 void Settings::refuse(const std::string& key, const Json& value, const std::string& wanted) const {
-  constexpr std::size_t most = 40;
-  const std::string text = value.dump();
-  fail(key, "is " + std::string(data::cut_utf8(text, most)) + (text.size() > most ? "..." : "") + ", not " +
-                wanted);
+  fail(key, "is " + data::excerpt(value.dump()) + ", not " + wanted);
 }
 
 bool Settings::has(const std::string& key) const { return object_->contains(key); }
@@ -55,6 +52,13 @@ bool Settings::flag(const std::string& key) const {
 std::string Settings::text(const std::string& key) const {
   const Json& v = value(key);
   if (!v.is_string()) refuse(key, v, "a text");
+  return v.get<std::string>();
+}
+
+std::string Settings::name(const std::string& key) const {
+  const Json& v = value(key);
+  if (!v.is_string() || v.get_ref<const std::string&>().size() > data::longest_path)
+    refuse(key, v, "a text of at most " + std::to_string(data::longest_path) + " bytes");
   return v.get<std::string>();
 }
 

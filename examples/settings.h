@@ -25,6 +25,8 @@ class Settings {
   Settings at(const std::string& key) const;
   bool flag(const std::string& key) const;
   std::string text(const std::string& key) const;
+  /// A text that is not longer than a path.
+  std::string name(const std::string& key) const;
   std::vector<std::string> texts(const std::string& key) const;
   std::int64_t whole(const std::string& key, std::int64_t least,
                      std::int64_t most = std::numeric_limits<std::int64_t>::max()) const;

@@ -66,13 +66,13 @@ void require_same(const Json& saved, const Json& now, const std::string& directo
     if (key == "steps" || key == "epochs") {
       if (value.is_number() && saved[key].is_number() && value > saved[key])
         continue;  // more of them is fine
-      refuse_fewer(key, saved[key].dump(), value.dump());
+      refuse_fewer(key, data::excerpt(saved[key].dump()), value.dump());
     }
     std::string flag = key;
     std::replace(flag.begin(), flag.end(), '_', '-');
     // What the command line gave was compared with config.json.
     throw UsageError("--resume: the checkpoint in " + directory + " is of a run with --" + flag + " " +
-                     saved[key].dump() + ", now it is " + value.dump() +
+                     data::excerpt(saved[key].dump()) + ", now it is " + value.dump() +
                      "; config.json is of another run, or was changed: put it back, or remove it to go on "
                      "with what the checkpoint says");
   }
@@ -92,7 +92,7 @@ void warn_of_another_build(const std::map<std::string, std::string>& notes) {
   const auto saved = notes.find("build");
   const std::string then = saved == notes.end() ? "a build that did not say what it is" : saved->second;
   if (then == this_build()) return;
-  std::cerr << "reel: warning: the checkpoint was made by another build: " << data::printable(then)
+  std::cerr << "reel: warning: the checkpoint was made by another build: " << data::excerpt(then)
             << "; this one is " << this_build()
             << "; the results may differ from those of a run that was never stopped\n";
 }

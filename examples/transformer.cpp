@@ -122,7 +122,7 @@ LoadedGpt load_gpt(const ModelFile& file) {
   if (bytes.empty() || std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end())
     settings.fail("bytes", bytes.empty() ? "is empty" : "has a byte twice");
   loaded.vocabulary = data::Vocabulary(bytes);
-  loaded.addition = settings.text("data") == "addition";
+  loaded.addition = settings.name("data") == "addition";
   const nn::GptConfig config = gpt_config(settings.at("model"));
   if (config.vocabulary != static_cast<std::int64_t>(bytes.size())) {
     settings.fail("bytes", "has " + std::to_string(bytes.size()) + " bytes for a vocabulary of " +
@@ -169,12 +169,12 @@ int evaluate_transformer(const EvaluateFlags& flags, const ModelFile& file) {
                      (" goes with a classifier; " + flags.model + " holds a transformer"));
   }
   const LoadedGpt loaded = load_gpt(file);
-  const std::string data = flags.data.empty() ? file.settings().text("data") : flags.data;
+  const std::string data = flags.data.empty() ? file.settings().name("data") : flags.data;
   Tape tape(Precision::f32, file.products());
   Json result = {{"task", "transformer"}, {"data", data}};
   if (loaded.addition != (data == "addition")) {
     throw UsageError(data::printable(flags.model) + " was trained on " +
-                     data::printable(file.settings().text("data")) + "; it cannot be measured on " +
+                     data::excerpt(file.settings().name("data")) + "; it cannot be measured on " +
                      data::printable(data));
   }
   if (loaded.addition && flags.whole) {

@@ -161,7 +161,7 @@ std::int64_t step_of(const Safetensors& file) {
   std::int64_t step = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), step);
   if (error != std::errc{} || end != text.data() + text.size() || step < 0) {
-    throw FileError(file.name() + ": its step \"" + text + "\" is not a number");
+    throw FileError(file.name() + ": its step " + in_quotes(text) + " is not a number");
   }
   return step;
 }

@@ -28,9 +28,11 @@ std::vector<std::int64_t> sizes_of(const Shape& shape) {
 
 void require_fit(const Safetensors& file, const std::vector<WantedTensor>& wanted,
                  const std::function<bool(std::string_view name)>& ignored) {
+  constexpr int most = 100;  // more than a file needs to show what it is
   std::string problems;
+  int count = 0;
   const auto complain = [&](const std::string& name, const std::string& what) {
-    problems += "\n    " + name + ": " + what;
+    if (++count <= most) problems += "\n    " + name + ": " + what;
   };
   std::set<std::string_view> names;
   for (const WantedTensor& want : wanted) {
@@ -52,7 +54,8 @@ void require_fit(const Safetensors& file, const std::vector<WantedTensor>& wante
     if (names.count(tensor.name) == 0 && !(ignored && ignored(tensor.name)))
       complain(in_quotes(tensor.name), "is not a parameter of the model");
   }
-  if (!problems.empty()) throw FileError(file.name() + ": its tensors do not fit the model:" + problems);
+  if (count > most) problems += "\n    and " + std::to_string(count - most) + " more";
+  if (count > 0) throw FileError(file.name() + ": its tensors do not fit the model:" + problems);
 }
 
 }  // namespace reel::nn

@@ -202,8 +202,9 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
 }  // namespace
 
 std::string in_quotes(const std::string& text) {
-  const std::string shown = text.substr(0, 80) + (text.size() > 80 ? "..." : "");
-  return nlohmann::json(shown).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+  constexpr std::size_t most = 80;
+  return nlohmann::json(text.substr(0, most)).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace) +
+         (text.size() > most ? "... (" + std::to_string(text.size()) + " bytes)" : "");
 }
 
 SafetensorsHeader parse_safetensors_header(std::string_view json, const std::string& name,

@@ -17,7 +17,7 @@ struct SafetensorsHeader {
 };
 
 /// A name from a file for a message: in quotes, with escapes instead of anything that is not printable ASCII,
-/// cut after 80 bytes.
+/// cut after 80 bytes: `"beginning"... (1000000 bytes)`.
 std::string in_quotes(const std::string& text);
 
 /// Parses it strictly. Offsets are not compared with each other here. Throws FileError; `name` stands in

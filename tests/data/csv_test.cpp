@@ -164,10 +164,20 @@ TEST(Csv, AcceptsWhatFilesLookLike) {
 struct Bad {
   const char* reason;
   std::string text;
-  const char* message;
+  std::string message;
   CsvOptions options = {};
 };
 void PrintTo(const Bad& b, std::ostream* out) { *out << b.reason; }
+
+// A header of so many names, and a sample.
+std::string columns(int count) {
+  std::string names, numbers;
+  for (int c = 0; c < count; ++c) {
+    names += (c == 0 ? "c" : ",c") + std::to_string(c);
+    numbers += c == 0 ? "1" : ",1";
+  }
+  return names + "\n" + numbers + "\n";
+}
 
 class BadCsv : public testing::TestWithParam<Bad> {};
 
@@ -230,6 +240,15 @@ INSTANTIATE_TEST_SUITE_P(
             "1,2",
             "UTF-16"},
         Bad{"long token", "1,2,0\n" + std::string(1 << 20, 'x') + ",2,1\n", "is not a number"},
+        Bad{"long name of a column",
+            "a," + std::string(1 << 20, 'b') + ",c\n1,2,0\n3,4,1\n",
+            "there is no label column \"z\"; the header has \"a\", \"" + std::string(40, 'b') +
+                "...\", \"c\"; a",
+            {.label_column = "z"}},
+        Bad{"names of many columns",
+            columns(30),
+            "\"c18\", \"c19\" and 10 more; a number from 0 to 29 works too",
+            {.label_column = "z"}},
         Bad{"many columns", std::string(200'000, ','), "more than 100000 columns"}));
 
 TEST(Embedded, DigitsAndIrisAreWhatTheySay) {

@@ -71,6 +71,22 @@ TEST(Printable, escapes_what_plays_tricks_on_a_terminal_and_nothing_else) {
   }
 }
 
+TEST(File, is_quoted_from_no_longer_than_a_message_can_be) {
+  const auto repeated = [](const std::string& text, int times) {
+    std::string all;
+    for (int i = 0; i < times; ++i) all += text;
+    return all;
+  };
+  EXPECT_EQ(reel::data::excerpt(""), "");
+  EXPECT_EQ(reel::data::excerpt("a\nb\x1b"), "a\\x0ab\\x1b");
+  EXPECT_EQ(reel::data::excerpt(repeated("x", 200)), repeated("x", 200));
+  EXPECT_EQ(reel::data::excerpt(repeated("x", 201)), repeated("x", 200) + "... (201 bytes)");
+  // No character is cut in two; escapes are cut as the bytes that they stand for.
+  EXPECT_EQ(reel::data::excerpt("x" + repeated("\xC3\xA4", 1000)),
+            "x" + repeated("\xC3\xA4", 99) + "... (2001 bytes)");
+  EXPECT_EQ(reel::data::excerpt(repeated("\xFF", 1 << 20)), repeated("\\xff", 200) + "... (1048576 bytes)");
+}
+
 // A sparse file takes no room on the disk, but its size is what the reader must ask memory for.
 TEST(FileDeathTest, says_that_memory_cannot_hold_a_file) {
 #if REEL_HAS_SANITIZER

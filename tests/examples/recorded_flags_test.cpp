@@ -251,6 +251,16 @@ TEST_F(RecordedFlags, AreNotTrusted) {
   with("layers", -1, "--layers: must be a whole number from 1 to 1024, not -1");
   with("lr", "x\x1b", "--lr: must be a positive number, not x\\x1b");
   with("positions", "up", "--positions: up not in {learned,rotary}");
+  const std::string endless(100000, 'x');
+  for (const char* key : {"lr", "data", "positions"})
+    with(key, endless,
+         "\"" + std::string(key) + "\" is " + endless.substr(0, 200) +
+             "... (100000 bytes), which no run writes there");
+  std::string ones = "1";
+  for (int i = 0; i < 100; ++i) ones += ",1";
+  with(
+      "layers", Json(std::vector<int>(100000, 1)),
+      ("--layers: must be a whole number from 1 to 1024, not " + ones).substr(0, 200) + "... (200052 bytes)");
   // A value that a run may have, but not this one.
   Json changed = good;
   changed["lr"] = 0.5;

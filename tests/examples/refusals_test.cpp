@@ -356,6 +356,30 @@ TEST_F(Refusals, AClassifiersConfigurationIsNotTrusted) {
   refused_as_model(evaluate, "does not say of which model");
 }
 
+TEST_F(Refusals, AMessageIsNotAsLongAsAForgedName) {
+  ASSERT_EQ(reel({"train", "classifier", "--data", "iris", "--epochs", "2", "--out", "run"}).code, 0);
+  const std::string endless(100000, 'x');
+  const std::string shown = endless.substr(0, 200) + "... (";
+  const std::vector<std::string> evaluate = {"evaluate", "--model", "forged.safetensors"};
+  for (const char* key : {"data", "labels", "label_column", "precision", "data_digest", "task", "seed"}) {
+    forge("run/best.safetensors", "forged.safetensors", [&](Json& c) { c[key] = endless; });
+    refused_as_model(evaluate, std::string(key) + "\" is ");
+    EXPECT_LT(reel(evaluate).err.size(), 500u) << key;
+  }
+  forge("run/best.safetensors", "forged.safetensors", [&](Json& c) { c["classes"][1] = endless; });
+  std::string rows;
+  for (int i = 0; i < 60; ++i) rows += "1,2,3," + std::to_string(i % 5) + ",other\n";
+  write(place / "other.csv", rows);
+  auto other = evaluate;
+  other.insert(other.end(), {"--data", "other.csv", "--split", "all"});
+  EXPECT_THAT(reel(other).err, HasSubstr("the model knows no class \"other\", only setosa, " + shown +
+                                         "100000 bytes), virginica"));
+  write(place / "long.csv", "1,2,3,4,setosa\n1,2,3,4," + endless + "y\n");
+  other[4] = "long.csv";
+  EXPECT_THAT(reel(other).err,
+              HasSubstr("the model knows no class \"" + shown + "100001 bytes)\", only setosa"));
+}
+
 TEST_F(Refusals, ATransformersConfigurationIsNotTrusted) {
   ASSERT_EQ(
       reel({"train", "--layers", "1", "--heads", "1", "--width", "8", "--steps", "2", "--out", "run"}).code,

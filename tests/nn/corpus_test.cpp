@@ -3,11 +3,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 
+#include "autograd/parameter.h"
 #include "nn/checkpoint.h"
 #include "nn/error.h"
 #include "nn/safetensors.h"
+#include "nn/weights.h"
 #include "tests/support/replay_corpus.h"
 
 namespace {
@@ -120,6 +123,29 @@ TEST(Safetensors, writer_refuses_what_the_reader_would) {
   EXPECT_THROW(writer.metadata("k", "w"), std::invalid_argument);
   EXPECT_THROW(writer.metadata("\xC0\xAF", "w"), std::invalid_argument);
   EXPECT_THROW(writer.metadata("l", "\xED\xA0\x80"), std::invalid_argument);
+}
+
+// Whoever makes a file chooses its names; the messages are not as long.
+TEST(Safetensors, long_names_and_many_problems_are_cut_in_messages) {
+  const auto refusal = [](const auto& call) -> std::string {
+    try {
+      call();
+    } catch (const FileError& e) {
+      return e.what();
+    }
+    return "taken";
+  };
+  const std::string name(1 << 20, 'x');
+  EXPECT_EQ(refusal([&] { parse(with_length("{\"" + name + "\":7}")); }),
+            "file: tensor \"" + name.substr(0, 80) + "\"... (1048576 bytes): it is a number, not an object");
+
+  SafetensorsWriter writer;
+  for (int i = 0; i < 1000; ++i) writer.add<float>("w" + std::to_string(i), {}, std::vector<float>(1));
+  const Safetensors many = parse(writer.bytes());
+  reel::ParameterBlock none;
+  const std::string said = refusal([&] { load_weights(many, none); });
+  EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 101) << said;
+  EXPECT_TRUE(said.ends_with("is not a parameter of the model\n    and 900 more")) << said;
 }
 
 TEST(Safetensors, read_says_what_it_cannot_open) {
