@@ -284,8 +284,9 @@ void refuse_flag_as_name(const CLI::Option& option, const std::string& word) {
                                        "; if that is the name, write ./" + word + " or " + name + "=" + word);
 }
 
-// CLI11 takes the next word for the value of `--out=`, though it is empty as in `--out ""`. Only words that
-// CLI11 reads as such a flag are split: no values, and nothing behind `--`.
+// CLI11 takes the next word for the value of `--out=`, though it is empty as in `--out ""`, and it takes
+// `--json=3` for `--json`. Only words that CLI11 reads as such a flag are split or refused: no values, and
+// nothing behind `--`.
 std::vector<std::string> with_empty_values(const CLI::App& app, const std::vector<std::string>& words) {
   std::vector<std::string> result;
   const CLI::App* verb = &app;
@@ -314,8 +315,14 @@ std::vector<std::string> with_empty_values(const CLI::App& app, const std::vecto
     const bool takes_value = option->get_items_expected_max() > 0;
     if (equals == std::string::npos) {
       open = takes_value ? option : nullptr;
-    } else if (equals == word.size() - 1) {
-      if (!takes_value) throw CLI::ValidationError(option->get_name(), "takes no value; leave the = out");
+      continue;
+    }
+    const std::string value = word.substr(equals + 1);
+    if (!takes_value) {
+      throw CLI::ValidationError(option->get_name(),
+                                 "takes no value; leave " + (value.empty() ? "the =" : "=" + value) + " out");
+    }
+    if (value.empty()) {
       result.back().pop_back();
       result.emplace_back();
     }
