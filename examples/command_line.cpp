@@ -3,7 +3,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <ostream>
-#include <sstream>
 #include <string_view>
 #include <utility>
 
@@ -437,9 +436,8 @@ std::variant<ExitCode, Command> parse_command_line(const std::vector<std::string
         return usage;
       }
     }
-    std::ostringstream message;
-    app.exit(e, out, message);
-    err << data::printable_lines(message.str());  // it quotes what was typed, or what a script put in
+    // It quotes what was typed, or what a script put in.
+    err << "reel: " << data::printable(e.what()) << "\n";
     return usage;
   }
 

@@ -10,8 +10,10 @@
 namespace reel::examples {
 namespace {
 
+using testing::EndsWith;
 using testing::HasSubstr;
 using testing::Not;
+using testing::StartsWith;
 
 class CommandLine : public testing::Test {
  protected:
@@ -62,7 +64,7 @@ TEST_F(CommandLine, TakesDecimalNumbersOnlyAndSaysWhichItWants) {
     words.insert(words.end(), bad.words.begin(), bad.words.end());
     const Ran ran = reel(words);
     EXPECT_EQ(ran.code, 2) << bad.reason;
-    EXPECT_THAT(ran.err, HasSubstr(bad.reason + "\n"));
+    EXPECT_EQ(ran.err, "reel: " + bad.reason + "\n");
     EXPECT_FALSE(std::filesystem::exists(place / "run"));
   }
   EXPECT_EQ(reel({"attention", "--temperature", "1e-320"}).code, 2);
@@ -103,8 +105,8 @@ TEST_F(CommandLine, AnEmptyNameIsRefusedAndNotTakenForAFlagLeftOut) {
       const Ran ran = reel(words);
       EXPECT_EQ(ran.code, 2) << empty.flag << ran.err;
       EXPECT_EQ(ran.out, "");
-      EXPECT_THAT(ran.err, HasSubstr(empty.flag + ": "));
-      EXPECT_THAT(ran.err, HasSubstr(empty.reason + "\n"));
+      EXPECT_THAT(ran.err, StartsWith("reel: " + empty.flag + ": "));
+      EXPECT_THAT(ran.err, EndsWith(empty.reason + "\n"));
     }
   }
   for (const auto& [verb, reason] : {std::pair("inspect", file), std::pair("autopsy", directory)}) {
@@ -233,6 +235,22 @@ TEST_F(CommandLine, OneLineSaysWhatAnUnknownWordIsAndWhatWasPerhapsMeant) {
       "what it takes");
   says({"inspect", "a", "b"},
        "`reel inspect` has no use for the word \"b\"; `reel inspect --help` lists what it takes");
+}
+
+// What CLI11 finds wrong reads as what the program does.
+TEST_F(CommandLine, EveryWrongFlagIsToldInOneLine) {
+  const auto says = [&](const std::vector<std::string>& words, const std::string& what) {
+    const Ran ran = reel(words);
+    EXPECT_EQ(ran.code, 2);
+    EXPECT_EQ(ran.out, "");
+    EXPECT_EQ(ran.err, "reel: " + what + "\n");
+  };
+  says({"generate"}, "--model is required");
+  says({"inspect"}, "file is required");
+  says({"evaluate", "--model", "m", "--labels", "l"}, "--labels requires --data");
+  says({"train", "--out"}, "--out: 1 required DIR missing");
+  says({"train", "--steps", "a\nb"}, "--steps: must be a whole number from 1 to 2147483648, not a\\x0ab");
+  says({"train", "--steps", "5", "--seed"}, "--seed: 1 required N missing");
 }
 
 struct Wrong {
