@@ -8,6 +8,7 @@
 #include <fstream>
 #include <iostream>
 #include <limits>
+#include <optional>
 #include <string_view>
 
 #include "autograd/error.h"
@@ -121,11 +122,12 @@ class Loop {
     InterruptGuard interrupt;
     std::int64_t step = first_;
     for (; step < training_.steps && !interrupt.interrupted(); ++step) {
-      const double loss = one_step(step, progress);
+      const std::optional<double> loss = one_step(step, progress, interrupt);
+      if (!loss) break;
       const std::int64_t done = step + 1;
       if (done % log_every_ == 0 || done == training_.steps) {
         directory_.append_log({{"step", done},
-                               {"loss", loss},
+                               {"loss", *loss},
                                {"average", average_.value()},
                                {"learning_rate", training_.optimizer.learning_rate()},
                                {"gradient_norm", norm_}});
@@ -134,11 +136,12 @@ class Loop {
       const bool evaluates = done % eval_every_ == 0 || done == training_.steps;
       if (evaluates) evaluate(done);
       const bool saves = flags_.checkpoint_every > 0 ? done % flags_.checkpoint_every == 0 : evaluates;
-      if (saves || done == training_.steps || interrupt.interrupted()) save(done);
+      if (saves || done == training_.steps) save(done);
       progress.update(done, average_.value(), outcome_.evaluation.note, outcome_.units);
     }
     progress.clear();
     outcome_.interrupted = step < training_.steps;
+    if (outcome_.interrupted && step > saved_) save(step);
     outcome_.step = step;
     // A run that was complete has evaluated this model, but only the numbers are in its log.
     if (!outcome_.interrupted && first_ == training_.steps) outcome_.evaluation = evaluation();
@@ -177,7 +180,7 @@ class Loop {
       require_same(saved, training_.config, directory_.path().string(), checkpoint_.path().string());
     });
     first_ = checkpoint_.load();
-    saved_ = first_ > 0;
+    saved_ = first_;
     for (const std::string& reason : checkpoint_.skipped())
       std::cerr << "reel: skipped a checkpoint: " << data::printable_lines(reason) << "\n";
     if (first_ == 0) {
@@ -261,13 +264,18 @@ class Loop {
     training_.model.set_step(static_cast<std::uint64_t>(step * training_.parts + part));
   }
 
-  double one_step(std::int64_t step, Progress& progress) {
+  // The loss; nothing if an interruption came between two parts: the step is dropped then, and not done.
+  std::optional<double> one_step(std::int64_t step, Progress& progress, const InterruptGuard& interrupt) {
     const auto start = Clock::now();
     training_.optimizer.set_learning_rate(training_.schedule(step));
     double loss = 0;
     std::int64_t units = 0;
     try {
       for (std::int64_t part = 0; part < training_.parts; ++part) {
+        if (part > 0 && interrupt.interrupted()) {
+          training_.optimizer.zero_grad();
+          return std::nullopt;
+        }
         const auto recording = tape_.record();
         set_masks(step, part);
         std::int64_t own = 0;
@@ -330,7 +338,7 @@ class Loop {
 
   // Where to go on from, if there is anything.
   std::string last_good_checkpoint() const {
-    if (!saved_) return "; no checkpoint had been saved";
+    if (saved_ == 0) return "; no checkpoint had been saved";
     return "; the last good checkpoint is in " + directory_.path().string();
   }
 
@@ -398,7 +406,7 @@ class Loop {
     notes["average_weight"] = Json(average_.weight).dump();
     notes["best"] = Json(best_).dump();
     checkpoint_.save(done);
-    saved_ = true;
+    saved_ = done;
   }
 
   Training& training_;
@@ -412,7 +420,7 @@ class Loop {
   std::int64_t eval_every_ = 1;
   std::int64_t log_every_ = 1;
   std::int64_t skipped_in_a_row_ = 0;
-  bool saved_ = false;          // a checkpoint of this run is there
+  std::int64_t saved_ = 0;      // the step of the newest checkpoint; 0: there is none
   std::string autopsy_;         // where the first of those in a row is kept
   std::int64_t autopsies_ = 0;  // that the run has kept
   double norm_ = 0;

@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <set>
@@ -204,6 +205,50 @@ TEST_F(Program, TrainsWithProductsOfBf16) {
   const Ran other = with({"--precision", "f32", "--out", "rounded", "--resume"});
   EXPECT_EQ(other.code, 2);
   EXPECT_THAT(other.err, HasSubstr("--precision"));
+}
+
+// A step of thousands of batches would keep whoever pressed Ctrl-C waiting.
+TEST_F(Program, DropsTheStepThatItIsStoppedInBetweenTwoOfItsBatches) {
+  const std::vector<std::string> flags = {"train", "--layers",   "1",   "--heads",     "1", "--width",
+                                          "8",     "--batch",    "1",   "--steps",     "4", "--accumulate",
+                                          "20000", "--dropout",  "0.1", "--log-every", "1", "--eval-every",
+                                          "100",   "--progress", "none"};
+  const auto lines_of = [&] {
+    const std::string log = contents(place / "cut/log.jsonl");
+    return std::count(log.begin(), log.end(), '\n');
+  };
+  std::string start = "cd '" + place.path() + "'; '" REEL_PROGRAM "'";
+  for (const std::string& word : flags) start += " " + word;
+  for (int lines = 0; lines < 3; ++lines) {
+    // Waits until so many steps are done, and a little, until the next one has surely begun.
+    write(
+        place / "run.sh",
+        start + " --out cut " + (lines > 0 ? "--resume" : "") + " >out.txt 2>&1 & pid=$!; cd '" +
+            place.path() +
+            "'; while kill -0 $pid && { [ ! -s cut/config.json ] || [ \"$(cat cut/log.jsonl | wc -l)\" -lt " +
+            std::to_string(lines) +
+            " ]; }; do :; done; sleep 0.05; cat cut/log.jsonl | wc -l >lines.txt; kill -TERM $pid; wait "
+            "$pid; echo $? >code.txt");
+    ASSERT_EQ(std::system(("bash '" + (place / "run.sh") + "' 2>/dev/null").c_str()), 0);
+    const int done = std::stoi(contents(place / "lines.txt"));
+    EXPECT_EQ(contents(place / "code.txt"), "130\n") << contents(place / "out.txt");
+    EXPECT_THAT(contents(place / "out.txt"),
+                HasSubstr("Interrupted after step " + std::to_string(done) + "."));
+    EXPECT_EQ(lines_of(), done);
+    EXPECT_EQ(std::filesystem::exists(place / "cut/checkpoint.safetensors"), done > 0);
+  }
+  const auto with = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> words = flags;
+    words.insert(words.end(), more.begin(), more.end());
+    const Ran ran = reel(words);
+    EXPECT_EQ(ran.code, 0) << ran.err;
+  };
+  with({"--out", "whole"});
+  with({"--out", "cut", "--resume"});
+  for (const char* name : {"/checkpoint.safetensors", "/log.jsonl", "/report.html"})
+    EXPECT_TRUE(contents(place / ("cut" + std::string(name))) ==
+                contents(place / ("whole" + std::string(name))))
+        << name;
 }
 
 TEST_F(Program, ResumesToTheSameBytesHoweverItWasStopped) {
