@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <filesystem>
 #include <iomanip>
 #include <sstream>
 #include <string_view>
@@ -17,6 +16,7 @@
 #include "data/file.h"
 #include "data/idx.h"
 #include "data/synthetic.h"
+#include "examples/data_name.h"
 #include "examples/usage_error.h"
 #include "nn/sha256.h"
 
@@ -64,7 +64,7 @@ data::Split undivided_data(const std::string& name, const std::string& labels,
     all = data::moons({.classes = 2, .seed = seed});
   } else if (name == "blobs") {
     all = data::blobs({.noise = 0.2, .seed = seed});
-  } else if (name.find_first_of("./") == std::string::npos && !std::filesystem::exists(name)) {
+  } else if (!names_a_file(name)) {
     throw UsageError("--data " + data::printable(name) +
                      ": neither a file nor one of digits, iris, spirals, moons, blobs, fashion-mnist");
   } else {

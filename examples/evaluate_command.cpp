@@ -7,6 +7,7 @@
 #include "data/file.h"
 #include "examples/classifier.h"
 #include "examples/commands.h"
+#include "examples/data_name.h"
 #include "examples/exit_code.h"
 #include "examples/model_file.h"
 #include "examples/transformer.h"
@@ -78,6 +79,12 @@ int evaluate_classifier(const EvaluateFlags& flags, const ModelFile& file) {
   };
   const std::string labels = part("labels", flags.labels);
   const std::string column = part("label_column", flags.label_column);
+  if (!other_data) {
+    const std::string why =
+        data::printable(file.file.name()) + " was trained on it; give its new place with --data";
+    require_there(data, why);
+    require_there(labels, why + " and --labels");
+  }
   const double test_fraction = settings.fraction("test_fraction");
   const std::uint64_t seed = settings.seed("seed");
   data::Split split = flags.whole ? divided_if_it_can_be(undivided_data(data, labels, column, seed, true),

@@ -4,15 +4,14 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
-#include <filesystem>
 #include <optional>
 #include <ostream>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "data/error.h"
 #include "data/file.h"
+#include "examples/data_name.h"
 #include "examples/number_checks.h"
 #include "examples/run_directory.h"
 #include "examples/settings.h"
@@ -51,10 +50,12 @@ std::optional<std::string> word_of(const Json& value) {
 }
 
 // A run goes on with its own flags, and with more steps if they are given.
+// `moved` says that the flag names data of which the run has a digest: it may lie elsewhere now.
 void require_same_flag(const CLI::Option& given, const std::string& key, const Json& recorded,
-                       const std::string& was, const std::string& directory) {
+                       const std::string& was, bool moved, const std::string& directory) {
   if (key.ends_with("_every")) return;  // no weight depends on it
   const std::string word = given.as<std::string>();
+  if (moved && names_a_file(word)) return;  // whoever has read it compares what is in it
   if (recorded.is_number_float() ? recorded.get<double>() == given.as<double>() : was == word) return;
   if ((key == "steps" || key == "epochs") && recorded.is_number_integer()) {
     if (given.as<std::int64_t>() > recorded.get<std::int64_t>()) return;
@@ -69,10 +70,8 @@ void require_same_flag(const CLI::Option& given, const std::string& key, const J
 
 // The run may have been started elsewhere, with a name that is looked up from there.
 void require_recorded_file(const std::string& flag, const std::string& name, const std::string& directory) {
-  if (name.find_first_of("./") == std::string::npos || std::filesystem::exists(name)) return;
-  throw data::IoError(data::printable(name) + ": No such file or directory, but the run in " +
-                      data::printable(directory) + " was started with it as " + flag +
-                      "; put it back, or go on from the directory that the run was started in");
+  require_there(name, "the run in " + data::printable(directory) + " was started with it as " + flag +
+                          "; put it back, or give its new place with " + flag);
 }
 
 }  // namespace
@@ -111,7 +110,8 @@ void take_recorded_flags(CLI::App& verb, const RunFlags& run, std::ostream& err)
                       "\"" + key + "\" is " + data::excerpt(*word) + ", which no run writes there");
     try {
       if (option->count() > 0) {
-        require_same_flag(*option, key, *value, *word, run.out);
+        const bool moved = (key == "data" || key == "labels") && config.contains("data_digest");
+        require_same_flag(*option, key, *value, *word, moved, run.out);
       } else if (!word->empty()) {
         if (key == "data" || key == "labels") require_recorded_file(flag, *word, run.out);
         option->add_result(*word);

@@ -11,6 +11,7 @@
 #include "data/text.h"
 #include "examples/autopsy.h"
 #include "examples/commands.h"
+#include "examples/data_name.h"
 #include "examples/exit_code.h"
 #include "examples/report.h"
 #include "examples/run_directory.h"
@@ -118,8 +119,7 @@ std::vector<std::pair<std::string, std::string>> some_answers(Tape& tape, const 
 int train_transformer(const TransformerFlags& given) {
   const TransformerFlags flags = completed(given);
   const bool addition = flags.data == "addition";
-  if (!addition && flags.data.find_first_of("./") == std::string::npos &&
-      !std::filesystem::exists(flags.data)) {
+  if (!addition && !names_a_file(flags.data)) {
     throw UsageError("--data " + data::printable(flags.data) + ": neither a file nor addition");
   }
   std::optional<data::Text> text;

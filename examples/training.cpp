@@ -51,6 +51,23 @@ bool is_of_the_data(std::string_view key) {
   return std::find(keys_of_the_data.begin(), keys_of_the_data.end(), key) != keys_of_the_data.end();
 }
 
+// Where the data lies is of no matter to a run that knows its digest.
+bool may_have_moved(const std::string& key, const Json& saved, const Json& now) {
+  return (key == "data" || key == "labels") && saved.contains("data_digest") && now.contains("data_digest");
+}
+
+void require_same_data(const Json& saved, const Json& now, const std::string& directory) {
+  for (const std::string_view key : keys_of_the_data) {
+    if (!now.contains(key) || !saved.contains(key) || saved[key] == now[key]) continue;
+    const std::string what = saved.value("data", Json()) == now["data"]
+                                 ? "the data has changed since the run in " + directory + " was started"
+                                 : data::printable(now["data"].get<std::string>()) +
+                                       " is not the data that the run in " + directory + " was started with";
+    throw UsageError("--resume: " + what + " (its " + std::string(key) +
+                     "); give it the data that it began with, or start another run");
+  }
+}
+
 // Every flag that a resumed run must share with the first one, compared one by one.
 void require_same(const Json& saved, const Json& now, const std::string& directory, const std::string& file) {
   for (const auto& [key, value] : now.items()) {
@@ -63,7 +80,7 @@ void require_same(const Json& saved, const Json& now, const std::string& directo
       Settings(saved, file)
           .fail(key, std::string("is of type ") + saved[key].type_name() + ", which no run writes there");
     }
-    if (saved[key] == value || is_of_the_data(key)) continue;
+    if (saved[key] == value || is_of_the_data(key) || may_have_moved(key, saved, now)) continue;
     if (key == "steps" || key == "epochs") {
       if (value.is_number() && saved[key].is_number() && value > saved[key])
         continue;  // more of them is fine
@@ -77,12 +94,7 @@ void require_same(const Json& saved, const Json& now, const std::string& directo
                      "; config.json is of another run, or was changed: put it back, or remove it to go on "
                      "with what the checkpoint says");
   }
-  for (const std::string_view key : keys_of_the_data) {
-    if (now.contains(key) && saved[key] != now[key]) {
-      throw UsageError("--resume: the data has changed since the run in " + directory + " was started (its " +
-                       std::string(key) + "); give it the data that it began with, or start another run");
-    }
-  }
+  require_same_data(saved, now, directory);
 }
 
 // What the bits of a run depend on beside its data and flags.
@@ -184,6 +196,8 @@ class Loop {
     for (const std::string& reason : checkpoint_.skipped())
       std::cerr << "reel: skipped a checkpoint: " << data::printable_lines(reason) << "\n";
     if (first_ == 0) {
+      if (const auto recorded = recorded_config(directory_.path()))
+        require_same_data(recorded->config, training_.config, directory_.path().string());
       std::cerr << "reel: " << data::printable(directory_.path())
                 << " holds no checkpoint yet: the run starts again from its beginning\n";
       directory_.cut_log(0);

@@ -6,6 +6,7 @@
 
 #include "data/error.h"
 #include "data/file.h"
+#include "examples/data_name.h"
 #include "examples/exit_code.h"
 #include "examples/usage_error.h"
 #include "nn/error.h"
@@ -191,6 +192,9 @@ int evaluate_transformer(const EvaluateFlags& flags, const ModelFile& file) {
     result["validation_loss"] = score.loss;
     result["exact_match"] = score.exact_match;
   } else {
+    if (flags.data.empty())
+      require_there(data,
+                    data::printable(flags.model) + " was trained on it; give its new place with --data");
     const data::Text text = data::Text::read(data, loaded.model->config().context, loaded.vocabulary);
     result["same_data_as_training"] = file.is_of_training(data, digest_of(text));
     const LanguageScore score = score_text(tape, *loaded.model, text, 16, flags.whole);

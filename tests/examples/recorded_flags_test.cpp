@@ -201,7 +201,83 @@ TEST_F(RecordedFlags, DataIsThatOfTheRunAndStillCompared) {
   EXPECT_EQ(reel(again).code, 5);
   EXPECT_EQ(reel(again).err,
             "reel: points.csv: No such file or directory, but the run in run was started with it as --data; "
-            "put it back, or go on from the directory that the run was started in\n");
+            "put it back, or give its new place with --data\n");
+}
+
+TEST_F(RecordedFlags, TheSameDataMayLieElsewhere) {
+  const auto refuses = [&](const std::vector<std::string>& words, int code, const std::string& message) {
+    const Ran ran = reel(words);
+    EXPECT_EQ(ran.code, code);
+    EXPECT_EQ(ran.err, "reel: " + message + "\n");
+  };
+  const auto with = [](std::vector<std::string> words, const std::vector<std::string>& more) {
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  };
+  std::filesystem::create_directory(place / "new");
+  const std::string text = "one for sorrow, two for joy, three for a girl, four for a boy; ";
+  write(place / "book.txt", text + text);
+  start({"--data", "book.txt", "--context", "8", "--steps", "4"});
+  const std::string fingerprint = resume().json()["fingerprint"];
+  std::filesystem::rename(place / "book.txt", place / "new/book.txt");
+  const std::string model = "run/checkpoint.safetensors";
+  const std::vector<std::string> evaluate = {"evaluate", "--model", model, "--json"};
+  refuses(evaluate, 5,
+          "book.txt: No such file or directory, but " + model +
+              " was trained on it; give its new place with --data");
+  const Ran moved = resume({"--data", "new/book.txt"});
+  EXPECT_EQ(moved.code, 0) << moved.err;
+  EXPECT_EQ(moved.json()["fingerprint"], fingerprint);
+  EXPECT_EQ(config()["data"], "new/book.txt");
+  EXPECT_EQ(resume({"--steps", "6"}).code, 0);
+  EXPECT_EQ(reel(evaluate).json()["data"], "new/book.txt");  // the checkpoint says so, too
+
+  write(place / "other.txt", text + text + text);
+  const std::string give = "; give it the data that it began with, or start another run";
+  refused(
+      {"--data", "other.txt"}, 2,
+      "--resume: other.txt is not the data that the run in run was started with (its data_digest)" + give);
+  refused(
+      {"--data", "addition"}, 2,
+      "--resume: the run was started with --data \"new/book.txt\", now it is addition; leave --data out to "
+      "go on with the run in run");
+  refused({"--data", "no/book.txt"}, 5, "no/book.txt: cannot be opened: No such file or directory");
+  // Before there is a checkpoint, too: the run would start again with other data under the flags of this.
+  for (const char* name : {"checkpoint.safetensors", "checkpoint.previous.safetensors"})
+    std::filesystem::remove(place / (std::string("run/") + name));
+  refused(
+      {"--data", "other.txt"}, 2,
+      "--resume: other.txt is not the data that the run in run was started with (its data_digest)" + give);
+
+  const auto idx = [](const std::string& type_and_rank, const std::string& sizes, const std::string& bytes) {
+    return std::string("\0\0\x08", 3) + type_and_rank + sizes + bytes;
+  };
+  const std::string twenty("\0\0\0\x14", 4), two("\0\0\0\x02", 4);
+  std::string pixels, labels;
+  for (int i = 0; i < 20; ++i) {
+    for (int k = 0; k < 4; ++k) pixels += static_cast<char>(i % 2 == 0 ? 10 * k : 200 - k);
+    labels += static_cast<char>(i % 2);
+  }
+  write(place / "images.idx", idx("\x03", twenty + two + two, pixels));
+  write(place / "labels.idx", idx("\x01", twenty, labels));
+  ASSERT_EQ(reel({"train", "classifier", "--data", "images.idx", "--labels", "labels.idx", "--epochs", "2",
+                  "--out", "pair"})
+                .code,
+            0);
+  std::filesystem::rename(place / "labels.idx", place / "new/labels.idx");
+  refuses({"evaluate", "--model", "pair/best.safetensors"}, 5,
+          "labels.idx: No such file or directory, but pair/best.safetensors was trained on it; give its new "
+          "place with --data and --labels");
+  std::filesystem::rename(place / "images.idx", place / "new/images.idx");
+  refuses({"evaluate", "--model", "pair/best.safetensors"}, 5,
+          "images.idx: No such file or directory, but pair/best.safetensors was trained on it; give its new "
+          "place with --data");
+  const std::vector<std::string> again = {"train", "classifier", "--out", "pair", "--resume", "--json"};
+  refuses(with(again, {"--data", "new/images.idx"}), 5,
+          "labels.idx: No such file or directory, but the run in pair was started with it as --labels; put "
+          "it back, or give its new place with --labels");
+  EXPECT_EQ(reel(with(again, {"--data", "new/images.idx", "--labels", "new/labels.idx"})).code, 0);
+  EXPECT_EQ(reel(again).code, 0);
 }
 
 TEST_F(RecordedFlags, ComeFromTheCheckpointIfConfigJsonIsLostOrDamaged) {

@@ -1,0 +1,13 @@
+#pragma once
+
+#include <string>
+
+namespace reel::examples {
+
+/// Whether --data or --labels names a file, perhaps one that is not there, and no set that is built in.
+bool names_a_file(const std::string& name);
+
+/// Throws IoError `NAME: No such file or directory, but WHY` if it names a file that is not there.
+void require_there(const std::string& name, const std::string& why);
+
+}  // namespace reel::examples
