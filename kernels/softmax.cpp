@@ -69,6 +69,14 @@ T sum_of_exponentials(const T* x, std::int64_t cols, T most, T scale) {
   return total;
 }
 
+// What a gradient needs of a row: the largest number m, and what log sum e^x exceeds it by. Their sum would
+// round the second away where m is large, and with it the digits of every e^(x - m - log_sum).
+template <class T>
+void keep_row(T* kept, std::int64_t row, T m, T log_sum) {
+  kept[2 * row] = m;
+  kept[2 * row + 1] = log_sum;
+}
+
 // The maximum and the sum of exponentials of each row of a block.
 template <class T>
 void statistics(const T* x, std::int64_t rows, std::int64_t cols, T scale, T* most, T* sums) {
@@ -174,7 +182,7 @@ void log_softmax_grad(const T* y, const T* dy, std::int64_t rows, std::int64_t c
 }
 
 template <class T>
-void logsumexp(const T* x, std::int64_t rows, std::int64_t cols, T* y) {
+void logsumexp(const T* x, std::int64_t rows, std::int64_t cols, T* y, T* kept) {
   for_blocks(rows, cols, [&](std::int64_t first, std::int64_t last) {
     T most[block_elements];
     T sums[block_elements];
@@ -182,19 +190,24 @@ void logsumexp(const T* x, std::int64_t rows, std::int64_t cols, T* y) {
     for (std::int64_t r = first; r < last; ++r) {
       const T m = most[r - first];
       const bool flat = is_empty(x + r * cols, cols, m) || m == T(infinity);
-      y[r] = flat ? m : m + log(sums[r - first]);
+      const T log_sum = flat ? T(0) : log(sums[r - first]);
+      y[r] = m + log_sum;
+      keep_row(kept, r, m, log_sum);
     }
   });
 }
 
 template <class T>
-void logsumexp_grad(const T* x, const T* y, const T* dy, std::int64_t rows, std::int64_t cols, Into<T> dx) {
+void logsumexp_grad(const T* x, const T* kept, const T* dy, std::int64_t rows, std::int64_t cols,
+                    Into<T> dx) {
   if (!dx) return;
   for_blocks(rows, cols, [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t r = first; r < last; ++r) {
       const T* row = x + r * cols;
       const T d = dy[r];
-      const T total = y[r];
+      const T m = kept[2 * r];
+      const T log_sum = kept[2 * r + 1];
+      const T total = m + log_sum;
       if (total == T(-infinity)) {
         write(dx, r * cols, cols, [](std::int64_t) { return T(0); });
       } else if (total == T(infinity)) {
@@ -203,7 +216,7 @@ void logsumexp_grad(const T* x, const T* y, const T* dy, std::int64_t rows, std:
               [row, share](std::int64_t i) { return row[i] == T(infinity) ? share : T(0); });
       } else {
         write(dx, r * cols, cols,
-              [row, d, total](std::int64_t i) { return d * exp_of_negative(row[i] - total); });
+              [row, d, m, log_sum](std::int64_t i) { return d * exp_of_negative((row[i] - m) - log_sum); });
       }
     }
   });
@@ -235,7 +248,7 @@ T soft_term(T weight, T z, T m, T log_sum, bool small_first) {
 }  // namespace
 
 template <class T>
-std::int64_t cross_entropy(const CrossEntropy& ce, const T* logits, T* loss, T* lse) {
+std::int64_t cross_entropy(const CrossEntropy& ce, const T* logits, T* loss, T* kept) {
   FirstRow empty;
   const auto keep = static_cast<T>(1 - ce.label_smoothing);
   const auto spread = static_cast<T>(ce.label_smoothing);
@@ -249,7 +262,7 @@ std::int64_t cross_entropy(const CrossEntropy& ce, const T* logits, T* loss, T* 
       const T* z = logits + r * cols;
       const T m = most[r - first];
       const T log_sum = sums[r - first];
-      lse[r] = m + log_sum;
+      keep_row(kept, r, m, log_sum);
       if (ce.labels[r] == ce.ignore_index) {
         loss[r] = T(0);
         continue;
@@ -273,27 +286,34 @@ namespace {
 
 // s (softmax - even) of rows [first, last), without the part of the labels; 0 in rows that are ignored.
 template <class T>
-void scaled_softmax(const CrossEntropy& ce, const T* logits, const T* lse, const T* scale, T even,
+void scaled_softmax(const CrossEntropy& ce, const T* logits, const T* kept, const T* scale, T even,
                     std::int64_t first, std::int64_t last, Into<T> dz) {
   const std::int64_t cols = ce.cols;
   const std::int64_t rows = last - first;
   const auto ignored = [&](std::int64_t r) { return ce.labels[first + r] == ce.ignore_index; };
-  logits += first * cols, lse += first, scale += first, dz.data += first * cols;
+  logits += first * cols, kept += 2 * first, scale += first, dz.data += first * cols;
   if (rows == 1) {  // may be long
     const T s = *scale;
-    const T total = *lse;
+    const T m = kept[0];
+    const T log_sum = kept[1];
     if (ignored(0)) {
       write(dz, 0, cols, [](std::int64_t) { return T(0); });
     } else {
-      write(dz, 0, cols, [=](std::int64_t i) { return s * (exp_of_negative(logits[i] - total) - even); });
+      write(dz, 0, cols,
+            [=](std::int64_t i) { return s * (exp_of_negative((logits[i] - m) - log_sum) - even); });
     }
     return;
   }
   T tile[block_elements];
   if (cols <= narrow<T>) {
+    T most[block_elements];
+    T log_sums[block_elements];
+    for (std::int64_t r = 0; r < rows; ++r) most[r] = kept[2 * r], log_sums[r] = kept[2 * r + 1];
     turn(logits, rows, cols, tile);
     for (std::int64_t c = 0; c < cols; ++c) {
-      for (std::int64_t r = 0; r < rows; ++r) tile[c * rows + r] -= lse[r];
+      for (std::int64_t r = 0; r < rows; ++r) {
+        tile[c * rows + r] = (tile[c * rows + r] - most[r]) - log_sums[r];
+      }
     }
     for (std::int64_t i = 0; i < rows * cols; ++i) tile[i] = exp_of_negative(tile[i]);
     for (std::int64_t c = 0; c < cols; ++c) {
@@ -306,7 +326,9 @@ void scaled_softmax(const CrossEntropy& ce, const T* logits, const T* lse, const
     return;
   }
   for (std::int64_t r = 0; r < rows; ++r) {
-    for (std::int64_t c = 0; c < cols; ++c) tile[r * cols + c] = logits[r * cols + c] - lse[r];
+    const T m = kept[2 * r];
+    const T log_sum = kept[2 * r + 1];
+    for (std::int64_t c = 0; c < cols; ++c) tile[r * cols + c] = (logits[r * cols + c] - m) - log_sum;
   }
   for (std::int64_t i = 0; i < rows * cols; ++i) tile[i] = exp_of_negative(tile[i]);
   for (std::int64_t r = 0; r < rows; ++r) {
@@ -323,12 +345,12 @@ void scaled_softmax(const CrossEntropy& ce, const T* logits, const T* lse, const
 }  // namespace
 
 template <class T>
-void cross_entropy_grad(const CrossEntropy& ce, const T* logits, const T* lse, const T* scale, Into<T> dz) {
+void cross_entropy_grad(const CrossEntropy& ce, const T* logits, const T* kept, const T* scale, Into<T> dz) {
   if (!dz) return;
   const auto keep = static_cast<T>(1 - ce.label_smoothing);
   const auto even = static_cast<T>(ce.label_smoothing / static_cast<double>(ce.cols));
   for_blocks(ce.rows, ce.cols, [&](std::int64_t first, std::int64_t last) {
-    scaled_softmax(ce, logits, lse, scale, even, first, last, dz);
+    scaled_softmax(ce, logits, kept, scale, even, first, last, dz);
     for (std::int64_t r = first; r < last; ++r) {
       if (ce.labels[r] != ce.ignore_index) dz.data[r * ce.cols + ce.labels[r]] -= scale[r] * keep;
     }
@@ -337,7 +359,7 @@ void cross_entropy_grad(const CrossEntropy& ce, const T* logits, const T* lse, c
 
 template <class T>
 std::int64_t soft_cross_entropy(const T* logits, const T* targets, std::int64_t rows, std::int64_t cols,
-                                double smoothing, T* loss, T* lse) {
+                                double smoothing, T* loss, T* kept) {
   FirstRow empty;
   const auto keep = static_cast<T>(1 - smoothing);
   const auto even = static_cast<T>(smoothing / static_cast<double>(cols));
@@ -351,7 +373,7 @@ std::int64_t soft_cross_entropy(const T* logits, const T* targets, std::int64_t 
       const T m = most[r - first];
       if (is_empty(z, cols, m)) empty.note(r);
       const T log_sum = log(sums[r - first]);
-      lse[r] = m + log_sum;
+      keep_row(kept, r, m, log_sum);
       const auto loss_of_row = [&](bool small_first) {
         return sum_of<T>(0, cols, [z, t, m, log_sum, keep, even, small_first](std::int64_t i) {
           const T weight = keep * t[i] + even;
@@ -367,7 +389,7 @@ std::int64_t soft_cross_entropy(const T* logits, const T* targets, std::int64_t 
 
 template <class T>
 void soft_cross_entropy_grad(const T* logits, const T* targets, std::int64_t rows, std::int64_t cols,
-                             double smoothing, const T* lse, const T* scale, Into<T> dz, Into<T> dt) {
+                             double smoothing, const T* kept, const T* scale, Into<T> dz, Into<T> dt) {
   const auto keep = static_cast<T>(1 - smoothing);
   const auto even = static_cast<T>(smoothing / static_cast<double>(cols));
   for_blocks(rows, cols, [&](std::int64_t first, std::int64_t last) {
@@ -375,15 +397,17 @@ void soft_cross_entropy_grad(const T* logits, const T* targets, std::int64_t row
       const T* z = logits + r * cols;
       const T* t = targets + r * cols;
       const T s = scale[r];
-      const T total = lse[r];
+      const T m = kept[2 * r];
+      const T log_sum = kept[2 * r + 1];
       if (dz) {
         const T weight = sum_of<T>(0, cols, [t, keep, even](std::int64_t i) { return keep * t[i] + even; });
-        write(dz, r * cols, cols, [z, t, s, total, weight, keep, even](std::int64_t i) {
-          return s * (weight * exp_of_negative(z[i] - total) - (keep * t[i] + even));
+        write(dz, r * cols, cols, [z, t, s, m, log_sum, weight, keep, even](std::int64_t i) {
+          return s * (weight * exp_of_negative((z[i] - m) - log_sum) - (keep * t[i] + even));
         });
       }
       if (dt) {
-        write(dt, r * cols, cols, [z, s, total, keep](std::int64_t i) { return s * keep * (total - z[i]); });
+        write(dt, r * cols, cols,
+              [z, s, m, log_sum, keep](std::int64_t i) { return s * keep * (log_sum + (m - z[i])); });
       }
     }
   });
@@ -394,7 +418,7 @@ void soft_cross_entropy_grad(const T* logits, const T* targets, std::int64_t row
   template void softmax_grad(const T*, const T*, std::int64_t, std::int64_t, T, Into<T>);                   \
   template std::int64_t log_softmax(const T*, std::int64_t, std::int64_t, T, T*);                           \
   template void log_softmax_grad(const T*, const T*, std::int64_t, std::int64_t, T, Into<T>);               \
-  template void logsumexp(const T*, std::int64_t, std::int64_t, T*);                                        \
+  template void logsumexp(const T*, std::int64_t, std::int64_t, T*, T*);                                    \
   template void logsumexp_grad(const T*, const T*, const T*, std::int64_t, std::int64_t, Into<T>);          \
   template std::int64_t cross_entropy(const CrossEntropy&, const T*, T*, T*);                               \
   template void cross_entropy_grad(const CrossEntropy&, const T*, const T*, const T*, Into<T>);             \

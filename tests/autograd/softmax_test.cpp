@@ -156,6 +156,37 @@ TEST(Logsumexp, OfInfinitiesIsInfinite) {
   EXPECT_EQ(grad(f, {{{3}, {inf, 1, inf}}})[0].values, (std::vector<double>{0.5, 0, 0.5}));
 }
 
+// The gradients of f at x, on a tape of this precision.
+std::vector<double> gradient_on(Precision precision, Tensor (*f)(Here), const std::vector<double>& x) {
+  Tape tape(precision);
+  const auto step = tape.record();
+  const Tensor input = tape.variable(x, {1, static_cast<std::int64_t>(x.size())});
+  tape.backward(f(input));
+  return input.gradient();
+}
+
+TEST(CrossEntropy, AConstantAddedToAllLogitsChangesNoGradient) {
+  Tensor (*const functions[])(Here) = {
+      [](Here z) { return cross_entropy(z, {0}); },
+      [](Here z) { return cross_entropy(z, {0}, {.label_smoothing = 0.1}); },
+      [](Here z) {
+        return cross_entropy(z, z.tensor.tape().constant({0.5, 0.25, 0.25}, {1, 3}));
+      },
+      [](Here z) { return nll(log_softmax(z), {0}); },
+      [](Here z) { return sum(logsumexp(z, {.axes = {1}})); },
+  };
+  for (std::size_t f = 0; f < std::size(functions); ++f) {
+    const std::vector<double> exact = gradient_on(Precision::f64, functions[f], {0, 1, -2});
+    for (const double offset : {0.0, 1e4, 1e6, 1e7}) {
+      const std::vector<double> single =
+          gradient_on(Precision::f32, functions[f], {offset, offset + 1, offset - 2});
+      for (std::size_t i = 0; i < 3; ++i) {
+        EXPECT_NEAR(single[i], exact[i], 5e-7) << "function " << f << ", offset " << offset;
+      }
+    }
+  }
+}
+
 TEST(CrossEntropy, WithEveryRowIgnoredIsZeroAndHasNoGradient) {
   const std::int32_t labels[] = {-100, -100, -100};
   const Function f = [&](Tensors x) { return cross_entropy(x[0], labels); };

@@ -137,17 +137,17 @@ TEST(Alignment, RowsOfEveryLength) {
       softmax_grad(y, f.filled(n), rows, cols, 0.7F, Into<float>{f.result(n)});
       log_softmax(x, rows, cols, 0.7F, y);
       log_softmax_grad(y, f.filled(n), rows, cols, 0.7F, Into<float>{f.result(n)});
-      float* lse = f.result(rows);
-      logsumexp(x, rows, cols, lse);
-      logsumexp_grad(x, lse, f.filled(rows), rows, cols, Into<float>{f.result(n)});
+      float* kept = f.result(2 * rows);
+      logsumexp(x, rows, cols, f.result(rows), kept);
+      logsumexp_grad(x, kept, f.filled(rows), rows, cols, Into<float>{f.result(n)});
     });
     same_everywhere("cross-entropy", [&](Floats& f) {
       const std::vector<std::int32_t> labels = {0, static_cast<std::int32_t>(cols - 1), -1, 0, 0};
       const CrossEntropy ce{rows, cols, labels.data(), -1, 0.1};
       const float* x = f.filled(n);
-      float* lse = f.result(rows);
-      cross_entropy(ce, x, f.result(rows), lse);
-      cross_entropy_grad(ce, x, lse, f.filled(rows), Into<float>{f.result(n)});
+      float* kept = f.result(2 * rows);
+      cross_entropy(ce, x, f.result(rows), kept);
+      cross_entropy_grad(ce, x, kept, f.filled(rows), Into<float>{f.result(n)});
     });
     same_everywhere("norms", [&](Floats& f) {
       const float* x = f.filled(n);

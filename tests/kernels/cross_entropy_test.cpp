@@ -48,22 +48,22 @@ void compare_with_rows_alone(std::int64_t cols, double smoothing) {
   for (std::int64_t r = 0; r < rows; ++r) {
     labels.push_back(r % 7 == 0 ? ignored : static_cast<std::int32_t>(r * 5 % cols));
   }
-  std::vector<T> scale(rows), loss(rows), lse(rows), alone_loss(rows), alone_lse(rows);
+  std::vector<T> scale(rows), loss(rows), kept(2 * rows), alone_loss(rows), alone_kept(2 * rows);
   for (std::size_t r = 0; r < scale.size(); ++r) scale[r] = static_cast<T>(0.1) * static_cast<T>(r + 1);
   const CrossEntropy all{rows, cols, labels.data(), ignored, smoothing};
-  cross_entropy(all, z.data(), loss.data(), lse.data());
+  cross_entropy(all, z.data(), loss.data(), kept.data());
   for (std::int64_t r = 0; r < rows; ++r) {
     const CrossEntropy one{1, cols, labels.data() + r, ignored, smoothing};
-    cross_entropy(one, z.data() + r * cols, alone_loss.data() + r, alone_lse.data() + r);
+    cross_entropy(one, z.data() + r * cols, alone_loss.data() + r, alone_kept.data() + 2 * r);
   }
   expect_same_bits(loss, alone_loss, "loss");
-  expect_same_bits(lse, alone_lse, "lse");
+  expect_same_bits(kept, alone_kept, "kept");
   for (const bool add : {false, true}) {
     std::vector<T> dz(z.size(), T(0.25)), alone(z.size(), T(0.25));
-    cross_entropy_grad(all, z.data(), lse.data(), scale.data(), Into<T>{dz.data(), add});
+    cross_entropy_grad(all, z.data(), kept.data(), scale.data(), Into<T>{dz.data(), add});
     for (std::int64_t r = 0; r < rows; ++r) {
       const CrossEntropy one{1, cols, labels.data() + r, ignored, smoothing};
-      cross_entropy_grad(one, z.data() + r * cols, lse.data() + r, scale.data() + r,
+      cross_entropy_grad(one, z.data() + r * cols, kept.data() + 2 * r, scale.data() + r,
                          Into<T>{alone.data() + r * cols, add});
     }
     expect_same_bits(dz, alone, add ? "dz added" : "dz");
@@ -115,11 +115,11 @@ TEST(CrossEntropyKernel, ALossThatAFloatCanHoldDoesNotOverflowOnTheWay) {
     }
     const auto labels = label;
     float loss = 0;
-    float lse = 0;
-    cross_entropy(CrossEntropy{1, cols, &labels, -100, smoothing}, z.data(), &loss, &lse);
+    float kept[2];
+    cross_entropy(CrossEntropy{1, cols, &labels, -100, smoothing}, z.data(), &loss, kept);
     const double expected = loss_in_double(z, hard);
     EXPECT_NEAR(static_cast<double>(loss) / expected, 1, 1e-6) << loss << " for " << expected;
-    soft_cross_entropy(z.data(), targets.data(), 1, cols, smoothing, &loss, &lse);
+    soft_cross_entropy(z.data(), targets.data(), 1, cols, smoothing, &loss, kept);
     const double expected_soft = loss_in_double(z, soft);
     EXPECT_NEAR(static_cast<double>(loss) / expected_soft, 1, 1e-6) << loss << " for " << expected_soft;
   }
@@ -127,8 +127,8 @@ TEST(CrossEntropyKernel, ALossThatAFloatCanHoldDoesNotOverflowOnTheWay) {
   const std::vector<float> two = {3e38F, -3e38F};
   const std::int32_t wrong = 1;
   float loss = 0;
-  float lse = 0;
-  cross_entropy(CrossEntropy{1, 2, &wrong, -100, 0.9}, two.data(), &loss, &lse);
+  float kept[2];
+  cross_entropy(CrossEntropy{1, 2, &wrong, -100, 0.9}, two.data(), &loss, kept);
   EXPECT_NEAR(static_cast<double>(loss) / loss_in_double(two, {0.45, 0.55}), 1, 1e-6) << loss;
 }
 
@@ -138,15 +138,80 @@ TEST(CrossEntropyKernel, AnInfiniteLossStaysInfinite) {
   const std::vector<float> targets = {0.5F, 0.25F, 0.25F};
   const std::int32_t label = 0;
   float loss = 0;
-  float lse = 0;
-  cross_entropy(CrossEntropy{1, 3, &label, -100, 0.1}, z.data(), &loss, &lse);
+  float kept[2];
+  cross_entropy(CrossEntropy{1, 3, &label, -100, 0.1}, z.data(), &loss, kept);
   EXPECT_EQ(loss, inf);
-  soft_cross_entropy(z.data(), targets.data(), 1, 3, 0.0, &loss, &lse);
+  soft_cross_entropy(z.data(), targets.data(), 1, 3, 0.0, &loss, kept);
   EXPECT_EQ(loss, inf);
   const std::vector<float> beyond = {3e38F, -3e38F};
   const std::int32_t wrong = 1;
-  cross_entropy(CrossEntropy{1, 2, &wrong, -100, 0.1}, beyond.data(), &loss, &lse);
+  cross_entropy(CrossEntropy{1, 2, &wrong, -100, 0.1}, beyond.data(), &loss, kept);
   EXPECT_EQ(loss, inf) << "5.7e38 is beyond the floats";
+}
+
+// Logits near `offset`, as floats are there: the same numbers for both precisions.
+std::vector<float> far_logits(std::int64_t rows, std::int64_t cols, float offset) {
+  const Philox numbers(5, static_cast<std::uint64_t>(cols));
+  std::vector<float> z(static_cast<std::size_t>(rows * cols));
+  for (std::size_t i = 0; i < z.size(); ++i)
+    z[i] = offset + static_cast<float>(std::floor(numbers.uniform(i) * 5));
+  return z;
+}
+
+// The gradients by logits and targets, of one row alone or of all at once, with a gradient of 1 for each row.
+template <class T>
+std::vector<double> gradients(const std::vector<float>& logits, std::int64_t cols, bool soft) {
+  const std::vector<T> z(logits.begin(), logits.end());
+  const std::int64_t rows = static_cast<std::int64_t>(z.size()) / cols;
+  const std::vector<std::int32_t> labels(static_cast<std::size_t>(rows), 0);
+  const std::vector<T> ones(static_cast<std::size_t>(rows), T(1));
+  std::vector<T> loss(ones.size()), kept(2 * ones.size()), dz(z.size()), dt(z.size());
+  if (soft) {
+    const std::vector<T> targets(z.size(), T(1) / static_cast<T>(cols));
+    soft_cross_entropy(z.data(), targets.data(), rows, cols, 0.0, loss.data(), kept.data());
+    soft_cross_entropy_grad(z.data(), targets.data(), rows, cols, 0.0, kept.data(), ones.data(),
+                            Into<T>{dz.data()}, Into<T>{dt.data()});
+  } else {
+    const CrossEntropy ce{rows, cols, labels.data(), -100, 0.0};
+    cross_entropy(ce, z.data(), loss.data(), kept.data());
+    cross_entropy_grad(ce, z.data(), kept.data(), ones.data(), Into<T>{dz.data()});
+  }
+  std::vector<double> all(dz.begin(), dz.end());
+  all.insert(all.end(), dt.begin(), dt.end());
+  return all;
+}
+
+TEST(CrossEntropyKernel, ItsGradientsKeepTheirDigitsFarFromZero) {
+  set_threads(1);
+  for (const std::int64_t cols : {2, 3, 10, 33, 100, 700, 1500}) {
+    for (const std::int64_t rows : {1, 40}) {
+      for (const float offset : {0.0F, 1e4F, -1e4F, 1e6F, 1e7F, -1e7F}) {
+        const std::vector<float> z = far_logits(rows, cols, offset);
+        for (const bool soft : {false, true}) {
+          const std::vector<double> single = gradients<float>(z, cols, soft);
+          const std::vector<double> exact = gradients<double>(z, cols, soft);
+          double most = 0;
+          for (std::size_t i = 0; i < exact.size(); ++i) {
+            most = std::max(most, std::fabs(single[i] - exact[i]) / std::max(1.0, std::fabs(exact[i])));
+          }
+          EXPECT_LT(most, 5e-7) << rows << " rows of " << cols << " near " << offset
+                                << (soft ? ", soft" : "");
+        }
+      }
+    }
+  }
+}
+
+TEST(LogsumexpKernel, ItsGradientKeepsItsDigitsFarFromZero) {
+  for (const float offset : {0.0F, 1e4F, 1e6F, 1e7F, -1e7F}) {
+    const float x[2] = {offset, offset};
+    const float dy = 1;
+    float y, kept[2], dx[2];
+    logsumexp(x, 1, 2, &y, kept);
+    logsumexp_grad(x, kept, &dy, 1, 2, Into<float>{dx});
+    EXPECT_FLOAT_EQ(dx[0], 0.5F) << offset;
+    EXPECT_FLOAT_EQ(dx[1], 0.5F) << offset;
+  }
 }
 
 }  // namespace
