@@ -125,12 +125,13 @@ struct CrossEntropyOptions {
   Reduction reduction = Reduction::mean;
 };
 /// logits [..., classes], one label per row. The mean is over the rows that are not ignored; 0 if all are.
+/// Throws ValueError for a row that counts and is -inf everywhere.
 Tensor cross_entropy(Here logits, std::span<const std::int32_t> labels, CrossEntropyOptions options = {});
 struct SoftCrossEntropyOptions {
   double label_smoothing = 0;
   Reduction reduction = Reduction::mean;
 };
-/// logits and probabilities [..., classes].
+/// logits and probabilities [..., classes]. Throws ValueError for a row of logits that is -inf everywhere.
 Tensor cross_entropy(Here logits, Here probabilities, SoftCrossEntropyOptions options = {});
 /// log_probabilities [..., classes], one label per row.
 Tensor nll(Here log_probabilities, std::span<const std::int32_t> labels, CrossEntropyOptions options = {});

@@ -89,7 +89,7 @@ const Op& cross_entropy_op = define({
           const std::int64_t rows = c.shape().rows();
           auto* loss = c.scratch(rows);
           auto* kept = c.save(2 * rows);
-          kernels::cross_entropy(kernel_arguments(l, c.shape()), c.x(), loss, kept);
+          refuse_empty_row(c, kernels::cross_entropy(kernel_arguments(l, c.shape()), c.x(), loss, kept));
           reduce_rows(c, loss, rows, l.reduction, row_factor(l));
         },
     .backward =
@@ -169,7 +169,7 @@ const Op& soft_cross_entropy_op = define({
           const std::int64_t cols = c.shape().back();
           auto* loss = c.scratch(rows);
           auto* kept = c.save(2 * rows);
-          kernels::soft_cross_entropy(c.x(0), c.x(1), rows, cols, s.label_smoothing, loss, kept);
+          refuse_empty_row(c, kernels::soft_cross_entropy(c.x(0), c.x(1), rows, cols, s.label_smoothing, loss, kept));
           reduce_rows(c, loss, rows, s.reduction,
                       s.reduction == Reduction::mean && rows > 0 ? 1.0 / static_cast<double>(rows) : 1.0);
         },

@@ -42,6 +42,15 @@ Axes axes_from_front(const Axes& axes, int rank, Place place, std::string_view o
 [[noreturn]] void fail(const Op& op, std::initializer_list<Here> inputs, const std::string& reason,
                        const std::string& help = "");
 
+/// Throws ValueError about the row that a kernel of softmax.h found to be -inf everywhere; -1: none.
+template <class C>
+void refuse_empty_row(const C& c, std::int64_t row) {
+  if (row >= 0) {
+    c.refuse("row " + std::to_string(row) + " is -inf everywhere: there is no softmax of it",
+             "attention handles masked rows itself; elsewhere leave at least one finite logit in a row");
+  }
+}
+
 /// A reduction of elementwise losses.
 Tensor reduced(Here losses, Reduction reduction);
 

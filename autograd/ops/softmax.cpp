@@ -18,14 +18,6 @@ const ShapeRule rows_of_logits{"same", [](const Call& c) {
                                  return c[0];
                                }};
 
-template <class C>
-void refuse_empty_row(const C& c, std::int64_t row) {
-  if (row >= 0) {
-    c.refuse("row " + std::to_string(row) + " is -inf everywhere: there is no softmax of it",
-             "attention handles masked rows itself; elsewhere leave at least one finite logit in a row");
-  }
-}
-
 const Op& softmax_op = define({
     .name = "softmax",
     .formula = "y = e^(x/t) / sum e^(x/t);  dx = y (dy - sum dy y) / t",

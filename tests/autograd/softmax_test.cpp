@@ -135,16 +135,34 @@ TEST(Softmax, TheAnswerDoesNotDependOnTheLengthOfTheRow) {
 
 TEST(Softmax, ARowThatIsMinusInfinityEverywhereIsAnErrorThatNamesIt) {
   const double inf = std::numeric_limits<double>::infinity();
+  const std::int32_t labels[] = {0, 0};
+  const Function functions[] = {
+      [](Tensors x) { return softmax(x[0]); },
+      [](Tensors x) { return log_softmax(x[0]); },
+      [&](Tensors x) { return cross_entropy(x[0], labels); },
+      [](Tensors x) { return cross_entropy(x[0], stop_gradient(exp(x[0]))); },
+  };
   for (const std::int64_t n : {1, 2, 127, 128, 300}) {
     Array z{{2, n}, std::vector<double>(static_cast<std::size_t>(2 * n), 0.0)};
     std::fill(z.values.begin() + n, z.values.end(), -inf);
-    try {
-      evaluate([](Tensors x) { return softmax(x[0]); }, {z});
-      ADD_FAILURE() << "accepted " << n;
-    } catch (const ValueError& e) {
-      EXPECT_NE(std::string(e.what()).find("row 1 is -inf everywhere"), std::string::npos) << e.what();
+    for (const Function& f : functions) {
+      try {
+        evaluate(f, {z});
+        ADD_FAILURE() << "accepted " << n;
+      } catch (const ValueError& e) {
+        EXPECT_NE(std::string(e.what()).find("row 1 is -inf everywhere"), std::string::npos) << e.what();
+      }
     }
   }
+}
+
+TEST(CrossEntropy, AnIgnoredRowMayBeMinusInfinityEverywhere) {
+  const double inf = std::numeric_limits<double>::infinity();
+  const std::int32_t labels[] = {1, -100};
+  const Function f = [&](Tensors x) { return cross_entropy(x[0], labels); };
+  const Array z{{2, 2}, {0, 0, -inf, -inf}};
+  EXPECT_NEAR(evaluate(f, {z}).values[0], std::log(2), 1e-15);
+  EXPECT_EQ(grad(f, {z})[0].values, (std::vector<double>{0.5, -0.5, 0, 0}));
 }
 
 TEST(Logsumexp, OfInfinitiesIsInfinite) {
