@@ -135,6 +135,7 @@ struct SoftCrossEntropyOptions {
 Tensor cross_entropy(Here logits, Here probabilities, SoftCrossEntropyOptions options = {});
 /// log_probabilities [..., classes], one label per row.
 Tensor nll(Here log_probabilities, std::span<const std::int32_t> labels, CrossEntropyOptions options = {});
+// Of one number and its target each; both tensors have one shape, and nothing is broadcast.
 Tensor mse(Here x, Here target, Reduction reduction = Reduction::mean);
 Tensor l1(Here x, Here target, Reduction reduction = Reduction::mean);
 Tensor huber(Here x, Here target, double delta = 1.0, Reduction reduction = Reduction::mean);

@@ -6,6 +6,16 @@ namespace {
 
 // Losses of one prediction and one target each; the functions below add them up.
 
+// [n, 1] and [n] would broadcast to [n, n], and the loss be that of all pairs without a word.
+const ShapeRule one_shape{"one_shape", [](const Call& c) {
+                            if (!(c[0] == c[1])) {
+                              c.fail("input " + to_string(c[0]) + ", target " + to_string(c[1]) +
+                                         ": a loss compares numbers of one shape",
+                                     "reshape one, or expand it if you mean to compare all with all");
+                            }
+                            return c[0];
+                          }};
+
 struct Delta {
   double value;
 };
@@ -14,7 +24,7 @@ const Op& mse_op = define({
     .name = "mse",
     .formula = "l = (x - t)^2;  dx = 2 (x - t) dl,  dt = -dx",
     .inputs = {"x", "target"},
-    .shape = broadcasting,
+    .shape = one_shape,
     .reads = Reads::inputs,
     .forward =
         [](auto& c) {
@@ -31,14 +41,14 @@ const Op& mse_op = define({
               c.upstream());
         },
     .samples = {on({2, 3}, {2, 3}).call([](Tensors x) { return mse(x[0], x[1]); }),
-                on({2, 3}, {3}).call([](Tensors x) { return mse(x[0], x[1], Reduction::none); })},
+                on({2, 1}, {2, 1}).call([](Tensors x) { return mse(x[0], x[1], Reduction::none); })},
 });
 
 const Op& l1_op = define({
     .name = "l1",
     .formula = "l = |x - t|;  dx = sign(x - t) dl,  dt = -dx",
     .inputs = {"x", "target"},
-    .shape = broadcasting,
+    .shape = one_shape,
     .reads = Reads::inputs,
     .forward =
         [](auto& c) {
@@ -61,7 +71,7 @@ const Op& huber_op = define({
     .name = "huber",
     .formula = "e = x - t;  l = e^2 / 2 if |e| <= d, else d (|e| - d/2);  dx = clamp(e, -d, d) dl,  dt = -dx",
     .inputs = {"x", "target"},
-    .shape = broadcasting,
+    .shape = one_shape,
     .reads = Reads::inputs,
     .forward =
         [](auto& c) {
@@ -96,7 +106,7 @@ const Op& bce_with_logits_op = define({
     .name = "bce_with_logits",
     .formula = "l = softplus(x) - t x;  dx = (sigmoid(x) - t) dl,  dt = -x dl",
     .inputs = {"logits", "target"},
-    .shape = broadcasting,
+    .shape = one_shape,
     .reads = Reads::inputs,
     .forward =
         [](auto& c) {
@@ -128,7 +138,7 @@ const Op& kl_div_op = define({
     .name = "kl_div",
     .formula = "l = t (log t - x);  dx = -t dl,  dt = (log t - x + 1) dl;  l and dt are 0 where t = 0",
     .inputs = {"log_probabilities", "target"},
-    .shape = broadcasting,
+    .shape = one_shape,
     .reads = Reads::inputs,
     .forward =
         [](auto& c) {

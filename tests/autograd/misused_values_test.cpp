@@ -187,6 +187,22 @@ TEST_F(Misuse, Numbers) {
   EXPECT_ERROR(dropout(x, {.p = -0.1}), ValueError, "p");
 }
 
+TEST_F(Misuse, LossesOfTwoShapes) {
+  const auto step = tape.record();
+  const Tensor column = tape.variable({1, 2, 3}, {3, 1});
+  const Tensor row = tape.constant({1, 2, 3}, {3});
+  const auto refused = [](const char* loss) {
+    return std::string(loss) + ": input [3, 1], target [3]: a loss compares numbers of one shape";
+  };
+  EXPECT_ERROR(mse(column, row), ShapeError, refused("mse"));
+  EXPECT_ERROR(l1(column, row), ShapeError, refused("l1"));
+  EXPECT_ERROR(huber(column, row), ShapeError, refused("huber"));
+  EXPECT_ERROR(bce_with_logits(column, row), ShapeError, refused("bce_with_logits"));
+  EXPECT_ERROR(kl_div(column, row), ShapeError, refused("kl_div"));
+  EXPECT_ERROR(mse(row, column), ShapeError, "reshape one, or expand it if you mean to compare all with all");
+  EXPECT_EQ(mse(reshape(column, {3}), row).item(), 0);
+}
+
 TEST_F(Misuse, LabelsAndTokens) {
   const auto step = tape.record();
   const Tensor x = tape.variable({1, 2, 3, 4, 5, 6}, {2, 3});
