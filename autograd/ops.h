@@ -133,8 +133,12 @@ struct SoftCrossEntropyOptions {
 };
 /// logits and probabilities [..., classes]. Throws ValueError for a row of logits that is -inf everywhere.
 Tensor cross_entropy(Here logits, Here probabilities, SoftCrossEntropyOptions options = {});
-/// log_probabilities [..., classes], one label per row.
-Tensor nll(Here log_probabilities, std::span<const std::int32_t> labels, CrossEntropyOptions options = {});
+struct NllOptions {
+  std::int32_t ignore_index = -100;  ///< rows with this label count for nothing
+  Reduction reduction = Reduction::mean;
+};
+/// log_probabilities [..., classes], one label per row. The mean as for cross_entropy.
+Tensor nll(Here log_probabilities, std::span<const std::int32_t> labels, NllOptions options = {});
 // Of one number and its target each; both tensors have one shape, and nothing is broadcast.
 Tensor mse(Here x, Here target, Reduction reduction = Reduction::mean);
 Tensor l1(Here x, Here target, Reduction reduction = Reduction::mean);
@@ -241,7 +245,7 @@ inline Tensor cross_entropy(Here logits, std::initializer_list<std::int32_t> lab
   return cross_entropy(logits, std::span(labels.begin(), labels.size()), options);
 }
 inline Tensor nll(Here log_probabilities, std::initializer_list<std::int32_t> labels,
-                  CrossEntropyOptions options = {}) {
+                  NllOptions options = {}) {
   return nll(log_probabilities, std::span(labels.begin(), labels.size()), options);
 }
 inline Tensor index_select(Here x, std::initializer_list<std::int32_t> index, int axis = 0) {

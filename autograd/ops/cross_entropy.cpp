@@ -208,8 +208,10 @@ Tensor cross_entropy(Here logits, Here probabilities, SoftCrossEntropyOptions op
   return record(soft_cross_entropy_op, {logits, probabilities},
                 Smoothed{options.label_smoothing, options.reduction});
 }
-Tensor nll(Here log_probabilities, std::span<const std::int32_t> labels, CrossEntropyOptions options) {
-  return record(nll_op, {log_probabilities}, labels_of(log_probabilities, labels, options));
+Tensor nll(Here log_probabilities, std::span<const std::int32_t> labels, NllOptions options) {
+  return record(nll_op, {log_probabilities},
+                labels_of(log_probabilities, labels,
+                          {.ignore_index = options.ignore_index, .reduction = options.reduction}));
 }
 
 }  // namespace reel

@@ -223,6 +223,27 @@ TEST(CrossEntropy, TheMeanIsOverTheRowsThatCount) {
   EXPECT_NEAR(evaluate(f, {logits}).values[0], evaluate(parts, {logits}).values[0], 1e-15);
 }
 
+template <class Options>
+concept Smooths = requires(Options options) {
+  options.label_smoothing;
+};
+
+TEST(CrossEntropy, OfLogProbabilitiesIgnoresRowsAndHasNoSmoothingToIgnore) {
+  static_assert(Smooths<CrossEntropyOptions> && Smooths<SoftCrossEntropyOptions> && !Smooths<NllOptions>);
+  const std::int32_t labels[] = {2, 9, 3};
+  const auto both = [&](Reduction reduction) {
+    const Function fused = [&](Tensors x) {
+      return cross_entropy(x[0], labels, {.ignore_index = 9, .reduction = reduction});
+    };
+    const Function parts = [&](Tensors x) {
+      return nll(log_softmax(x[0]), labels, {.ignore_index = 9, .reduction = reduction});
+    };
+    EXPECT_NEAR(evaluate(fused, {logits}).values[0], evaluate(parts, {logits}).values[0], 1e-14);
+  };
+  both(Reduction::mean);
+  both(Reduction::sum);
+}
+
 TEST(CrossEntropy, ALabelThatIsNoClassIsAnErrorThatNamesTheRow) {
   const std::int32_t labels[] = {2, 4, 3};
   try {
