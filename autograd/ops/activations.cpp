@@ -52,7 +52,7 @@ struct Slope {
 
 const Op& leaky_relu_op = define({
     .name = "leaky_relu",
-    .formula = "y = x where x > 0, else a x",
+    .formula = "y = x where x > 0, else a x;  dx = dy where x > 0, else a dy",
     .shape = same,
     .reads = Reads::inputs,
     .forward =

@@ -9,7 +9,7 @@ using kernels::Work;
 
 const Op& add_op = define({
     .name = "add",
-    .formula = "z = x + y",
+    .formula = "z = x + y;  dx = dz,  dy = dz",
     .inputs = {"x", "y"},
     .shape = broadcasting,
     .forward = [](auto& c) { map(c.result(), [](auto x, auto y) { return x + y; }, c.in(0), c.in(1)); },
@@ -23,7 +23,7 @@ const Op& add_op = define({
 
 const Op& sub_op = define({
     .name = "sub",
-    .formula = "z = x - y",
+    .formula = "z = x - y;  dx = dz,  dy = -dz",
     .inputs = {"x", "y"},
     .shape = broadcasting,
     .forward = [](auto& c) { map(c.result(), [](auto x, auto y) { return x - y; }, c.in(0), c.in(1)); },
@@ -37,7 +37,7 @@ const Op& sub_op = define({
 
 const Op& mul_op = define({
     .name = "mul",
-    .formula = "z = x y",
+    .formula = "z = x y;  dx = y dz,  dy = x dz",
     .inputs = {"x", "y"},
     .shape = broadcasting,
     .reads = Reads::inputs,
@@ -122,7 +122,7 @@ const Op& power_op = define({
 
 const Op& maximum_op = define({
     .name = "maximum",
-    .formula = "z = max(x, y)",
+    .formula = "z = max(x, y);  dx = dz where x >= y, else 0;  dy = dz - dx",
     .inputs = {"x", "y"},
     .shape = broadcasting,
     .reads = Reads::inputs,
@@ -139,7 +139,7 @@ const Op& maximum_op = define({
 
 const Op& minimum_op = define({
     .name = "minimum",
-    .formula = "z = min(x, y)",
+    .formula = "z = min(x, y);  dx = dz where x <= y, else 0;  dy = dz - dx",
     .inputs = {"x", "y"},
     .shape = broadcasting,
     .reads = Reads::inputs,
@@ -156,7 +156,7 @@ const Op& minimum_op = define({
 
 const Op& neg_op = define({
     .name = "neg",
-    .formula = "y = -x",
+    .formula = "y = -x;  dx = -dy",
     .shape = same,
     .forward = [](auto& c) { map(c.result(), [](auto x) { return -x; }, c.in()); },
     .backward = [](auto& c) { map(c.gradient(), [](auto dy) { return -dy; }, c.upstream()); },
@@ -165,7 +165,7 @@ const Op& neg_op = define({
 
 const Op& scale_op = define({
     .name = "scale",
-    .formula = "y = a x",
+    .formula = "y = a x;  dx = a dy",
     .shape = same,
     .forward =
         [](auto& c) {
@@ -200,7 +200,7 @@ const Op& divide_op = define({
 
 const Op& shift_op = define({
     .name = "shift",
-    .formula = "y = x + a",
+    .formula = "y = x + a;  dx = dy",
     .shape = same,
     .forward =
         [](auto& c) {
@@ -228,7 +228,7 @@ auto condition_of(C& c) {
 
 const Op& where_op = define({
     .name = "where",
-    .formula = "z = condition ? x : y",
+    .formula = "z = condition ? x : y;  dx = dz where the condition holds, else 0;  dy = dz - dx",
     .inputs = {"x", "y"},
     .shape = {"broadcast",
               [](const Call& c) {

@@ -290,7 +290,8 @@ auto packed_attention_on(const C& c) {
 
 const Op& self_attention_op = define({
     .name = "self_attention",
-    .formula = "y = softmax(scale q k^T) v for every head of x = [q, k, v], side by side in each row",
+    .formula = "y = softmax(scale q k^T) v for every head of x = [q, k, v], side by side in each row;  dx = [dq, dk, "
+               "dv] of each head, as in scaled_dot_product_attention",
     .inputs = {"qkv"},
     .shape = {"self_attention",
               [](const Call& c) {

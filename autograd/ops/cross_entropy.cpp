@@ -79,7 +79,7 @@ const std::int32_t some_labels[] = {2, 0, -100, 1};
 
 const Op& cross_entropy_op = define({
     .name = "cross_entropy",
-    .formula = "l = -log softmax(z)_label;  dz = (softmax(z) - onehot(label)) dl",
+    .formula = "t = (1 - s) onehot(label) + s / classes;  l = -sum t log softmax(z);  dz = (softmax(z) - t) dl",
     .inputs = {"logits"},
     .shape = {"cross_entropy", labelled_rows},
     .reads = Reads::inputs,
@@ -148,7 +148,8 @@ struct Smoothed {
 
 const Op& soft_cross_entropy_op = define({
     .name = "soft_cross_entropy",
-    .formula = "l = -sum t log softmax(z);  dz = (softmax(z) sum t - t) dl,  dt = -log softmax(z) dl",
+    .formula = "t = (1 - s) p + s / classes;  l = -sum t log softmax(z);  dz = (softmax(z) sum t - t) dl,  "
+               "dp = -(1 - s) log softmax(z) dl",
     .inputs = {"logits", "probabilities"},
     .shape = {"cross_entropy",
               [](const Call& c) {
@@ -169,7 +170,8 @@ const Op& soft_cross_entropy_op = define({
           const std::int64_t cols = c.shape().back();
           auto* loss = c.scratch(rows);
           auto* kept = c.save(2 * rows);
-          refuse_empty_row(c, kernels::soft_cross_entropy(c.x(0), c.x(1), rows, cols, s.label_smoothing, loss, kept));
+          refuse_empty_row(
+              c, kernels::soft_cross_entropy(c.x(0), c.x(1), rows, cols, s.label_smoothing, loss, kept));
           reduce_rows(c, loss, rows, s.reduction,
                       s.reduction == Reduction::mean && rows > 0 ? 1.0 / static_cast<double>(rows) : 1.0);
         },

@@ -162,7 +162,7 @@ struct Bounds {
 
 const Op& clamp_op = define({
     .name = "clamp",
-    .formula = "y = min(max(x, low), high)",
+    .formula = "y = min(max(x, low), high);  dx = dy where low <= x <= high, else 0",
     .shape = {"same",
               [](const Call& c) {
                 const auto [low, high] = c.options<Bounds>();

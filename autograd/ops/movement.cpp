@@ -27,7 +27,7 @@ struct Target {
 
 const Op& reshape_op = define({
     .name = "reshape",
-    .formula = "y = x, row by row, in another shape",
+    .formula = "y = x, row by row, in another shape;  dx = dy in the shape of x",
     .shape = {"reshape",
               [](const Call& c) {
                 const Shape target = c.options<Target>().shape;
@@ -53,7 +53,7 @@ const Op& stop_gradient_op = define({
 
 const Op& permute_op = define({
     .name = "permute",
-    .formula = "y[i_p(0), i_p(1), ...] = x[i_0, i_1, ...]",
+    .formula = "y[i_p(0), i_p(1), ...] = x[i_0, i_1, ...];  dx[i_0, i_1, ...] = dy[i_p(0), i_p(1), ...]",
     .shape = {"permute",
               [](const Call& c) {
                 const Axes& order = c.options<Axes>();
@@ -100,7 +100,7 @@ const Op& permute_op = define({
 
 const Op& expand_op = define({
     .name = "expand",
-    .formula = "y = x, repeated where its size is 1",
+    .formula = "y = x, repeated where its size is 1;  dx = sum of dy over what was repeated",
     .shape = {"expand",
               [](const Call& c) {
                 const Shape target = c.options<Target>().shape;
@@ -132,7 +132,7 @@ Strided window(const Shape& whole, const Shape& part, int axis, std::int64_t fir
 
 const Op& slice_op = define({
     .name = "slice",
-    .formula = "y = x[first : last] along an axis",
+    .formula = "y = x[first : last] along an axis;  dx[first : last] = dy, else 0",
     .shape = {"slice",
               [](const Call& c) {
                 const Range& r = c.options<Range>();
@@ -169,7 +169,7 @@ struct Padding {
 
 const Op& pad_op = define({
     .name = "pad",
-    .formula = "y = x with `before` and `after` elements of one value added along an axis",
+    .formula = "y = x with `before` and `after` elements of one value added along an axis;  dx = dy without them",
     .shape = {"pad",
               [](const Call& c) {
                 const Padding& p = c.options<Padding>();
@@ -207,7 +207,7 @@ Strided flipped(const Shape& shape, const Axes& axes) {
 
 const Op& flip_op = define({
     .name = "flip",
-    .formula = "y = x, backwards along the axes",
+    .formula = "y = x, backwards along the axes;  dx = dy, backwards along the axes",
     .shape = same,
     .forward =
         [](auto& c) { kernels::gather_strided(c.x(), flipped(c.shape(), c.template options<Axes>()), {c.y(), false}); },
@@ -223,7 +223,7 @@ struct Along {
 
 const Op& concat_op = define({
     .name = "concat",
-    .formula = "y = the inputs, one behind the other along an axis",
+    .formula = "y = the inputs, one behind the other along an axis;  dx = its part of dy",
     .shape = {"concat",
               [](const Call& c) {
                 const int axis = c.options<Along>().axis;

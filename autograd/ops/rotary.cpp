@@ -34,7 +34,7 @@ kernels::Rotary rotary_on(const C& c, bool backwards) {
 const Op& rotary_op = define({
     .name = "rotary",
     .formula = "y_i = x_i cos a - x_j sin a,  y_j = x_j cos a + x_i sin a,  j = i + channels/2,  a = t "
-               "base^(-2i/channels)",
+               "base^(-2i/channels);  dx = dy turned by -a",
     .shape = {"rotary",
               [](const Call& c) {
                 const auto& options = c.options<RotaryOptions>();
@@ -74,7 +74,8 @@ kernels::Rotary packed_rotary_on(const C& c, bool backwards) {
 
 const Op& packed_rotary_op = define({
     .name = "packed_rotary",
-    .formula = "y = [rotary(q), rotary(k), v] for x = [q, k, v], side by side in each row, head by head",
+    .formula = "y = [rotary(q), rotary(k), v] for x = [q, k, v], side by side in each row, head by head;  dq and dk = "
+               "those of y turned by -a,  dv = that of y",
     .inputs = {"qkv"},
     .shape = {"packed_rotary",
               [](const Call& c) {

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <cctype>
 #include <cmath>
 #include <fstream>
 #include <regex>
@@ -284,12 +285,24 @@ TEST_P(EveryCardOfTwo, RefusesShapesThatDoNotFitAndNamesThem) {
   }
 }
 
+// Whether one of the statements of a formula, which two spaces separate, is "d... = ".
+bool has_derivative(std::string_view formula) {
+  for (std::size_t i = formula.find("  d"); i != formula.npos; i = formula.find("  d", i + 1)) {
+    const std::string_view statement = formula.substr(i + 2, formula.find("  ", i + 2) - (i + 2));
+    if (statement.size() > 1 && std::isalpha(static_cast<unsigned char>(statement[1])) != 0 &&
+        statement.find(" = ") != statement.npos)
+      return true;
+  }
+  return false;
+}
+
 TEST(Cards, EveryPrototypeHasACardAndEveryCardSamples) {
   std::set<std::string> names;
   for (const Op& op : registry()) {
     if (op.name.starts_with("wrong_")) continue;  // made by a test
     EXPECT_TRUE(names.insert(std::string(op.name)).second) << op.name << " is there twice";
     EXPECT_FALSE(op.formula.empty()) << op.name;
+    EXPECT_TRUE(op.stops || has_derivative(op.formula)) << op.name << " has no derivative: " << op.formula;
     EXPECT_FALSE(op.samples.empty()) << op.name;
   }
   // Functions that are made of other cards.
