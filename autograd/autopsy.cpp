@@ -13,7 +13,7 @@
 namespace reel {
 namespace {
 
-std::string short_number(double x) {
+std::string six_digits(double x) {
   char text[32];
   std::snprintf(text, sizeof text, "%.6g", x);
   return text;
@@ -56,14 +56,14 @@ std::string layer_line(const Layer& layer) {
 
 std::string table_numbers(const Range& r) {
   if (r.finite() == 0) return r.count == 0 ? "-" : "- - -";
-  return short_number(r.low) + " " + short_number(r.high) + " " + short_number(r.mean);
+  return six_digits(r.low) + " " + six_digits(r.high) + " " + six_digits(r.mean);
 }
 
 }  // namespace
 
 std::string to_string(const Range& range) {
-  std::string text = range.finite() > 0 ? "in [" + short_number(range.low) + ", " + short_number(range.high) +
-                                              "], mean " + short_number(range.mean)
+  std::string text = range.finite() > 0 ? "in [" + six_digits(range.low) + ", " + six_digits(range.high) +
+                                              "], mean " + six_digits(range.mean)
                                         : "no finite value";
   if (range.nan > 0) text += ", " + std::to_string(range.nan) + " nan";
   if (range.inf > 0) text += ", " + std::to_string(range.inf) + " inf";

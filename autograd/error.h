@@ -1,5 +1,6 @@
 #pragma once
 
+#include <charconv>
 #include <cstddef>
 #include <stdexcept>
 #include <string>
@@ -17,6 +18,12 @@ struct Error : std::runtime_error {
 /// The first line of a message in compiler style: "file:line: error: what".
 inline std::string at(Place place, const std::string& what) {
   return std::string(place.file) + ":" + std::to_string(place.line) + ": error: " + what;
+}
+
+/// A number in as few digits as tell it from every other double, in any locale: 1e-09, and no 0.000000.
+inline std::string short_number(double x) {
+  char text[32];
+  return {text, std::to_chars(text, text + sizeof text, x).ptr};
 }
 
 /// One line of help under a message.

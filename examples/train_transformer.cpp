@@ -6,6 +6,7 @@
 #include <iostream>
 #include <optional>
 
+#include "autograd/error.h"
 #include "data/addition.h"
 #include "data/file.h"
 #include "data/text.h"
@@ -46,7 +47,7 @@ TransformerFlags completed(TransformerFlags f) {
   if (f.min_lr < 0) f.min_lr = f.lr / 10;
   if (f.warmup < 0) f.warmup = std::min<std::int64_t>(100, f.steps / 20);
   if (f.min_lr > f.lr)
-    throw UsageError("--min-lr " + std::to_string(f.min_lr) + " is larger than --lr " + std::to_string(f.lr));
+    throw UsageError("--min-lr " + short_number(f.min_lr) + " is larger than --lr " + short_number(f.lr));
   if (f.warmup >= f.steps)
     throw UsageError("--warmup " + std::to_string(f.warmup) + " leaves none of the --steps " +
                      std::to_string(f.steps));

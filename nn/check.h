@@ -2,7 +2,6 @@
 
 #include <cmath>
 #include <cstdint>
-#include <cstdio>
 #include <limits>
 #include <string>
 
@@ -21,11 +20,12 @@ struct Field {
   Place where;
 };
 
-[[noreturn]] inline void refuse(double value, const Field& field, const std::string& reason) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.9g", value);
-  throw ValueError(field.where, at(field.where, std::string(field.owner) + ": " + field.name + " = " + text +
+[[noreturn]] inline void refuse(const std::string& value, const Field& field, const std::string& reason) {
+  throw ValueError(field.where, at(field.where, std::string(field.owner) + ": " + field.name + " = " + value +
                                                     " " + reason));
+}
+[[noreturn]] inline void refuse(double value, const Field& field, const std::string& reason) {
+  refuse(short_number(value), field, reason);
 }
 
 inline void check_positive(double value, const Field& field) {
@@ -48,14 +48,14 @@ inline void check_fraction(double value, const Field& field) {
   if (!(value >= 0 && static_cast<float>(value) < 1)) refuse(value, field, "is not in [0, 1)");
 }
 inline void check_at_least(std::int64_t value, std::int64_t least, const Field& field) {
-  if (value < least) refuse(static_cast<double>(value), field, "is less than " + std::to_string(least));
+  if (value < least) refuse(std::to_string(value), field, "is less than " + std::to_string(least));
 }
 
 /// The size of a dimension, if it is one.
 inline std::int64_t checked_size(std::int64_t size, const Field& field) {
   check_at_least(size, 0, field);
   if (size > std::numeric_limits<std::int32_t>::max())
-    refuse(static_cast<double>(size), field, "is not below 2^31");
+    refuse(std::to_string(size), field, "is not below 2^31");
   return size;
 }
 

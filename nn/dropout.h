@@ -15,7 +15,7 @@ class Dropout final : public Module {
   Dropout(Module* parent, std::string_view name, double p, Place place = Place::here())
       : Module(parent, name, place), p_(p), stream_(stream_of(path())) {
     if (!(p >= 0 && static_cast<float>(p) < 1)) {
-      throw ValueError(place, at(place, "dropout: p is " + std::to_string(p) + ", not in [0, 1)") +
+      throw ValueError(place, at(place, "dropout: p is " + short_number(p) + ", not in [0, 1)") +
                                   help_line("p is the share of the elements that become 0"));
     }
   }

@@ -69,8 +69,7 @@ Schedule Schedule::cosine(const CosineOptions& options, Place where) {
   check_at_least(options.steps, 1, {owner, "steps", where});
   check_at_least(options.warmup_steps, 0, {owner, "warmup_steps", where});
   if (options.warmup_steps > options.steps) {
-    refuse(static_cast<double>(options.warmup_steps), {owner, "warmup_steps", where},
-           "is more than all steps");
+    refuse(std::to_string(options.warmup_steps), {owner, "warmup_steps", where}, "is more than all steps");
   }
   check_share(options.start_factor, {owner, "start_factor", where});
   if (!(options.minimum >= 0 && options.minimum <= options.learning_rate)) {

@@ -100,9 +100,9 @@ void check_options(const Call& c, const AttentionOptions& options, const Shape& 
                to_string(weights),
            "only sizes of 1 are repeated");
   }
-  if (!std::isfinite(options.scale)) c.refuse("scale " + std::to_string(options.scale) + " is not a number");
+  if (!std::isfinite(options.scale)) c.refuse("scale " + short_number(options.scale) + " is not a number");
   if (!(options.dropout >= 0 && options.dropout < 1)) {
-    c.refuse("dropout " + std::to_string(options.dropout) + " is not in [0, 1)");
+    c.refuse("dropout " + short_number(options.dropout) + " is not in [0, 1)");
   }
 }
 

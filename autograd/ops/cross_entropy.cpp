@@ -36,7 +36,7 @@ Shape labelled_rows(const Call& c) {
            "give one label per row");
   }
   if (!(l.label_smoothing >= 0 && l.label_smoothing <= 1)) {
-    c.refuse("label smoothing " + std::to_string(l.label_smoothing) + " is not in [0, 1]");
+    c.refuse("label smoothing " + short_number(l.label_smoothing) + " is not in [0, 1]");
   }
   for (std::int64_t i = 0; i < l.count; ++i) {
     if (l.label[i] == l.ignore_index || (l.label[i] >= 0 && l.label[i] < classes)) continue;
@@ -158,7 +158,7 @@ const Op& soft_cross_entropy_op = define({
                 if (!(c[0] == c[1])) c.fail("logits and probabilities must have one shape");
                 const Smoothed& s = c.options<Smoothed>();
                 if (!(s.label_smoothing >= 0 && s.label_smoothing <= 1)) {
-                  c.refuse("label smoothing " + std::to_string(s.label_smoothing) + " is not in [0, 1]");
+                  c.refuse("label smoothing " + short_number(s.label_smoothing) + " is not in [0, 1]");
                 }
                 return reduced_shape(c[0].slice(0, c[0].rank() - 1), s.reduction);
               }},

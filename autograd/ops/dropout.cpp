@@ -1,7 +1,5 @@
 #include "kernels/dropout.h"
 
-#include <cstdio>
-#include <string>
 #include <type_traits>
 
 #include "autograd/ops/rules.h"
@@ -19,10 +17,7 @@ const Op& dropout_op = define({
               [](const Call& c) {
                 const double p = c.options<DropoutOptions>().p;
                 if (!(p >= 0 && p < 1)) {
-                  char text[32];
-                  std::snprintf(text, sizeof text, "%g", p);
-                  c.refuse("p = " + std::string(text) + " is not in [0, 1)",
-                           "p is the share of elements that become 0");
+                  c.refuse("p = " + short_number(p) + " is not in [0, 1)", "p is the share of elements that become 0");
                 }
                 return c[0];
               }},

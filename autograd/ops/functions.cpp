@@ -167,7 +167,7 @@ const Op& clamp_op = define({
               [](const Call& c) {
                 const auto [low, high] = c.options<Bounds>();
                 if (!(low <= high)) {
-                  c.refuse("low " + std::to_string(low) + " is not below high " + std::to_string(high));
+                  c.refuse("low " + short_number(low) + " is not below high " + short_number(high));
                 }
                 return c[0];
               }},

@@ -173,7 +173,7 @@ Tensor l1(Here x, Here target, Reduction reduction) {
 }
 Tensor huber(Here x, Here target, double delta, Reduction reduction) {
   if (!(delta > 0)) {
-    throw ValueError(x.place, at(x.place, "huber: delta " + std::to_string(delta) + " is not positive"));
+    throw ValueError(x.place, at(x.place, "huber: delta " + short_number(delta) + " is not positive"));
   }
   return reduced(x.with(record(huber_op, {x, target}, Delta{delta})), reduction);
 }

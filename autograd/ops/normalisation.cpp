@@ -19,7 +19,7 @@ const ShapeRule one_weight_per_channel{
         }
       }
       const double epsilon = c.options<Epsilon>().value;
-      if (!(epsilon > 0)) c.refuse("epsilon " + std::to_string(epsilon) + " is not positive");
+      if (!(epsilon > 0)) c.refuse("epsilon " + short_number(epsilon) + " is not positive");
       return c[0];
     }};
 

@@ -9,7 +9,7 @@ namespace {
 
 void check_options(const Call& c, const RotaryOptions& options) {
   if (!(options.base > 0) || !std::isfinite(options.base)) {
-    c.refuse("base " + std::to_string(options.base) + " is not a positive number");
+    c.refuse("base " + short_number(options.base) + " is not a positive number");
   }
   if (options.first_position < 0 || options.first_position >= std::int64_t{1} << 31) {
     c.refuse("first position " + std::to_string(options.first_position) +

@@ -1,5 +1,7 @@
 #include "kernels/softmax.h"
 
+#include <cmath>
+
 #include "autograd/ops/rules.h"
 
 namespace reel {
@@ -13,8 +15,6 @@ const ShapeRule rows_of_logits{"same", [](const Call& c) {
                                  if (c[0].rank() == 0) c.fail("a scalar has no axis");
                                  if (c[0].back() == 0 && c[0].rows() > 0)
                                    c.fail("a row without elements has no softmax");
-                                 const double scale = c.options<Temperature>().scale;
-                                 if (!(scale > 0)) c.refuse("the temperature must be positive");
                                  return c[0];
                                }};
 
@@ -61,10 +61,11 @@ const Op& log_softmax_op = define({
 // On another axis than the last: there and back.
 Tensor along(const Op& op, Here x, const SoftmaxOptions& options, const char* name) {
   const int rank = x.shape().rank();
-  if (!(options.temperature > 0)) {
+  if (!(options.temperature > 0) || !std::isfinite(options.temperature)) {
     throw ValueError(x.place,
-                     at(x.place, std::string(name) + ": temperature " + std::to_string(options.temperature)) +
-                         help_line("it must be positive; towards 0 the result becomes the one-hot argmax"));
+                     at(x.place, std::string(name) + ": temperature " + short_number(options.temperature)) +
+                         help_line("it must be a positive, finite number; towards 0 the result becomes the "
+                                   "one-hot argmax"));
   }
   const int axis = axis_from_front(options.axis, rank, x.place, name);
   const Temperature temperature{1.0 / options.temperature};

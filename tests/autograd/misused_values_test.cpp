@@ -177,13 +177,18 @@ TEST_F(Misuse, Numbers) {
   const Tensor x = tape.variable({1, 2, 3, 4, 5, 6}, {2, 3});
   const Tensor w = tape.constant({1, 1, 1}, {3});
   EXPECT_ERROR(softmax(x, {.temperature = 0}), ValueError, "temperature");
-  EXPECT_ERROR(softmax(x, {.temperature = -1}), ValueError, "temperature");
+  EXPECT_ERROR(softmax(x, {.temperature = -1e-9}), ValueError, "softmax: temperature -1e-09");
+  const double inf = std::numeric_limits<double>::infinity();
+  EXPECT_ERROR(log_softmax(x, {.temperature = inf}), ValueError, "must be a positive, finite number");
   EXPECT_ERROR(softmax(x, {.temperature = std::nan("")}), ValueError, "temperature");
-  EXPECT_ERROR(layer_norm(x, w, w, 0.0), ValueError, "epsilon");
-  EXPECT_ERROR(rms_norm(x, w, -1.0), ValueError, "epsilon");
-  EXPECT_ERROR(huber(x, x, 0.0), ValueError, "delta");
-  EXPECT_ERROR(clamp(x, 2.0, 1.0), ValueError, "clamp");
-  EXPECT_ERROR(dropout(x, {.p = 1.0}), ValueError, "p");
+  EXPECT_ERROR(layer_norm(x, w, w, 0.0), ValueError, "epsilon 0 is not positive");
+  EXPECT_ERROR(rms_norm(x, w, -1e-12), ValueError, "epsilon -1e-12 is not positive");
+  EXPECT_ERROR(huber(x, x, -1e-7), ValueError, "delta -1e-07 is not positive");
+  EXPECT_ERROR(clamp(x, 1 + 1e-9, 1.0), ValueError, "clamp: low 1.000000001 is not below high 1");
+  EXPECT_ERROR(rotary(reshape(x, {3, 2}), {.base = -1e-9}), ValueError, "base -1e-09");
+  EXPECT_ERROR(cross_entropy(x, {0, 0}, {.label_smoothing = 1 + 1e-9}), ValueError,
+               "label smoothing 1.000000001 is not in [0, 1]");
+  EXPECT_ERROR(dropout(x, {.p = 1 + 1e-9}), ValueError, "p = 1.000000001 is not in [0, 1)");
   EXPECT_ERROR(dropout(x, {.p = -0.1}), ValueError, "p");
 }
 

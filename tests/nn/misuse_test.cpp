@@ -193,7 +193,7 @@ TEST(MisusedModules, MadeInAFunctionNameTheLineThatMadeThem) {
   expect_error<ValueError>([&] { Embedding(&root, "d", 1, -1); }, "embedding: channels = -1 is less than 0");
   expect_error<ValueError>([&] { LayerNorm(&root, "e", -1); }, "layer_norm: channels = -1 is less than 0");
   expect_error<ValueError>([&] { RMSNorm(&root, "f", -1); }, "rms_norm: channels = -1 is less than 0");
-  expect_error<ValueError>([&] { Dropout(&root, "g", 1); }, "dropout: p is 1");
+  expect_error<ValueError>([&] { Dropout(&root, "g", 1 + 1e-9); }, "dropout: p is 1.000000001,");
   expect_error<ValueError>([&] { Dropout(&root, "g", 0.5); }, "\"g\" is there twice");
   expect_error<ValueError>([&] { MultiHeadSelfAttention(&root, "h", 8, 3); }, "3 heads do not divide");
   expect_error<ValueError>([&] { MultiHeadSelfAttention(&root, "i", 6, 2, {.rotary = true}); }, "turn pairs");
