@@ -105,11 +105,11 @@ inline Dual sigmoid4(Dual x) {
   return {y, x.tangent * 1.3862943611198906188 * y * (1 - y)};
 }
 inline Dual softplus(Dual x) { return {softplus(x.value), x.tangent * sigmoid(x.value)}; }
-/// No product of an infinite and a zero factor: x^0 has derivative 0, and 0^y has none in y.
+/// No product of an infinite and a zero factor: x^0 has derivative 0, and so has 0^y in y for y >= 0.
 inline Dual pow(Dual x, Dual y) {
   const double z = std::pow(x.value, y.value);
   const double dx = y.value == 0 || x.tangent == 0 ? 0 : x.tangent * y.value * std::pow(x.value, y.value - 1);
-  const double dy = x.value == 0 || y.tangent == 0 ? 0 : y.tangent * z * std::log(x.value);
+  const double dy = (x.value == 0 && y.value >= 0) || y.tangent == 0 ? 0 : y.tangent * z * std::log(x.value);
   return {z, dx + dy};
 }
 

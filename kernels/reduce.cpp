@@ -129,7 +129,9 @@ void row_extreme_grad(const T* x, const T* y, const T* dy, std::int64_t rows, st
   for_rows(rows, cols, [&](std::int64_t r) {
     bool found = false;
     for (std::int64_t c = 0; c < cols; ++c) {
-      const bool here = !found && x[r * cols + c] == y[r];
+      // A row with a NaN has it as its maximum, which equals nothing.
+      const T v = x[r * cols + c];
+      const bool here = !found && (v == y[r] || (!(v == v) && !(y[r] == y[r])));
       found = found || here;
       dx.store(r * cols + c, here ? dy[r] : T(0));
     }

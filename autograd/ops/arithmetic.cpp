@@ -65,7 +65,8 @@ const Op& div_op = define({
     .samples = {on({2, 3}, {2, 3}).between(0.5, 2), on({3, 1}, {1, 4}).between(-2, -0.5)},
 });
 
-// At x = 0 the products of an infinite and a zero factor are avoided: x^0 has derivative 0, and x^y log x is 0 where x is.
+// At x = 0 the products of an infinite and a zero factor are avoided: x^0 has derivative 0, and x^y log x is 0 there for
+// y >= 0. For y < 0 it is infinite, as x^y is.
 const Op& pow_op = define({
     .name = "pow",
     .formula = "z = x^y;  dx = dz y x^(y-1),  dy = dz z log x",
@@ -84,11 +85,11 @@ const Op& pow_op = define({
               c.in(0), c.in(1), c.upstream());
           map<Work::polynomial>(
               c.gradient(1),
-              [](auto x, auto z, auto dz) {
+              [](auto x, auto y, auto z, auto dz) {
                 using T = decltype(x);
-                return x == T(0) ? T(0) : dz * (z * kernels::log(x));
+                return x == T(0) && y >= T(0) ? T(0) : dz * (z * kernels::log(x));
               },
-              c.in(0), c.out(), c.upstream());
+              c.in(0), c.in(1), c.out(), c.upstream());
         },
     .samples = {on({2, 3}, {2, 3}).between(0.5, 2), on({3, 1}, {1, 4}).between(0.5, 3)},
 });

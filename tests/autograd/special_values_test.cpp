@@ -135,6 +135,17 @@ TEST_F(SpecialPairs, APowerOfZeroHasGradients) {
   EXPECT_THAT(gradients(power, 0, 2), ElementsAre(0, 0));
   EXPECT_THAT(gradients(power, 0, 1), ElementsAre(1, 0));
   EXPECT_THAT(gradients(power, 0, 0), ElementsAre(0, 0));
+  EXPECT_THAT(gradients(power, 0, -1), ElementsAre(-inf, -inf));
+}
+
+TEST(SpecialSlope, OfANegativePowerOfZeroIsInfiniteForwardsToo) {
+  Tape tape(Precision::dual);
+  const auto step = tape.record();
+  const auto number = [&](double value, double tangent) {
+    return tape.variable(std::vector{value}, std::vector{tangent}, Shape{});
+  };
+  EXPECT_EQ(pow(number(0, 0), number(-1, 1)).tangents()[0], -inf);
+  EXPECT_EQ(pow(number(0, 0), number(2, 1)).tangents()[0], 0);
 }
 
 TEST_F(SpecialPairs, ATargetOfZeroTakesNoPartInKlDiv) {
@@ -204,6 +215,19 @@ TEST(SpecialRows, TheFirstOfEqualMaximaGetsTheGradient) {
   const Tensor x = tape.variable({1, 4, 4, 2}, {4});
   tape.backward(max(x) + min(x));
   EXPECT_THAT(x.gradient(), ElementsAre(1, 1, 0, 0));
+}
+
+// As torch.max along an axis does.
+TEST(SpecialRows, TheFirstNaNIsTheExtremeAndGetsTheGradient) {
+  for (const auto extreme : {&max, &min}) {
+    Tape tape;
+    const auto step = tape.record();
+    const Tensor x = tape.variable({1, std::nan(""), 3, std::nan("")}, {4});
+    const Tensor y = extreme(x, {});
+    tape.backward(y);
+    EXPECT_TRUE(std::isnan(y.item()));
+    EXPECT_THAT(x.gradient(), ElementsAre(0, 1, 0, 0));
+  }
 }
 
 // The mean of the row is no float: its low digits matter beside a deviation of 1.
