@@ -178,7 +178,6 @@ TEST_F(Misuse, Numbers) {
   const Tensor w = tape.constant({1, 1, 1}, {3});
   EXPECT_ERROR(softmax(x, {.temperature = 0}), ValueError, "temperature");
   EXPECT_ERROR(softmax(x, {.temperature = -1e-9}), ValueError, "softmax: temperature -1e-09");
-  const double inf = std::numeric_limits<double>::infinity();
   EXPECT_ERROR(log_softmax(x, {.temperature = inf}), ValueError, "must be a positive, finite number");
   EXPECT_ERROR(softmax(x, {.temperature = std::nan("")}), ValueError, "temperature");
   EXPECT_ERROR(layer_norm(x, w, w, 0.0), ValueError, "epsilon 0 is not positive");
