@@ -70,12 +70,14 @@ Tape::~Tape() {
   tape_slots[slot_].store(nullptr, std::memory_order_release);
 }
 
+bool Tape::on_its_thread() const { return thread_.load(std::memory_order_relaxed) == this_thread(); }
+
 void Tape::open(bool inference, Place place) {
   if (playing_)
     throw StateError(place, at(place, "tape: a step cannot be opened on a tape that plays backwards"));
   if (steps_.empty()) {
-    thread_ = this_thread();
-  } else if (thread_ != this_thread()) {
+    thread_.store(this_thread(), std::memory_order_relaxed);
+  } else if (!on_its_thread()) {
     explain_step(place);
   }
   const std::size_t outer = steps_.size();
@@ -123,7 +125,7 @@ void Tape::close(std::uint64_t number) {
 
 Tape& Tape::find(const Tensor& t, const Place& place) {
   Tape* tape = tape_slots[t.slot_].load(std::memory_order_acquire);
-  const bool good = tape != nullptr && tape->thread_ == this_thread() && tape->holds(t);
+  const bool good = tape != nullptr && tape->on_its_thread() && tape->holds(t);
   if (!good) explain(t, place);
   return *tape;
 }
@@ -133,7 +135,7 @@ void Tape::explain(const Tensor& t, Place place) {
     throw StateError(place, at(place, "tensor: this handle is empty; it was never assigned a value"));
   const Tape* tape = tape_slots[t.slot_].load(std::memory_order_acquire);
   if (tape == nullptr) throw StateError(place, at(place, "tensor: the tape that recorded it is gone"));
-  if (tape->thread_ != this_thread()) {
+  if (!tape->on_its_thread()) {
     throw StateError(place, at(place, "tensor: it belongs to a step that is over, or to another thread") +
                                 help_line("use a tensor on the thread and inside the step that made it"));
   }
@@ -150,7 +152,7 @@ Tape& Tape::current(Place place) {
 }
 
 void Tape::require_step(const Place& place) const {
-  if (steps_.empty() || thread_ != this_thread() || playing_) explain_step(place);
+  if (steps_.empty() || !on_its_thread() || playing_) explain_step(place);
 }
 
 void Tape::explain_step(Place place) const {
@@ -158,7 +160,7 @@ void Tape::explain_step(Place place) const {
     throw StateError(place, at(place, "tape: no step is open") +
                                 help_line("open one first: const auto step = tape.record();"));
   }
-  if (thread_ != this_thread()) {
+  if (!on_its_thread()) {
     throw StateError(place, at(place, "tape: another thread has a step open on this tape") +
                                 help_line("use one tape per thread"));
   }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <iosfwd>
@@ -184,6 +185,7 @@ class Tape {
                                    Place place);  // what is wrong with a tensor that find refuses
   static Tape& current(Place place);
   // No other tape has a step of the same number.
+  bool on_its_thread() const;
   bool holds(const Tensor& t) const { return t.index_ < nodes_.size() && nodes_[t.index_].step == t.step_; }
   Node& node(const Tensor& t) { return nodes_[t.index_]; }
   // The same, to read its numbers.
@@ -300,8 +302,8 @@ class Tape {
   std::vector<GradientPool> outer_pools_;  // of the steps around the innermost one
   std::vector<OuterGradient> outer_gradients_;
   std::vector<KeptGradient> kept_;
-  const void* thread_ = nullptr;
-  std::uint32_t plays_ = 0;  // how often backward has run
+  std::atomic<const void*> thread_ = nullptr;  // another thread may ask while this one opens a step
+  std::uint32_t plays_ = 0;                    // how often backward has run
   bool playing_ = false;
   bool detect_anomaly_ = false;
   bool profile_ = false;

@@ -172,7 +172,7 @@ void for_rows(const Attention<T>& p, std::int64_t elements, Body body) {
   const double work = (2.0 * static_cast<double>(p.channels + p.value_channels) + cost_of_exp) *
                       static_cast<double>(p.queries) * static_cast<double>(p.keys) / (p.causal ? 2 : 1);
   const Workspace<T> memory(elements);
-  parallel_for(p.batch * p.heads * pieces, work * static_cast<double>(p.batch * p.heads),
+  parallel_for(p.batch * p.heads * pieces, work * static_cast<double>(p.batch * p.heads), memory.workers(),
                [&](std::int64_t task, int worker) {
                  const std::int64_t head = task / pieces;
                  // From both ends inwards: later pieces of a causal head are longer, and neighbours among the

@@ -233,7 +233,8 @@ void attention_grad(const Attention<T>& p, Heads<const T> y, const T* rows, Head
                       static_cast<double>(p.queries) * static_cast<double>(p.keys) / (p.causal ? 2 : 1);
   const Workspace<T> memory(HeadGradient<T>::elements(p));
   parallel_for(
-      p.batch * p.heads, work * static_cast<double>(p.batch * p.heads), [&](std::int64_t head, int worker) {
+      p.batch * p.heads, work * static_cast<double>(p.batch * p.heads), memory.workers(),
+      [&](std::int64_t head, int worker) {
         HeadGradient<T>(p, y, rows, dy, head / p.heads, head % p.heads, memory.of(worker)).run(dq, dk, dv);
       });
 }

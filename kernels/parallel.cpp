@@ -23,8 +23,8 @@ constexpr int most_threads = 64;
 // between the loops of a training step.
 constexpr int patience = 6000;
 
-int& thread_setting() {
-  static int count = std::clamp(omp_get_max_threads(), 1, most_threads);
+std::atomic<int>& thread_setting() {
+  static std::atomic<int> count{std::clamp(omp_get_max_threads(), 1, most_threads)};
   return count;
 }
 
@@ -149,11 +149,13 @@ Pool& pool() {
 
 }  // namespace
 
-void set_threads(int count) { thread_setting() = std::clamp(count, 1, most_threads); }
-int threads() { return thread_setting(); }
+void set_threads(int count) {
+  thread_setting().store(std::clamp(count, 1, most_threads), std::memory_order_relaxed);
+}
+int threads() { return thread_setting().load(std::memory_order_relaxed); }
 
-void detail::run_tasks(std::int64_t tasks, double cost, Task task, void* context) {
-  const int count = static_cast<int>(std::min<std::int64_t>(threads(), tasks));
+void detail::run_tasks(std::int64_t tasks, double cost, int workers, Task task, void* context) {
+  const int count = static_cast<int>(std::min<std::int64_t>(workers, tasks));
   if (count <= 1 || cost < parallel_threshold || inside) {
     for (std::int64_t i = 0; i < tasks; ++i) task(context, i, 0);
     return;

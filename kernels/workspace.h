@@ -17,9 +17,9 @@ class Workspace {
  public:
   /// `count` elements for each thread; every piece starts on a boundary of 64 bytes.
   explicit Workspace(std::int64_t count)
-      : piece_((count * static_cast<std::int64_t>(sizeof(T)) + line - 1) / line * line) {
+      : piece_((count * static_cast<std::int64_t>(sizeof(T)) + line - 1) / line * line), workers_(threads()) {
     std::swap(memory_, idle());
-    const std::int64_t wanted = piece_ * threads();
+    const std::int64_t wanted = piece_ * workers_;
     if (wanted <= memory_.bytes) return;
     memory_ = {};  // first, so that the two are never there at once
     memory_ = {make_block<std::byte>(wanted), wanted};
@@ -30,6 +30,9 @@ class Workspace {
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;
 
+  /// How many pieces there are: a loop with this memory must have no more workers, also if set_threads was
+  /// called since.
+  int workers() const { return workers_; }
   /// The piece of a thread: `worker` is what parallel_for gives to a task.
   T* of(int worker) const { return reinterpret_cast<T*>(memory_.data.get() + worker * piece_); }
 
@@ -46,6 +49,7 @@ class Workspace {
   }
 
   std::int64_t piece_;  // bytes
+  int workers_;
   Memory memory_;
 };
 

@@ -42,13 +42,51 @@ TEST_F(Workspaces, NoTwoTasksAtOnceHaveOneWorker) {
   std::vector<std::atomic<int>> busy(4);
   std::atomic<int> clashes{0};
   for (int loop = 0; loop < 200; ++loop) {
-    parallel_for(16, 1e12, [&](std::int64_t, int worker) {
+    parallel_for(16, 1e12, 4, [&](std::int64_t, int worker) {
       if (busy.at(static_cast<std::size_t>(worker))++ != 0) ++clashes;
       for (int i = 0; i < 200; ++i) busy[static_cast<std::size_t>(worker)].load();
       --busy[static_cast<std::size_t>(worker)];
     });
   }
   EXPECT_EQ(clashes, 0);
+}
+
+TEST_F(Workspaces, HaveAPieceForEveryWorkerAlsoIfTheNumberOfThreadsChanges) {
+  set_threads(2);
+  const Workspace<float> memory(10);
+  set_threads(8);
+  EXPECT_EQ(memory.workers(), 2);
+  std::atomic<int> highest{0};
+  for (int loop = 0; loop < 50; ++loop) {
+    parallel_for(64, 1e12, memory.workers(), [&](std::int64_t, int worker) {
+      int seen = highest.load();
+      while (seen < worker && !highest.compare_exchange_weak(seen, worker)) {
+      }
+      for (int i = 0; i < 200; ++i) highest.load();
+    });
+  }
+  EXPECT_LT(highest, memory.workers());
+}
+
+// Under ThreadSanitizer this would show a number that is read while it is written.
+TEST_F(Workspaces, ServeAttentionWhileAnotherThreadChangesTheNumberOfThreads) {
+  Problem<float> p{.batch = 4, .heads = 4, .queries = 60, .keys = 70, .channels = 8, .value_channels = 8};
+  p.fill(1);
+  p.run();
+  const std::vector<float> y = p.y;
+  const std::vector<float> dk = p.dk;
+  std::atomic<bool> done{false};
+  std::thread other([&] {
+    for (int i = 0; !done; ++i) set_threads(1 + i % 8);
+  });
+  for (int loop = 0; loop < 20; ++loop) {
+    p.fill(1);
+    p.run();
+    EXPECT_EQ(p.y, y);
+    EXPECT_EQ(p.dk, dk);
+  }
+  done = true;
+  other.join();
 }
 
 TEST_F(Workspaces, InsideOneAnotherAreApart) {
