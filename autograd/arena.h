@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <new>
 #include <vector>
 
 #include "kernels/block.h"
@@ -32,7 +33,9 @@ class Arena {
   }
   template <class T>
   T* allocate(std::int64_t count) {
-    return static_cast<T*>(allocate(static_cast<std::size_t>(count) * sizeof(T)));
+    std::size_t bytes = 0;
+    if (__builtin_mul_overflow(static_cast<std::size_t>(count), sizeof(T), &bytes)) throw std::bad_alloc();
+    return static_cast<T*>(allocate(bytes));
   }
 
   Mark mark() const { return {current_, static_cast<std::size_t>(next_ - begin_)}; }

@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <cstddef>
+#include <new>
 #include <stdexcept>
 #include <string>
 
@@ -55,6 +56,16 @@ struct StateError : Error {
 /// A value or gradient that is not finite, found by anomaly detection.
 struct NonFiniteError : Error {
   using Error::Error;
+};
+
+/// An op for whose result there is no memory. Like any lack of memory it is a std::bad_alloc, and no Error.
+struct MemoryError : std::bad_alloc {
+  MemoryError(Place where, const std::string& message) : place(where), message_(message) {}
+  const char* what() const noexcept override { return message_.what(); }
+  Place place;
+
+ private:
+  std::runtime_error message_;  // whose copies do not throw
 };
 
 }  // namespace reel

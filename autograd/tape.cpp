@@ -4,7 +4,9 @@
 #include <atomic>
 #include <chrono>
 #include <cstring>
+#include <limits>
 #include <mutex>
+#include <new>
 
 #include "autograd/broadcast.h"
 #include "autograd/watch.h"
@@ -381,6 +383,9 @@ std::span<const std::uint8_t> keep(std::initializer_list<Here> inputs, std::span
 
 namespace {
 
+// So that the bytes of a value can be counted, whatever the precision.
+constexpr std::int64_t most_elements = std::numeric_limits<std::int64_t>::max() / sizeof(Dual);
+
 struct Sized {
   Shape shape;
   std::int64_t size;
@@ -390,9 +395,24 @@ struct Sized {
 Sized shape_of(const Op& op, const Call& call) {
   try {
     const Shape shape = op.shape.apply(call);
-    return {shape, shape.size()};
+    const std::int64_t size = shape.size();
+    if (size > most_elements) call.fail(to_string(shape) + " has too many elements");
+    return {shape, size};
   } catch (const SizeError& e) {
     call.fail(e.reason());
+  }
+}
+
+// Says of a lack of memory that is being handled for which op of the user's it was; others are left alone.
+void name_lack_of_memory(const Op& op, const Shape& shape, const Place& place) {
+  try {
+    throw;
+  } catch (const MemoryError&) {  // an op inside the op has said it
+  } catch (const std::bad_alloc&) {
+    throw MemoryError(place, at(place, std::string(op.name) + ": not enough memory for a result of shape " +
+                                           to_string(shape)) +
+                                 help_line("a smaller batch, width or context needs less"));
+  } catch (...) {
   }
 }
 
@@ -464,11 +484,13 @@ Tensor Tape::run(const Op& op, std::span<const Here> inputs, const void* options
     }
     return handle(index);
   } catch (...) {
+    const Shape shape = index != none ? nodes_[index].shape : Shape{};
     if (index != none) {
       nodes_.resize(index);
       values_.rewind(values);
     }
     inputs_.resize(first);
+    if (index != none) name_lack_of_memory(op, shape, place);
     throw;
   }
 }

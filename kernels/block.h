@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <new>
 
 namespace reel::kernels {
 
@@ -22,7 +23,9 @@ using Block = std::unique_ptr<T, FreeBlock>;
 /// they are first written. Throws std::bad_alloc.
 template <class T>
 Block<T> make_block(std::int64_t count) {
-  return Block<T>(static_cast<T*>(detail::allocate_block(static_cast<std::size_t>(count) * sizeof(T))));
+  std::size_t bytes = 0;
+  if (__builtin_mul_overflow(static_cast<std::size_t>(count), sizeof(T), &bytes)) throw std::bad_alloc();
+  return Block<T>(static_cast<T*>(detail::allocate_block(bytes)));
 }
 
 }  // namespace reel::kernels

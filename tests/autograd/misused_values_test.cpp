@@ -4,11 +4,13 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <new>
 #include <string>
 #include <vector>
 
 #include "autograd/autograd.h"
 #include "tests/autograd/misuse.h"
+#include "tests/support/sanitizer.h"
 
 // Shapes, axes, sizes, numbers and labels that no function can take, and the error that says so.
 
@@ -79,6 +81,35 @@ TEST_F(Misuse, ShapesThatAnOpMakes) {
   const Tensor x = tape.variable({1.0, 2.0}, {2});
   EXPECT_ERROR(pad(x, 0, 0, std::numeric_limits<std::int32_t>::max()), ShapeError,
                "error: pad: shape: a dimension must be below 2^31, got 2147483649\n    x        [2]");
+}
+
+// Bytes that no longer fit a number would wrap around to a few, and the values be written behind them.
+TEST(MisusedShapes, MoreBytesThanCanBeCounted) {
+  for (const Precision precision : {Precision::f32, Precision::f64, Precision::dual}) {
+    Tape tape(precision);
+    const auto step = tape.inference();
+    const Tensor one = tape.constant(1.0);
+    EXPECT_ERROR(expand(one, {1 << 30, 1 << 30, 4}), ShapeError,
+                 "error: expand: [1073741824, 1073741824, 4] has too many elements\n    x        []");
+    EXPECT_ERROR(expand(one, {1 << 30, 1 << 30}), ShapeError, "has too many elements");
+    const Tensor a = tape.constant(std::span<const double>(), {4, 1 << 30, 0});
+    const Tensor b = tape.constant(std::span<const double>(), {4, 0, 1 << 30});
+    EXPECT_ERROR(matmul(a, b), ShapeError, "matmul: [4, 1073741824, 1073741824] has too many elements");
+    EXPECT_EQ(expand(one, {2}).values(), (std::vector<double>{1, 1}));  // the tape is as it was
+  }
+  EXPECT_THROW(kernels::make_block<double>((std::int64_t{1} << 61) + 1), std::bad_alloc);
+  EXPECT_THROW(Arena().allocate<double>((std::int64_t{1} << 61) + 1), std::bad_alloc);
+  EXPECT_THROW(Arena().allocate<float>(-1), std::bad_alloc);
+}
+
+TEST_F(Misuse, MoreBytesThanThereAre) {
+  if (REEL_HAS_SANITIZER) GTEST_SKIP() << "a sanitizer ends the program instead";
+  const auto step = tape.record();
+  const Tensor one = tape.constant(1.0);
+  EXPECT_ERROR(expand(one, {1 << 20, 1 << 28}), MemoryError,
+               "error: expand: not enough memory for a result of shape [1048576, 268435456]\n    help     ");
+  EXPECT_THROW(expand(one, {1 << 20, 1 << 28}), std::bad_alloc);
+  EXPECT_EQ(expand(one, {2}).values(), (std::vector<double>{1, 1}));
 }
 
 // ---- ops ----
