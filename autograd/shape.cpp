@@ -13,7 +13,7 @@ Shape::Shape(std::span<const std::int64_t> sizes, Place where) {
 
 void Shape::refuse_axis(int axis, Place where) const {
   throw SizeError(where, "there is no dimension " + std::to_string(axis) + " in " + to_string(*this) +
-                             help_line("dimensions count from 0; append() adds one"));
+                             help_line("dimensions count from 0, or from -1 at the back; append() adds one"));
 }
 
 void Shape::refuse_rank(Place where) {

@@ -17,6 +17,13 @@ namespace reel {
 class Shape {
  public:
   static constexpr int max_rank = 6;
+  /// The number of a dimension and the line that it was written in, made by implicit conversion: an operator
+  /// cannot take the line in any other way.
+  struct Axis {
+    Axis(int axis, Place place = Place::here()) : number(axis), where(place) {}  // NOLINT
+    int number;
+    Place where;
+  };
 
   Shape() = default;
   /// Throws ShapeError for a negative size, for more than 6 dimensions, or for 2^31 elements or more in one
@@ -27,27 +34,30 @@ class Shape {
   int rank() const { return rank_; }
   /// Number of elements.
   std::int64_t size(Place where = Place::here()) const { return product(0, rank_, where); }
-  std::int64_t operator[](int axis) const { return sizes_[static_cast<std::size_t>(axis)]; }
-  std::int64_t back() const { return sizes_[static_cast<std::size_t>(rank_ - 1)]; }
-  /// Throws ShapeError if there is no such dimension.
+  /// The size of a dimension; -1 is the last one, -2 the one before it. Throws ShapeError if there is no such
+  /// dimension.
+  std::int64_t operator[](Axis axis) const { return sizes_[from_front(axis.number, axis.where)]; }
+  std::int64_t back(Place where = Place::here()) const { return sizes_[from_front(-1, where)]; }
   void set(int axis, std::int64_t size, Place where = Place::here()) {
-    if (axis < 0 || axis >= rank_) refuse_axis(axis, where);
-    sizes_[static_cast<std::size_t>(axis)] = checked(size, where);
+    sizes_[from_front(axis, where)] = checked(size, where);
   }
   void append(std::int64_t size, Place where = Place::here()) {
     if (rank_ == max_rank) refuse_rank(where);
     sizes_[static_cast<std::size_t>(rank_++)] = checked(size, where);
   }
 
-  /// The product of the dimensions in [first, last). Throws ShapeError for 2^63 or more.
+  /// The product of the dimensions in [first, last), counted from the front. Throws ShapeError if there are
+  /// not so many, or for 2^63 or more.
   std::int64_t product(int first, int last, Place where = Place::here()) const {
+    if (first < 0) refuse_axis(first, where);
+    if (last > rank_) refuse_axis(last - 1, where);
     std::int64_t n = 1;
     for (int i = first; i < last; ++i) {
-      if (__builtin_mul_overflow(n, (*this)[i], &n)) refuse_product(where);
+      if (__builtin_mul_overflow(n, sizes_[static_cast<std::size_t>(i)], &n)) refuse_product(where);
     }
     return n;
   }
-  /// The dimensions in [first, last).
+  /// The dimensions in [first, last), counted from the front.
   Shape slice(int first, int last) const;
   /// The product of all dimensions but the last: how many rows a matrix view has. 1 for a scalar.
   std::int64_t rows(Place where = Place::here()) const {
@@ -61,6 +71,11 @@ class Shape {
   static std::int32_t checked(std::int64_t size, Place where) {
     if (size < 0 || size > std::numeric_limits<std::int32_t>::max()) refuse_size(size, where);
     return static_cast<std::int32_t>(size);
+  }
+  std::size_t from_front(int axis, Place where) const {
+    const int i = axis < 0 ? axis + rank_ : axis;
+    if (i < 0 || i >= rank_) refuse_axis(axis, where);
+    return static_cast<std::size_t>(i);
   }
   [[noreturn]] void refuse_axis(int axis, Place where) const;
   [[noreturn]] static void refuse_rank(Place where);

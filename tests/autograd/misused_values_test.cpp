@@ -59,9 +59,24 @@ TEST_F(Misuse, NegativeAndHugeShapes) {
 
 TEST(MisusedShapes, ADimensionThatIsNone) {
   Shape shape{2, 3};
-  for (const int axis : {-1, 2, 100})
-    EXPECT_ERROR(shape.set(axis, 5), ShapeError, "no dimension " + std::to_string(axis) + " in [2, 3]");
+  for (const int axis : {-3, 2, 100}) {
+    const std::string none = "error: shape: there is no dimension " + std::to_string(axis) + " in [2, 3]";
+    EXPECT_ERROR(shape.set(axis, 5), ShapeError, none);
+    EXPECT_ERROR(shape[axis], ShapeError, none);
+  }
+  EXPECT_ERROR(shape.product(0, 3), ShapeError, "there is no dimension 2 in [2, 3]");
+  EXPECT_ERROR(shape.product(-1, 2), ShapeError, "there is no dimension -1 in [2, 3]");
   EXPECT_EQ(shape, (Shape{2, 3}));
+  EXPECT_ERROR(Shape{}.back(), ShapeError, "there is no dimension -1 in []");
+  EXPECT_ERROR(Shape{}[0], ShapeError, "there is no dimension 0 in []");
+}
+
+TEST(Shapes, CountFromTheBackToo) {
+  Shape shape{2, 3, 4};
+  for (int axis = 0; axis < 3; ++axis) EXPECT_EQ(shape[axis - 3], shape[axis]);
+  EXPECT_EQ(shape[-1], shape.back());
+  shape.set(-2, 7);
+  EXPECT_EQ(shape, (Shape{2, 7, 4}));
 }
 
 TEST_F(Misuse, ShapesAndAxesWrittenInACall) {
