@@ -26,7 +26,8 @@ void Arena::enter(std::size_t chunk, std::size_t used) {
 void Arena::make_room(std::size_t bytes) {
   const std::size_t wanted = round_up(std::max<std::size_t>(bytes, 1), alignment);
   if (wanted < bytes) throw std::bad_alloc();
-  // A later chunk may be left from before a rewind; it is used again if it is large enough, else replaced.
+  // A later chunk may be left from before a rewind; it is used again if it is large enough,
+  // else a larger one comes in front of it.
   const std::size_t next = chunks_.empty() ? 0 : current_ + 1;
   if (next == chunks_.size() || chunks_[next].size < wanted) {
     Chunk chunk =

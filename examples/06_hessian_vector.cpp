@@ -1,6 +1,5 @@
 // Lesson 6: products with the Hessian, and Newton's method made of them.
 
-#include <cmath>
 #include <cstdio>
 
 #include "autograd/autograd.h"

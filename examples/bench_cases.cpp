@@ -1,6 +1,8 @@
 #include "examples/bench_cases.h"
 
+#include <algorithm>
 #include <cmath>
+#include <memory>
 
 #include "autograd/ops.h"
 #include "autograd/tape.h"

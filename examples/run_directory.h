@@ -31,9 +31,9 @@ std::optional<RecordedConfig> recorded_config(const std::filesystem::path& direc
 /// The directory of one run: config.json, log.jsonl, checkpoints, report.html. Locked while the run lives.
 class RunDirectory {
  public:
-  /// Makes the directory, before anything else costs time. Without --out it is the next free one of
-  /// runs/NAME-1, runs/NAME-2, ... Throws UsageError if it holds a run and --resume is missing, or the other
-  /// way round; IoError if it cannot be made.
+  /// Makes the directory: before the training, so that no work is lost that cannot be kept. Without --out it
+  /// is the next free one of runs/NAME-1, runs/NAME-2, ... Throws UsageError if it holds a run and --resume
+  /// is missing, or the other way round; IoError if it cannot be made.
   RunDirectory(const RunFlags& flags, const std::string& name);
 
   const std::filesystem::path& path() const { return path_; }

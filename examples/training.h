@@ -37,7 +37,7 @@ struct Training {
   std::int64_t steps = 0;
   std::int64_t parts = 1;  // batches whose gradients make one step
   std::string unit;        // "samples"
-  /// Records the loss of a part of a step. `rows` receives how many units it holds.
+  /// Records the loss of a part of a step. `units` receives how many of the unit it holds.
   std::function<Tensor(Tape& tape, std::int64_t step, std::int64_t part, std::int64_t& units)> loss = {};
   std::function<Evaluation(Tape& tape)> evaluate = {};
   /// The batch of a part of a step, for somebody who wants to look at it.

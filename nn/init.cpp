@@ -1,6 +1,5 @@
 #include "nn/init.h"
 
-#include <algorithm>
 #include <cmath>
 #include <vector>
 

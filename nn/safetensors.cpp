@@ -8,6 +8,7 @@
 #include <bit>
 #include <cerrno>
 #include <cmath>
+#include <tuple>
 
 #include "nn/error.h"
 #include "nn/file_descriptor.h"

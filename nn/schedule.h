@@ -71,7 +71,7 @@ class Schedule {
   double end_ = 0;    // the last rate
   double gamma_ = 1;
   double peak_ = 0;          // where the rate is largest, in steps
-  std::int64_t length_ = 0;  // from the peak to the end, or from one decay to the next; 0: no end
+  std::int64_t length_ = 0;  // all steps, the warm-up included, or from one decay to the next; 0: no end
 };
 
 }  // namespace reel::nn

@@ -2,7 +2,6 @@
 
 #include <optional>
 #include <string_view>
-#include <vector>
 
 #include "autograd/tape.h"
 #include "nn/dropout.h"

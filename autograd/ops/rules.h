@@ -29,9 +29,6 @@ inline constexpr ShapeRule broadcasting{"broadcast",
                                         },
                                         true};
 
-/// One number.
-inline constexpr ShapeRule scalar{"scalar", [](const Call&) { return Shape{}; }};
-
 /// An axis counted from the front. Throws ShapeError at the place if there is none of that number.
 int axis_from_front(int axis, int rank, Place place, std::string_view op);
 
