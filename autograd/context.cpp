@@ -40,14 +40,29 @@ kernels::Source<T> Context<T>::stretched_upstream(const Shape& kept) const {
   return {dy_, stretch};
 }
 
+// Errors are those of the call that the op was recorded with.
 template <class T>
-void Context<T>::refuse(const std::string& reason, const std::string& help) const {
+template <class Work>
+void Context<T>::as_call(Work work) const {
   Here inputs[8] = {Tensor{}, Tensor{}, Tensor{}, Tensor{}, Tensor{}, Tensor{}, Tensor{}, Tensor{}};
   const int count = inputs_ < 8 ? inputs_ : 8;
   for (int i = 0; i < count; ++i) inputs[i] = Here(tape_->handle(input_nodes_[i]));
-  Call(*node_->op, {inputs, static_cast<std::size_t>(count)}, nodes_, input_nodes_, node_->options,
-       node_->place())
-      .refuse(reason, help);
+  work(Call(*node_->op, {inputs, static_cast<std::size_t>(count)}, nodes_, input_nodes_, node_->options,
+            node_->options_type, node_->place()));
+  __builtin_unreachable();
+}
+
+template <class T>
+void Context<T>::refuse(const std::string& reason, const std::string& help) const {
+  as_call([&](const Call& call) { call.refuse(reason, help); });
+}
+template <class T>
+void Context<T>::refuse_input(int i) const {
+  as_call([&](const Call& call) { call.refuse_input(i); });
+}
+template <class T>
+void Context<T>::refuse_options() const {
+  as_call([&](const Call& call) { call.refuse_options(); });
 }
 
 template class Context<float>;

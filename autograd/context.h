@@ -13,6 +13,18 @@ namespace reel {
 
 class Tape;
 
+namespace detail {
+// A number of the type, made from its name: the same in every file. Never 0.
+template <class T>
+constexpr std::uint32_t type_number() {
+  std::uint32_t hash = 2166136261U;  // FNV-1a
+  for (const char* c = __PRETTY_FUNCTION__; *c != 0; ++c) {
+    hash = static_cast<std::uint32_t>((hash ^ static_cast<unsigned char>(*c)) * std::uint64_t{16777619});
+  }
+  return hash == 0 ? 1 : hash;
+}
+}  // namespace detail
+
 /// What an op's forward and backward see of the tape: plain memory in one precision.
 ///
 /// In forward: x(i), y(), save(). In backward also dy(), and dx(i) to write to. `in`, `out` and the like are
@@ -32,6 +44,7 @@ class Context {
   T* y() const { return y_; }                                                    ///< the output's values
   const T* dy() const { return dy_; }  ///< backward: the gradient of the output
   kernels::Into<T> dx(int i = 0) const {
+    if (i < 0 || i >= inputs_) refuse_input(i);
     return into_[i];
   }  ///< backward: where an input's gradient goes; empty if unwanted
 
@@ -51,6 +64,8 @@ class Context {
 
   template <class Options>
   const Options& options() const {
+    constexpr std::uint32_t wanted = detail::type_number<Options>();
+    if (node_->options_type != wanted) refuse_options();
     return *static_cast<const Options*>(node_->options);
   }
   /// How this tape wants floats to be multiplied.
@@ -67,7 +82,14 @@ class Context {
 
  private:
   friend class Tape;
-  const Node& input(int i) const { return nodes_[input_nodes_[i]]; }
+  const Node& input(int i) const {
+    if (i < 0 || i >= inputs_) refuse_input(i);
+    return nodes_[input_nodes_[i]];
+  }
+  [[noreturn]] void refuse_input(int i) const;
+  [[noreturn]] void refuse_options() const;
+  template <class Work>
+  [[noreturn]] void as_call(Work work) const;
 
   Tape* tape_ = nullptr;
   const Node* nodes_ = nullptr;  // all of the tape's

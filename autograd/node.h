@@ -29,11 +29,13 @@ struct alignas(64) Node {
   std::int64_t size = 0;  // of the shape
   const char* file = "";
   std::int32_t line = 0;
-  std::uint32_t waits_since = 0;  // how often backward had run when it began to keep its gradient
-  bool stretches = false;         // an input is broadcast
-  bool borrowed = false;          // its value lies in a model's memory: a parameter, or a view of one
+  std::uint32_t waits_since = 0;   // how often backward had run when it began to keep its gradient
+  bool stretches = false;          // an input is broadcast
+  bool borrowed = false;           // its value lies in a model's memory: a parameter, or a view of one
+  std::uint32_t options_type = 0;  // the number of their type; 0 without options
 
   Place place() const { return {file, line}; }
 };
+static_assert(sizeof(Node) == 128);
 
 }  // namespace reel

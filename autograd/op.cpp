@@ -12,9 +12,27 @@ std::deque<Op>& cards() {
   return all;
 }
 
+bool is_whole(const ForEachPrecision& f) { return f.f32 != nullptr && f.f64 != nullptr && f.dual != nullptr; }
+
+// What the engine calls later without another look.
+void require_functions(const Op& card, Place place) {
+  const auto refuse = [&](const char* what, const char* help) {
+    throw ValueError(
+        place,
+        at(place, "define: the card of \"" + std::string(card.name) + "\" has no " + what) + help_line(help));
+  };
+  if (card.name.empty()) refuse(".name", "give every op a name of its own");
+  if (card.shape.apply == nullptr) refuse(".shape", "give the rule that computes the shape of the output");
+  if (card.view) return;
+  if (!is_whole(card.forward)) refuse(".forward", "only an op with .view = true does without");
+  if (!card.stops && !is_whole(card.backward))
+    refuse(".backward", "only an op with .stops = true, which no gradient passes, does without");
+}
+
 }  // namespace
 
 const Op& define(Op card, Place place) {
+  require_functions(card, place);
   for (const Op& known : cards()) {
     if (known.name != card.name) continue;
     // The same line may stand for other functions: in a template.
@@ -50,6 +68,17 @@ std::string Call::describe(const std::string& reason, const std::string& help) c
   }
   if (!help.empty()) text += help_line(help);
   return text;
+}
+
+void Call::refuse_input(int i) const {
+  refuse("its card reads input " + std::to_string(i) + ", counted from 0, but the call gave " +
+             std::to_string(inputs_.size()),
+         "give record() every input that the card reads");
+}
+void Call::refuse_options() const {
+  refuse(options_ == nullptr ? "its card reads options, but the call gave none"
+                             : "its card reads options of another type than the call gave",
+         "give record() the struct that the card reads with options<...>()");
 }
 
 void Call::fail(const std::string& reason, const std::string& help) const {

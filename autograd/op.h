@@ -48,18 +48,26 @@ class Call {
  public:
   /// `input_nodes` says which of a tape's `nodes` the inputs are.
   Call(const Op& op, std::span<const Here> inputs, const Node* nodes, const std::uint32_t* input_nodes,
-       const void* options, Place place)
+       const void* options, std::uint32_t options_type, Place place)
       : op_(op),
         inputs_(inputs),
         nodes_(nodes),
         input_nodes_(input_nodes),
         options_(options),
+        options_type_(options_type),
         place_(place) {}
 
   int inputs() const { return static_cast<int>(inputs_.size()); }
-  const Shape& operator[](int i) const { return nodes_[input_nodes_[i]].shape; }
+  /// The shape of an input. Throws ValueError if there is no such input.
+  const Shape& operator[](int i) const {
+    if (i < 0 || i >= inputs()) refuse_input(i);
+    return nodes_[input_nodes_[i]].shape;
+  }
+  /// Throws ValueError if the call gave none, or others.
   template <class Options>
   const Options& options() const {
+    constexpr std::uint32_t wanted = detail::type_number<Options>();
+    if (options_type_ != wanted) refuse_options();
     return *static_cast<const Options*>(options_);
   }
   Place place() const { return place_; }
@@ -71,13 +79,18 @@ class Call {
   [[noreturn]] void refuse(const std::string& reason, const std::string& help = "") const;
 
  private:
+  template <class T>
+  friend class Context;
   std::string describe(const std::string& reason, const std::string& help) const;
+  [[noreturn]] void refuse_input(int i) const;
+  [[noreturn]] void refuse_options() const;
 
   const Op& op_;
   std::span<const Here> inputs_;
   const Node* nodes_;
   const std::uint32_t* input_nodes_;
   const void* options_;
+  std::uint32_t options_type_;  // 0 if there are none
   Place place_;
 };
 
@@ -156,7 +169,8 @@ struct Op {
 /// Puts a card into the registry, from which the tests and the `reel ops` table are made, and returns it.
 ///
 /// A line that runs again defines nothing new and gets the same card. Throws ValueError if another card has
-/// the name, naming both places.
+/// the name, naming both places, and for a card without a name, a shape rule, a forward (unless it is a view)
+/// or a backward (unless it stops gradients).
 const Op& define(Op card, Place place = Place::here());
 
 /// All cards, in no particular order.
@@ -166,13 +180,16 @@ const std::deque<Op>& registry();
 ///
 /// `options` is copied; it must be trivially copyable. The place of the first input is the op's place.
 /// Throws ShapeError if the op's shape rule refuses, StateError for tensors of an ended step or of another
-/// tape.
-Tensor record(const Op& op, std::span<const Here> inputs, const void* options, std::size_t options_size);
+/// tape, ValueError for fewer inputs or other options than the card reads, MemoryError if there is no memory
+/// for the result.
+Tensor record(const Op& op, std::span<const Here> inputs, const void* options, std::size_t options_size,
+              std::uint32_t options_type = 0);
 
 template <class Options>
 Tensor record(const Op& op, std::span<const Here> inputs, const Options& options) {
   static_assert(std::is_trivially_copyable_v<Options> && std::is_trivially_destructible_v<Options>);
-  return record(op, inputs, &options, sizeof(Options));
+  constexpr std::uint32_t type = detail::type_number<Options>();
+  return record(op, inputs, &options, sizeof(Options), type);
 }
 template <class Options>
 Tensor record(const Op& op, std::initializer_list<Here> inputs, const Options& options) {

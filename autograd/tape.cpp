@@ -360,8 +360,9 @@ Tape& Tape::of(std::span<const Here> inputs) {
   return current(inputs.empty() ? Place{} : inputs.front().place);
 }
 
-Tensor record(const Op& op, std::span<const Here> inputs, const void* options, std::size_t options_size) {
-  return Tape::of(inputs).run(op, inputs, options, options_size);
+Tensor record(const Op& op, std::span<const Here> inputs, const void* options, std::size_t options_size,
+              std::uint32_t options_type) {
+  return Tape::of(inputs).run(op, inputs, options, options_size, options_type);
 }
 
 template <class Integer>
@@ -418,7 +419,8 @@ void name_lack_of_memory(const Op& op, const Shape& shape, const Place& place) {
 
 }  // namespace
 
-Tensor Tape::run(const Op& op, std::span<const Here> inputs, const void* options, std::size_t options_size) {
+Tensor Tape::run(const Op& op, std::span<const Here> inputs, const void* options, std::size_t options_size,
+                 std::uint32_t options_type) {
   static constexpr Place nowhere;
   const Place& place = inputs.empty() ? nowhere : inputs.front().place;
   require_step(place);
@@ -441,7 +443,8 @@ Tensor Tape::run(const Op& op, std::span<const Here> inputs, const void* options
       wants_gradient = wants_gradient || nodes_[source].wants_gradient;
     }
     const std::uint32_t* sources = inputs_.data() + first;
-    const auto [shape, size] = shape_of(op, Call(op, inputs, nodes_.data(), sources, options, place));
+    const auto [shape, size] =
+        shape_of(op, Call(op, inputs, nodes_.data(), sources, options, options_type, place));
 
     values = values_.mark();
     // The node is filled where it stays: copying what was just written in pieces makes a processor wait.
@@ -464,6 +467,7 @@ Tensor Tape::run(const Op& op, std::span<const Here> inputs, const void* options
       void* copy = values_.allocate(options_size);
       std::memcpy(copy, options, options_size);
       made.options = copy;
+      made.options_type = options_type;
     }
     if (op.view) {
       made.value = nodes_[sources[0]].value;

@@ -143,7 +143,7 @@ class Tape {
   friend class Tensor;
   friend struct Here;
   friend class Call;
-  friend Tensor record(const Op&, std::span<const Here>, const void*, std::size_t);
+  friend Tensor record(const Op&, std::span<const Here>, const void*, std::size_t, std::uint32_t);
   friend std::span<const std::int32_t> keep(std::initializer_list<Here>, std::span<const std::int32_t>);
   friend std::span<const std::uint8_t> keep(std::initializer_list<Here>, std::span<const std::uint8_t>);
   template <class T>
@@ -212,7 +212,8 @@ class Tape {
                   bool variable, Place place);
   BlockLeaves& leaves_of(const ParameterBlock& block);
 
-  Tensor run(const Op& op, std::span<const Here> inputs, const void* options, std::size_t options_size);
+  Tensor run(const Op& op, std::span<const Here> inputs, const void* options, std::size_t options_size,
+             std::uint32_t options_type);
   template <class T>
   void forward(Node& node);
   template <class T>

@@ -41,7 +41,7 @@ Axes axes_from_front(const Axes& axes, int rank, Place place, std::string_view o
 
 void fail(const Op& op, std::initializer_list<Here> inputs, const std::string& reason, const std::string& help) {
   const std::span<const Here> all(inputs.begin(), inputs.size());
-  Call(op, all, nullptr, nullptr, nullptr, all.front().place).fail(reason, help);
+  Call(op, all, nullptr, nullptr, nullptr, 0, all.front().place).fail(reason, help);
 }
 
 Tensor reduced(Here losses, Reduction reduction) {

@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <limits>
 #include <memory>
 #include <sstream>
@@ -347,6 +348,76 @@ const Op& of_a_template() {
 TEST(MisusedCards, ALineThatStandsForOtherFunctionsIsAnotherCard) {
   of_a_template<1>();
   EXPECT_THROW(of_a_template<2>(), ValueError);
+}
+
+TEST(MisusedCards, AFunctionThatIsMissing) {
+  const auto without = [](auto change) {
+    Op card = card_of_a_name("wrong_lacks");
+    change(card);
+    return card;
+  };
+  const std::string lacks = "error: define: the card of \"wrong_lacks\" has no ";
+  const std::size_t cards = registry().size();
+  EXPECT_ERROR(define(without([](Op& c) { c.forward = {}; })), ValueError, lacks + ".forward");
+  EXPECT_ERROR(define(without([](Op& c) { c.forward.dual = nullptr; })), ValueError, lacks + ".forward");
+  EXPECT_ERROR(define(without([](Op& c) { c.backward = {}; })), ValueError, lacks + ".backward");
+  EXPECT_ERROR(define(without([](Op& c) { c.shape = {}; })), ValueError, lacks + ".shape");
+  EXPECT_ERROR(define(without([](Op& c) { c.name = ""; })), ValueError, "the card of \"\" has no .name");
+  EXPECT_EQ(registry().size(), cards);
+  EXPECT_NO_THROW(define(without([](Op& c) {
+    c.name = "wrong_stops";
+    c.stops = true;
+    c.backward = {};
+  })));
+  EXPECT_NO_THROW(define(without([](Op& c) {
+    c.name = "wrong_view";
+    c.view = true;
+    c.forward = {};
+    c.backward = {};
+  })));
+}
+
+struct Factor {
+  double value;
+};
+struct Count {
+  std::int64_t value;
+};
+const Op& optioned_op = define({
+    .name = "wrong_optioned",
+    .formula = "z = a x, with a from the options; reads a second input if a is 2",
+    .inputs = {"x", "y"},
+    .shape = {"same",
+              [](const Call& c) {
+                if (c.inputs() == 1 && c.options<Factor>().value == 3) return c[1];
+                return c[0];
+              }},
+    .forward =
+        [](auto& c) {
+          const double a = c.template options<Factor>().value;
+          c.y()[0] = c.scalar(a) * c.x(a == 2 ? 1 : 0)[0];
+        },
+    .backward = [](auto& c) { c.dx(7); },
+});
+
+TEST_F(Misuse, InputsAndOptionsThatACardReadsAndACallDoesNotGive) {
+  const auto step = tape.record();
+  const Tensor x = tape.variable(4.0);
+  const auto exp_op =
+      std::find_if(registry().begin(), registry().end(), [](const Op& op) { return op.name == "exp"; });
+  EXPECT_THROW(record(*exp_op, {}), ValueError);
+  EXPECT_EQ(record(optioned_op, {x}, Factor{5}).item(), 20);
+  EXPECT_ERROR(record(optioned_op, {x}), ValueError,
+               "error: wrong_optioned: its card reads options, but the call gave none\n    x        []");
+  EXPECT_ERROR(record(optioned_op, {x, x}), ValueError, "its card reads options, but the call gave none");
+  EXPECT_ERROR(record(optioned_op, {x}, Count{5}), ValueError,
+               "its card reads options of another type than the call gave");
+  EXPECT_ERROR(record(optioned_op, {x, x}, Count{5}), ValueError, "options of another type");
+  EXPECT_ERROR(record(optioned_op, {x}, Factor{2}), ValueError,
+               "its card reads input 1, counted from 0, but the call gave 1\n    x        []");
+  EXPECT_ERROR(record(optioned_op, {x}, Factor{3}), ValueError, "its card reads input 1, counted from 0");
+  EXPECT_THROW(tape.backward(record(optioned_op, {x}, Factor{5})), ValueError);
+  EXPECT_EQ((x * x).item(), 16);  // the tape is as it was
 }
 
 // ---- parameters ----
