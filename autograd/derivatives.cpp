@@ -1,7 +1,5 @@
 #include "autograd/derivatives.h"
 
-#include <algorithm>
-
 #include "autograd/error.h"
 
 namespace reel {
@@ -9,13 +7,32 @@ namespace {
 
 using detail::Asked;
 
-std::vector<Tensor> variables(Tape& tape, const Arrays& x, const Arrays* tangents, Place where) {
+std::vector<double> zeros(const Array& a) { return std::vector<double>(a.values.size()); }
+
+[[noreturn]] void refuse(const Asked& asked, const std::string& what, const char* help) {
+  throw ShapeError(asked.where, at(asked.where, std::string(asked.name) + ": " + what) + help_line(help));
+}
+
+void require_filled(const Array& a, const Asked& asked) {
+  const std::int64_t size = a.shape.size(asked.where);
+  if (static_cast<std::int64_t>(a.values.size()) == size) return;
+  refuse(asked,
+         std::to_string(a.values.size()) + " values do not fill the shape " + to_string(a.shape) + " of " +
+             std::to_string(size),
+         "give an array as many values as its shape has elements");
+}
+
+std::vector<Tensor> leaves(Tape& tape, const Arrays& x, const Arrays* tangents, const Asked& asked,
+                           std::int64_t only = -1) {
   std::vector<Tensor> tensors;
   for (std::size_t i = 0; i < x.size(); ++i) {
-    if (tangents == nullptr) {
-      tensors.push_back(tape.variable(x[i].values, x[i].shape, where));
+    require_filled(x[i], asked);
+    if (tangents != nullptr) {
+      tensors.push_back(tape.variable(x[i].values, (*tangents)[i].values, x[i].shape, asked.where));
+    } else if (only < 0 || static_cast<std::size_t>(only) == i) {
+      tensors.push_back(tape.variable(x[i].values, x[i].shape, asked.where));
     } else {
-      tensors.push_back(tape.variable(x[i].values, (*tangents)[i].values, x[i].shape, where));
+      tensors.push_back(tape.constant(x[i].values, x[i].shape, asked.where));
     }
   }
   return tensors;
@@ -23,27 +40,41 @@ std::vector<Tensor> variables(Tape& tape, const Arrays& x, const Arrays* tangent
 
 void require_directions(const Arrays& x, const Arrays& v, const Asked& asked) {
   bool fit = x.size() == v.size();
-  for (std::size_t i = 0; fit && i < x.size(); ++i) fit = x[i].values.size() == v[i].values.size();
-  if (!fit) {
-    throw ShapeError(
-        asked.where,
-        at(asked.where, std::string(asked.name) + ": the direction must have the shapes of the point") +
-            help_line("give one array per argument, each with as many numbers as the argument"));
-  }
+  for (std::size_t i = 0; fit && i < x.size(); ++i)
+    fit = x[i].shape == v[i].shape && x[i].values.size() == v[i].values.size();
+  if (!fit)
+    refuse(asked, "the direction must have the shapes of the point",
+           "give one array per argument, each with the argument's shape and as many numbers");
 }
 
-// What f gives, as something to play backwards from.
-Here played(const Tape& tape, const Function& f, const std::vector<Tensor>& inputs, const Asked& asked) {
-  return Here(detail::checked(tape, f(inputs), asked), asked.where.file, asked.where.line);
+// What f gives, which is to be one number.
+Tensor one_number(const Tape& tape, const Function& f, const std::vector<Tensor>& inputs,
+                  const Asked& asked) {
+  const Tensor y = detail::checked(tape, f(inputs), asked);
+  if (y.size() != 1)
+    refuse(asked, "the function must give one number, it gave shape " + to_string(y.shape()),
+           "reduce it with sum() or mean(), or ask for vjp() or jacobian()");
+  return y;
 }
 
-Arrays gradients(const std::vector<Tensor>& tensors, std::vector<double> (Tensor::*part)(Place) const) {
+// What backward left in the leaves; zeros where f depends on none of them and nothing was played.
+Arrays gradients(const std::vector<Tensor>& tensors, const Arrays& x, bool played, std::int64_t only,
+                 std::vector<double> (Tensor::*part)(Place) const) {
   Arrays result;
-  for (const Tensor& t : tensors) result.push_back({t.shape(), (t.*part)(Place::here())});
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const bool has = played && (only < 0 || static_cast<std::size_t>(only) == i);
+    result.push_back({x[i].shape, has ? (tensors[i].*part)(Place::here()) : zeros(x[i])});
+  }
   return result;
 }
 
+Here at_call(const Tensor& y, const Asked& asked) { return Here(y, asked.where.file, asked.where.line); }
+
 }  // namespace
+
+bool detail::wants_gradient(const Tape& tape, const Tensor& t) {
+  return tape.nodes_[t.index_].wants_gradient;
+}
 
 Tensor detail::checked(const Tape& tape, const Tensor& y, const Asked& asked) {
   if (&y.tape(asked.where) != &tape) {
@@ -58,21 +89,31 @@ Tensor detail::checked(const Tape& tape, const Tensor& y, const Asked& asked) {
 
 Array detail::evaluate(Tape& tape, const Function& f, const Arrays& x, const Asked& asked) {
   const auto step = tape.inference();
-  const Tensor y = checked(tape, f(variables(tape, x, nullptr, asked.where)), asked);
+  const Tensor y = checked(tape, f(leaves(tape, x, nullptr, asked)), asked);
   return {y.shape(), y.values()};
 }
 
 Array detail::jvp(Tape& tape, const Function& f, const Arrays& x, const Arrays& v, const Asked& asked) {
   const auto step = tape.inference();
-  const Tensor y = checked(tape, f(variables(tape, x, &v, asked.where)), asked);
+  const Tensor y = checked(tape, f(leaves(tape, x, &v, asked)), asked);
   return {y.shape(), y.tangents()};
 }
 
-Arrays detail::vjp(Tape& tape, const Function& f, const Arrays& x, const Array& u, const Asked& asked) {
+Arrays detail::vjp(Tape& tape, const Function& f, const Arrays& x, const Array& u, const Asked& asked,
+                   Pull how) {
   const auto step = tape.record();
-  const std::vector<Tensor> inputs = variables(tape, x, nullptr, asked.where);
-  tape.backward(played(tape, f, inputs, asked), u.values);
-  return gradients(inputs, &Tensor::gradient);
+  const std::vector<Tensor> inputs = leaves(tape, x, nullptr, asked, how.only);
+  const Tensor y = checked(tape, f(inputs), asked);
+  if (!(u.shape == y.shape()))
+    refuse(asked,
+           "the numbers to start from have shape " + to_string(u.shape) + ", what the function gives has " +
+               to_string(y.shape()),
+           "give one number for each that the function gives, in its shape");
+  require_filled(u, asked);
+  const bool depends = wants_gradient(tape, y);
+  for (int i = 0; depends && i < how.times; ++i)
+    tape.backward(at_call(y, asked), u.values, {.retain_graph = i + 1 < how.times});
+  return gradients(inputs, x, depends, how.only, &Tensor::gradient);
 }
 
 Array evaluate(const Function& f, const Arrays& x, Place where) {
@@ -81,11 +122,14 @@ Array evaluate(const Function& f, const Arrays& x, Place where) {
 }
 
 Arrays grad(const Function& f, const Arrays& x, Place where) {
+  const Asked asked{"grad", where};
   Tape tape(Precision::f64);
   const auto step = tape.record();
-  const std::vector<Tensor> inputs = variables(tape, x, nullptr, where);
-  tape.backward(played(tape, f, inputs, {"grad", where}));
-  return gradients(inputs, &Tensor::gradient);
+  const std::vector<Tensor> inputs = leaves(tape, x, nullptr, asked);
+  const Tensor y = one_number(tape, f, inputs, asked);
+  const bool depends = detail::wants_gradient(tape, y);
+  if (depends) tape.backward(at_call(y, asked));
+  return gradients(inputs, x, depends, -1, &Tensor::gradient);
 }
 
 Array jvp(const Function& f, const Arrays& x, const Arrays& v, Place where) {
@@ -105,19 +149,26 @@ Arrays hvp(const Function& f, const Arrays& x, const Arrays& v, Place where) {
   require_directions(x, v, asked);
   Tape tape(Precision::dual);
   const auto step = tape.record();
-  const std::vector<Tensor> inputs = variables(tape, x, &v, where);
-  tape.backward(played(tape, f, inputs, asked));
-  return gradients(inputs, &Tensor::gradient_tangents);
+  const std::vector<Tensor> inputs = leaves(tape, x, &v, asked);
+  const Tensor y = one_number(tape, f, inputs, asked);
+  const bool depends = detail::wants_gradient(tape, y);
+  if (depends) tape.backward(at_call(y, asked));
+  return gradients(inputs, x, depends, -1, &Tensor::gradient_tangents);
 }
 
 Array jacobian(const Function& f, const Array& x, Place where) {
+  const Asked asked{"jacobian", where};
   const auto inputs = static_cast<std::int64_t>(x.values.size());
-  Array v{x.shape, std::vector<double>(x.values.size())};
+  if (inputs == 0) {
+    Tape tape(Precision::f64);
+    return {{static_cast<std::int64_t>(detail::evaluate(tape, f, {x}, asked).values.size()), 0}, {}};
+  }
+  Array v{x.shape, zeros(x)};
   Array result;
   for (std::int64_t j = 0; j < inputs; ++j) {
     v.values[static_cast<std::size_t>(j)] = 1;
     Tape tape(Precision::dual);
-    const Array column = detail::jvp(tape, f, {x}, {v}, {"jacobian", where});
+    const Array column = detail::jvp(tape, f, {x}, {v}, asked);
     v.values[static_cast<std::size_t>(j)] = 0;
     const auto outputs = static_cast<std::int64_t>(column.values.size());
     if (j == 0) {

@@ -2,11 +2,9 @@
 
 #include <cstdint>
 #include <functional>
-#include <string>
 #include <vector>
 
 #include "autograd/ops.h"
-#include "autograd/parameter.h"
 #include "autograd/tape.h"
 
 // Derivatives of a function of several tensors, in double precision, without opening a tape yourself. Each
@@ -28,17 +26,19 @@ using Function = std::function<Tensor(Tensors)>;
 /// f(x).
 Array evaluate(const Function& f, const Arrays& x, Place where = Place::here());
 
-/// The gradient of f, which gives one number, in every argument. Throws ShapeError if f gives more.
+/// The gradient of f, which gives one number, in every argument; 0 in those that f does not depend on. Throws
+/// ShapeError if f gives more numbers.
 Arrays grad(const Function& f, const Arrays& x, Place where = Place::here());
 
-/// The directional derivative J v of f in x along v: one forward pass on dual numbers. v has the shapes of x.
+/// The directional derivative J v of f in x along v: one forward pass on dual numbers. Throws ShapeError if v
+/// has not the shapes of x.
 Array jvp(const Function& f, const Arrays& x, const Arrays& v, Place where = Place::here());
 
-/// The product J^T u: one backward pass that starts with u, of the shape of f(x).
+/// The product J^T u: one backward pass that starts with u. Throws ShapeError if u has not the shape of f(x).
 Arrays vjp(const Function& f, const Arrays& x, const Array& u, Place where = Place::here());
 
 /// The product H v of the Hessian of f, which gives one number: a backward pass on dual numbers (Pearlmutter
-/// 1994), exact.
+/// 1994), exact. Throws ShapeError if f gives more numbers, or v has not the shapes of x.
 Arrays hvp(const Function& f, const Arrays& x, const Arrays& v, Place where = Place::here());
 
 /// The matrix [outputs, inputs] of all derivatives of f's elements in x's elements.
@@ -56,39 +56,13 @@ Tensor checked(const Tape& tape, const Tensor& y, const Asked& asked);
 // The same as above on a tape that the caller has set up: f64, but dual for jvp.
 Array evaluate(Tape& tape, const Function& f, const Arrays& x, const Asked& asked);
 Array jvp(Tape& tape, const Function& f, const Arrays& x, const Arrays& v, const Asked& asked);
-Arrays vjp(Tape& tape, const Function& f, const Arrays& x, const Array& u, const Asked& asked);
+// With `only` an argument's index the others are constants, and their derivatives 0. With several `times` the
+// gradients add up.
+struct Pull {
+  std::int64_t only = -1;
+  int times = 1;
+};
+Arrays vjp(Tape& tape, const Function& f, const Arrays& x, const Array& u, const Asked& asked, Pull how = {});
 }  // namespace detail
-
-struct GradcheckOptions {
-  double tolerance = 1e-8;        ///< against 4-point central differences, relative to the largest derivative
-  double dual_tolerance = 1e-12;  ///< against dual numbers
-  double step = 1e-3;             ///< of the differences, times max(1, |x|)
-  bool differences = true;        ///< false near a kink, where differences prove nothing
-  int most_columns = 400;  ///< up to so many inputs the whole Jacobian is checked, else random directions
-  int most_rows = 64;      ///< the same for outputs
-  int directions = 8;      ///< how many random directions
-  std::uint64_t seed = 1;  ///< of the random directions
-};
-
-struct GradcheckReport {
-  bool passed = false;
-  double difference_error = 0;  ///< largest error against differences
-  double dual_error = 0;        ///< largest error against dual numbers
-  std::int64_t checked = 0;     ///< entries of the Jacobian, or products u^T J v
-  std::string message;          ///< the worst entry, in words
-  explicit operator bool() const { return passed; }
-};
-
-/// Compares the derivatives that backward gives with 4-point central differences and with dual numbers, in
-/// double precision.
-///
-/// What an op may not read is NaN meanwhile, and so shows in the report: memory that was not written yet, a
-/// gradient that a backward leaves out, and inputs or an output that the card's `reads` does not name.
-GradcheckReport gradcheck(const Function& f, const Arrays& x, const GradcheckOptions& options = {},
-                          Place where = Place::here());
-
-/// The same for the parameters of a model: `loss` computes any tensor from them on the tape that it is given.
-GradcheckReport gradcheck(const ParameterBlock& parameters, const std::function<Tensor(Tape&)>& loss,
-                          const GradcheckOptions& options = {}, Place where = Place::here());
 
 }  // namespace reel

@@ -1,9 +1,12 @@
+#include "autograd/gradcheck.h"
+
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <locale>
 #include <numeric>
 #include <sstream>
 
-#include "autograd/derivatives.h"
 #include "kernels/philox.h"
 
 namespace reel {
@@ -17,6 +20,8 @@ struct Subject {
   std::function<Vector(const Vector& x)> value;
   std::function<Vector(const Vector& x, const Vector& v)> forward;   // J v, by dual numbers
   std::function<Vector(const Vector& x, const Vector& u)> backward;  // J^T u
+  std::function<Vector(const Vector& u)> twice;                      // J^T u, added to itself
+  std::function<Vector(const Vector& u)> alone;  // J^T u, of every input while the others are constants
 };
 
 double dot(const Vector& a, const Vector& b) {
@@ -76,15 +81,52 @@ struct Entry {
   std::size_t row, column;
 };
 
+// Numbers that read the same in every language, and back to themselves.
+std::ostringstream numbers_as_text() {
+  std::ostringstream text;
+  text.imbue(std::locale::classic());
+  text.precision(17);
+  return text;
+}
+
 double error(double a, double b, double scale) {
   if (std::isnan(a) || std::isnan(b)) return std::numeric_limits<double>::infinity();  // two prove nothing
   return a == b ? 0 : std::fabs(a - b) / std::max({std::fabs(a), std::fabs(b), scale});
+}
+
+// How gradients are used beyond a single backward: added to others, and with inputs that want none.
+void check_use(const Subject& f, std::size_t outputs, double scale, const GradcheckOptions& options,
+               GradcheckReport& report) {
+  Vector u(outputs);
+  const kernels::Philox numbers(options.seed, 3);
+  for (std::size_t i = 0; i < outputs; ++i) u[i] = numbers.normal(i);
+  const Vector once = f.backward(f.point, u);
+  for (const double number : once) scale = std::max(scale, std::isfinite(number) ? std::fabs(number) : 0);
+  const auto compare = [&](const Vector& found, double times, const char* what) {
+    for (std::size_t j = 0; j < once.size(); ++j) {
+      const double wrong = error(found[j], times * once[j], scale);
+      if (wrong <= report.reuse_error) continue;
+      report.reuse_error = wrong;
+      if (wrong <= options.dual_tolerance || !report.passed) continue;
+      std::ostringstream text = numbers_as_text();
+      text << "the gradient of input " << j << what << " is " << found[j] << " instead of "
+           << times * once[j];
+      report.message = text.str();
+    }
+  };
+  compare(f.twice(u), 2, ", added to one that is there already,");
+  if (f.alone) compare(f.alone(u), 1, ", while the other arguments are constants,");
+  report.passed = report.passed && report.reuse_error <= options.dual_tolerance;
 }
 
 GradcheckReport check(const Subject& f, const GradcheckOptions& options) {
   const std::size_t outputs = f.value(f.point).size();
   const auto v = directions(f.point.size(), options.most_columns, options.directions, options.seed, 1);
   const auto u = directions(outputs, options.most_rows, options.directions, options.seed, 2);
+
+  // Where there are many, an entry is that of a random direction, and its number that of the direction.
+  const bool columns = f.point.size() <= static_cast<std::size_t>(options.most_columns);
+  const bool rows = outputs <= static_cast<std::size_t>(options.most_rows);
 
   std::vector<Vector> pulled;
   for (const Vector& row : u) pulled.push_back(f.backward(f.point, row));
@@ -115,14 +157,19 @@ GradcheckReport check(const Subject& f, const GradcheckOptions& options) {
         std::max(against_dual / options.dual_tolerance, against_difference / options.tolerance);
     if (badness <= worst) continue;
     worst = badness;
-    std::ostringstream text;
-    text.precision(17);
-    text << "d output " << e.row << " / d input " << e.column << ": backward " << e.backward
-         << ", dual numbers " << e.dual;
+    std::ostringstream text = numbers_as_text();
+    text << (rows ? "d output " : "d random sum of outputs ") << e.row
+         << (columns ? " / d input " : " / d random direction of inputs ") << e.column << ": backward "
+         << e.backward << ", dual numbers " << e.dual;
     if (options.differences) text << ", differences " << e.difference;
+    if (against_dual <= options.dual_tolerance && against_difference > options.tolerance) {
+      text << "; if a kink or the edge of the domain is near, differences prove nothing: pass a smaller "
+              ".step, or .differences = false";
+    }
     report.message = text.str();
   }
   report.passed = worst <= 1;
+  if (outputs > 0 && !f.point.empty()) check_use(f, outputs, scale, options, report);
   if (entries.empty() && outputs > 0 && !f.point.empty()) {
     report.passed = false;
     report.message = "nothing was checked: ask for at least one direction";
@@ -159,21 +206,35 @@ Arrays shaped(const Vector& numbers, const Arrays& like) {
 
 GradcheckReport gradcheck(const Function& f, const Arrays& x, const GradcheckOptions& options, Place where) {
   const detail::Asked asked{"gradcheck", where};
-  const Subject subject{
+  Shape shape;  // of what f gives; check() asks for the value first
+  const auto pull = [&](const Arrays& at, const Vector& u, detail::Pull how) {
+    StrictTape tape(Precision::f64);
+    return detail::vjp(tape, f, at, {shape, u}, asked, how);
+  };
+  Subject subject{
       flat(x),
       [&](const Vector& point) {
         StrictTape tape(Precision::f64);
-        return detail::evaluate(tape, f, shaped(point, x), asked).values;
+        Array y = detail::evaluate(tape, f, shaped(point, x), asked);
+        shape = y.shape;
+        return std::move(y.values);
       },
       [&](const Vector& point, const Vector& v) {
         StrictTape tape(Precision::dual);
         return detail::jvp(tape, f, shaped(point, x), shaped(v, x), asked).values;
       },
-      [&](const Vector& point, const Vector& u) {
-        StrictTape tape(Precision::f64);
-        return flat(detail::vjp(tape, f, shaped(point, x), {Shape{}, u}, asked));
-      },
+      [&](const Vector& point, const Vector& u) { return flat(pull(shaped(point, x), u, {})); },
+      [&](const Vector& u) { return flat(pull(x, u, {.times = 2})); },
+      {},
   };
+  if (x.size() > 1) {
+    subject.alone = [&](const Vector& u) {
+      Arrays gradients;
+      for (std::size_t i = 0; i < x.size(); ++i)
+        gradients.push_back(pull(x, u, {.only = static_cast<std::int64_t>(i)})[i]);
+      return flat(gradients);
+    };
+  }
   return check(subject, options);
 }
 
@@ -182,6 +243,21 @@ GradcheckReport gradcheck(const ParameterBlock& parameters, const std::function<
   const detail::Asked asked{"gradcheck", where};
   // The flat block is one vector, gaps included: their derivatives are 0 both ways.
   const Vector point(parameters.values(), parameters.values() + parameters.length());
+  const auto pull = [&](const Vector& x, const Vector& u, int times) {
+    StrictTape tape(Precision::f64);
+    tape.override_parameters(parameters, x);
+    const auto step = tape.record();
+    const Tensor y = detail::checked(tape, loss(tape), asked);
+    for (int i = 0; i < times; ++i)
+      tape.backward(Here(y, where.file, where.line), u, {.retain_graph = i + 1 < times});
+    Vector result(x.size());
+    for (std::size_t i = 0; i < parameters.count(); ++i) {
+      const Parameter parameter(const_cast<ParameterBlock&>(parameters), i);
+      const Vector gradient = tape.leaf(parameter).gradient();
+      std::copy(gradient.begin(), gradient.end(), result.begin() + parameters.entry(i).offset);
+    }
+    return result;
+  };
   const Subject subject{
       point,
       [&](const Vector& x) {
@@ -196,19 +272,9 @@ GradcheckReport gradcheck(const ParameterBlock& parameters, const std::function<
         const auto step = tape.inference();
         return detail::checked(tape, loss(tape), asked).tangents();
       },
-      [&](const Vector& x, const Vector& u) {
-        StrictTape tape(Precision::f64);
-        tape.override_parameters(parameters, x);
-        const auto step = tape.record();
-        tape.backward(detail::checked(tape, loss(tape), asked), u);
-        Vector result(x.size());
-        for (std::size_t i = 0; i < parameters.count(); ++i) {
-          const Parameter parameter(const_cast<ParameterBlock&>(parameters), i);
-          const Vector gradient = tape.leaf(parameter).gradient();
-          std::copy(gradient.begin(), gradient.end(), result.begin() + parameters.entry(i).offset);
-        }
-        return result;
-      },
+      [&](const Vector& x, const Vector& u) { return pull(x, u, 1); },
+      [&](const Vector& u) { return pull(point, u, 2); },
+      {},
   };
   return check(subject, options);
 }

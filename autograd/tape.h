@@ -143,6 +143,7 @@ class Tape {
   friend class Tensor;
   friend struct Here;
   friend class Call;
+  friend bool detail::wants_gradient(const Tape&, const Tensor&);
   friend Tensor record(const Op&, std::span<const Here>, const void*, std::size_t, std::uint32_t);
   friend std::span<const std::int32_t> keep(std::initializer_list<Here>, std::span<const std::int32_t>);
   friend std::span<const std::uint8_t> keep(std::initializer_list<Here>, std::span<const std::uint8_t>);

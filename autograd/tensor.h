@@ -11,8 +11,12 @@
 namespace reel {
 
 class Tape;
+class Tensor;
 class Parameter;
 struct Node;
+namespace detail {
+bool wants_gradient(const Tape& tape, const Tensor& t);  // backward from it has something to do
+}
 
 /// What numbers a tape is made of: f32 trains, f64 proves, dual (f64 value and tangent) gives directional
 /// derivatives.
@@ -55,6 +59,7 @@ class Tensor {
 
  private:
   friend class Tape;
+  friend bool detail::wants_gradient(const Tape&, const Tensor&);
   Tensor(std::uint32_t slot, std::uint32_t index, std::uint64_t step)
       : slot_(slot), index_(index), step_(step) {}
 

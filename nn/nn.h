@@ -7,6 +7,7 @@
 #include "nn/directory_lock.h"
 #include "nn/dropout.h"
 #include "nn/embedding.h"
+#include "nn/error.h"
 #include "nn/gpt.h"
 #include "nn/gpt2_weights.h"
 #include "nn/init.h"

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "autograd/derivatives.h"
+#include "autograd/gradcheck.h"
 #include "autograd/ops.h"
 #include "autograd/tape.h"
 #include "kernels/philox.h"

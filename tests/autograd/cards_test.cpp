@@ -7,7 +7,7 @@
 #include <set>
 #include <sstream>
 
-#include "autograd/derivatives.h"
+#include "autograd/gradcheck.h"
 #include "kernels/parallel.h"
 #include "kernels/philox.h"
 

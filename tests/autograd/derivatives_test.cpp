@@ -3,7 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <locale>
+#include <string>
 
+#include "autograd/gradcheck.h"
 #include "kernels/math.h"
 
 namespace reel {
@@ -86,9 +89,58 @@ TEST(Derivatives, ADirectionOfAnotherShapeIsRefused) {
   const Array x{{3}, {1, 2, 3}}, two{{2}, {1, 2}};
   EXPECT_ERROR(jvp(cubes, {x}, {two}), ShapeError, "jvp: the direction must have the shapes of the point");
   EXPECT_ERROR(hvp(cubes, {x}, {}), ShapeError, "hvp: the direction must have the shapes of the point");
-  EXPECT_ERROR(vjp(cubes, {x}, two), ShapeError, "backward: 2 gradients for a tensor of shape []");
+  const Array column{{3, 1}, {7, 8, 9}};  // as many numbers are not enough
+  EXPECT_ERROR(jvp(cubes, {x}, {column}), ShapeError, "jvp: the direction must have the shapes of the point");
+  EXPECT_ERROR(hvp(cubes, {x}, {column}), ShapeError, "hvp: the direction must have the shapes of the point");
   const Array unfilled{{3}, {1, 2}};
-  EXPECT_ERROR(jacobian(cubes, unfilled), ShapeError, "variable: 2 values do not fill the shape [3] of 3");
+  EXPECT_ERROR(jvp(cubes, {x}, {unfilled}), ShapeError,
+               "jvp: the direction must have the shapes of the point");
+  EXPECT_ERROR(vjp(cubes, {x}, two), ShapeError,
+               "vjp: the numbers to start from have shape [2], what the function gives has []");
+  const auto same = [](Tensors t) { return t[0] * 2.0; };
+  EXPECT_ERROR(vjp(same, {x}, column), ShapeError, "vjp: the numbers to start from have shape [3, 1]");
+  EXPECT_ERROR(vjp(same, {x}, unfilled), ShapeError, "vjp: 2 values do not fill the shape [3] of 3");
+}
+
+TEST(Derivatives, NumbersThatDoNotFillTheirShapeAreRefusedByName) {
+  const Array unfilled{{3}, {1, 2}}, none{{3}, {}};
+  const std::string what = ": 2 values do not fill the shape [3] of 3";
+  EXPECT_ERROR(evaluate(cubes, {unfilled}), ShapeError, "evaluate" + what);
+  EXPECT_ERROR(grad(cubes, {unfilled}), ShapeError, "grad" + what);
+  EXPECT_ERROR(jvp(cubes, {unfilled}, {unfilled}), ShapeError, "jvp" + what);
+  EXPECT_ERROR(vjp(cubes, {unfilled}, {{}, {1}}), ShapeError, "vjp" + what);
+  EXPECT_ERROR(hvp(cubes, {unfilled}, {unfilled}), ShapeError, "hvp" + what);
+  EXPECT_ERROR(jacobian(cubes, unfilled), ShapeError, "jacobian" + what);
+  EXPECT_ERROR(jacobian(cubes, none), ShapeError, "jacobian: 0 values do not fill the shape [3] of 3");
+  EXPECT_ERROR(gradcheck(cubes, {unfilled}), ShapeError, "gradcheck" + what);
+}
+
+TEST(Derivatives, AGradientIsOfOneNumber) {
+  const Array x{{2}, {1, 2}};
+  const auto f = [](Tensors t) { return t[0] * 2.0; };
+  EXPECT_ERROR(grad(f, {x}), ShapeError, "grad: the function must give one number, it gave shape [2]");
+  EXPECT_ERROR(hvp(f, {x}, {x}), ShapeError, "hvp: the function must give one number, it gave shape [2]");
+}
+
+TEST(Derivatives, OfAConstantAreZero) {
+  const Array x{{2}, {1, 2}}, one{{}, {1}};
+  const auto f = [](Tensors t) { return t[0].tape().constant(3.0); };
+  const std::vector<double> zeros = {0, 0};
+  EXPECT_EQ(grad(f, {x})[0].values, zeros);
+  EXPECT_EQ(grad(f, {x})[0].shape, x.shape);
+  EXPECT_EQ(vjp(f, {x}, one)[0].values, zeros);
+  EXPECT_EQ(hvp(f, {x}, {x})[0].values, zeros);
+  EXPECT_EQ(jvp(f, {x}, {x}).values, std::vector<double>{0});
+  EXPECT_EQ(jacobian(f, x).values, zeros);
+  EXPECT_TRUE(gradcheck(f, {x}));
+}
+
+TEST(Derivatives, OfNoInputsHaveAShape) {
+  const Array none{{0, 2}, {}};
+  const Array j = jacobian([](Tensors t) { return sum(t[0], {.axes = {0}}); }, none);
+  EXPECT_EQ(j.shape, (Shape{2, 0}));
+  EXPECT_TRUE(j.values.empty());
+  EXPECT_EQ(grad([](Tensors t) { return sum(t[0]); }, {none})[0].shape, none.shape);
 }
 
 // There its numbers do not depend on the point, so that every derivative would be 0.
@@ -221,6 +273,98 @@ TEST(Gradcheck, NoticesAGradientThatIsLeftOut) {
   EXPECT_FALSE(gradcheck([](Tensors t) { return exp(exp(record(leaves_out_op, {t[0], t[1]}))); }, {x, x}));
 }
 
+// Cards that are right as long as an input is used once, and as long as every input wants a gradient.
+const Op& overwrites_op = define({
+    .name = "wrong_overwrites",
+    .formula = "y = 3 x, whose backward overwrites what others have added",
+    .shape = {"same", [](const Call& c) { return c[0]; }},
+    .forward =
+        [](auto& c) {
+          for (std::int64_t i = 0; i < c.size_y(); ++i) c.y()[i] = c.scalar(3) * c.x()[i];
+        },
+    .backward =
+        [](auto& c) {
+          for (std::int64_t i = 0; i < c.size_y(); ++i) c.dx().data[i] = c.scalar(3) * c.dy()[i];
+        },
+});
+const Op& writes_unwanted_op = define({
+    .name = "wrong_writes_unwanted",
+    .formula = "z = x + y, whose backward writes the gradient of y also where nobody wants it",
+    .inputs = {"x", "y"},
+    .shape = {"same", [](const Call& c) { return c[0]; }},
+    .forward =
+        [](auto& c) {
+          for (std::int64_t i = 0; i < c.size_y(); ++i) c.y()[i] = c.x(0)[i] + c.x(1)[i];
+        },
+    .backward =
+        [](auto& c) {
+          for (std::int64_t i = 0; i < c.size_y(); ++i) {
+            if (c.dx(0)) c.dx(0).store(i, c.dy()[i]);
+            c.dx(1).store(i, c.dy()[i]);
+          }
+        },
+});
+const Op& needs_both_op = define({
+    .name = "wrong_needs_both",
+    .formula = "z = x + y, whose backward gives x no gradient where y is a constant",
+    .inputs = {"x", "y"},
+    .shape = {"same", [](const Call& c) { return c[0]; }},
+    .forward =
+        [](auto& c) {
+          for (std::int64_t i = 0; i < c.size_y(); ++i) c.y()[i] = c.x(0)[i] + c.x(1)[i];
+        },
+    .backward =
+        [](auto& c) {
+          for (std::int64_t i = 0; i < c.size_y(); ++i) {
+            if (c.dx(0)) c.dx(0).store(i, c.dx(1) ? c.dy()[i] : c.scalar(0));
+            if (c.dx(1)) c.dx(1).store(i, c.dy()[i]);
+          }
+        },
+});
+
+TEST(Gradcheck, NoticesABackwardThatOverwrites) {
+  const Array x{{2}, {0.5, 3}};
+  const auto report = gradcheck([](Tensors t) { return record(overwrites_op, {t[0]}); }, {x});
+  EXPECT_FALSE(report);
+  EXPECT_NEAR(report.reuse_error, 0.5, 1e-12);
+  EXPECT_LT(report.dual_error, 1e-12);
+  EXPECT_NE(report.message.find(", added to one that is there already, is "), std::string::npos)
+      << report.message;
+  ParameterBlock block;
+  const Parameter w(block, block.add("w", {2}, true));
+  EXPECT_FALSE(gradcheck(block, [&](Tape&) { return record(overwrites_op, {w}); }));
+}
+
+TEST(Gradcheck, TriesEveryInputBesideConstants) {
+  const Array x{{2}, {0.5, 3}};
+  const auto report = gradcheck([](Tensors t) { return record(needs_both_op, {t[0], t[1]}); }, {x, x});
+  EXPECT_FALSE(report);
+  EXPECT_NE(report.message.find(", while the other arguments are constants, is "), std::string::npos)
+      << report.message;
+  EXPECT_DEATH(gradcheck([](Tensors t) { return record(writes_unwanted_op, {t[0], t[1]}); }, {x, x}), "");
+}
+
+TEST(Gradcheck, SaysWhatToDoNearAKink) {
+  const auto near = gradcheck([](Tensors t) { return abs(t[0]); }, {{{}, {1e-4}}});
+  EXPECT_FALSE(near);
+  EXPECT_NE(near.message.find("pass a smaller .step, or .differences = false"), std::string::npos)
+      << near.message;
+  EXPECT_TRUE(gradcheck([](Tensors t) { return abs(t[0]); }, {{{}, {1e-4}}}, {.differences = false}));
+  const auto wrong = gradcheck([](Tensors t) { return record(wrong_square_op, {t[0]}); }, {{{}, {3}}});
+  EXPECT_EQ(wrong.message.find(".step"), std::string::npos) << wrong.message;
+}
+
+TEST(Gradcheck, WritesNumbersTheSameInEveryLanguage) {
+  struct Grouped : std::numpunct<char> {
+    char do_thousands_sep() const override { return ','; }
+    std::string do_grouping() const override { return "\3"; }
+  };
+  const std::locale before = std::locale::global(std::locale(std::locale(), new Grouped));
+  const auto report = gradcheck([](Tensors t) { return record(wrong_square_op, {t[0]}); }, {{{}, {4321}}});
+  std::locale::global(before);
+  EXPECT_NE(report.message.find("backward 4321, dual numbers 8642"), std::string::npos) << report.message;
+}
+
 TEST(Gradcheck, LeavesWhatOtherOpsRead) {
   // The sums are played first and read neither their input nor their output; the others read both.
   const auto f = [](Tensors t) {
@@ -239,6 +383,8 @@ TEST(Gradcheck, UsesRandomDirectionsWhenThereAreManyInputs) {
   EXPECT_EQ(report.checked, 8 * 8);
   const auto wrong = gradcheck([](Tensors t) { return record(wrong_square_op, {t[0]}); }, {x});
   EXPECT_FALSE(wrong);
+  EXPECT_NE(wrong.message.find("d random sum of outputs "), std::string::npos) << wrong.message;
+  EXPECT_NE(wrong.message.find(" / d random direction of inputs "), std::string::npos) << wrong.message;
 }
 
 TEST(Gradcheck, ProvesTheParametersOfAModelInDoublePrecision) {
