@@ -75,8 +75,10 @@ void for_optimizer_state(Optimizer& optimizer, const ParameterBlock& parameters,
 
 }  // namespace
 
-Checkpoint::Checkpoint(std::filesystem::path directory, ParameterBlock& parameters, Optimizer& optimizer)
+Checkpoint::Checkpoint(std::filesystem::path directory, ParameterBlock& parameters, Optimizer& optimizer,
+                       Place where)
     : directory_(std::move(directory)), parameters_(parameters), optimizer_(optimizer) {
+  optimizer.require_made_for(parameters, "checkpoint", where);
   std::error_code error;
   if (!std::filesystem::is_directory(directory_, error)) {
     const bool missing = !error || error == std::errc::no_such_file_or_directory;
@@ -87,7 +89,8 @@ Checkpoint::Checkpoint(std::filesystem::path directory, ParameterBlock& paramete
   }
 }
 
-void Checkpoint::save(std::int64_t step) {
+void Checkpoint::save(std::int64_t step, Place where) {
+  optimizer_.require_made_for(parameters_, "checkpoint", where);
   if (step < 0) throw std::invalid_argument("checkpoint: step " + std::to_string(step) + " is negative");
   SafetensorsWriter writer;
   add_weights(writer, parameters_);
@@ -166,7 +169,8 @@ std::int64_t step_of(const Safetensors& file) {
   return step;
 }
 
-std::int64_t Checkpoint::load() {
+std::int64_t Checkpoint::load(Place where) {
+  optimizer_.require_made_for(parameters_, "checkpoint", where);
   skipped_.clear();
   newest_is_damaged_ = false;
   for (const std::filesystem::path& candidate : {path(), previous_path()}) {

@@ -29,17 +29,19 @@ namespace reel::nn {
 /// renamed, and the old one is kept as a second generation. The bytes follow from the state alone.
 class Checkpoint {
  public:
-  /// Throws IoError if there is no such directory, before there is anything to lose.
-  Checkpoint(std::filesystem::path directory, ParameterBlock& parameters, Optimizer& optimizer);
+  /// Throws IoError if there is no such directory, before there is anything to lose; StateError, as save and
+  /// load do, unless the optimizer was made for these parameters, all of them.
+  Checkpoint(std::filesystem::path directory, ParameterBlock& parameters, Optimizer& optimizer,
+             Place where = Place::here());
 
   /// Writes a checkpoint. Throws IoError; what was saved before is still there then. Throws
   /// std::invalid_argument for a negative step, and for a note or a name that is not UTF-8.
-  void save(std::int64_t step);
+  void save(std::int64_t step, Place where = Place::here());
 
   /// Loads the newest checkpoint that verifies and returns its step; 0 if there is none. Throws FileError if
   /// there are files and none of them verifies, or if one verifies and does not fit the model or the
   /// optimizer.
-  std::int64_t load();
+  std::int64_t load(Place where = Place::here());
 
   /// Strings that are saved and loaded with the rest: a configuration, the position in a log, ...
   std::map<std::string, std::string>& notes() { return notes_; }

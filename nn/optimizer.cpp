@@ -91,6 +91,25 @@ void Optimizer::require_model(Place where) const {
                        help_line("an optimizer must not outlive its model"));
 }
 
+// What it remembers is as long as the block was when it was made.
+void Optimizer::require_same_size(Place where) const {
+  if (block_->count() == own_steps_.size()) return;
+  throw StateError(where, at(where, std::string(name_) +
+                                        ": parameters were added to the model after the optimizer was made") +
+                              help_line("make the optimizer when the model is whole"));
+}
+
+void Optimizer::require_made_for(const ParameterBlock& parameters, std::string_view owner,
+                                 Place where) const {
+  require_model(where);
+  if (block_ != &parameters) {
+    throw StateError(where, at(where, std::string(owner) + ": the " + std::string(name_) +
+                                          " was made for the parameters of another model") +
+                                help_line("give the optimizer and the parameters of one model"));
+  }
+  require_same_size(where);
+}
+
 void Optimizer::zero_grad(Place where) {
   require_model(where);
   block_->zero_grad();
@@ -98,11 +117,7 @@ void Optimizer::zero_grad(Place where) {
 
 StepReport Optimizer::step(Place where) {
   require_model(where);
-  if (block_->count() != own_steps_.size()) {
-    const std::string what =
-        std::string(name_) + ": parameters were added to the model after the optimizer was made";
-    throw StateError(where, at(where, what));
-  }
+  require_same_size(where);
   const double norm = gradient_norm(*block_);
   if (!std::isfinite(norm)) {
     ++counts_[skipped];
@@ -136,7 +151,9 @@ void Optimizer::set_learning_rate(double rate, Place where) {
   learning_rate_ = rate;
 }
 
-std::vector<Optimizer::Slot> Optimizer::slots() {
+std::vector<Optimizer::Slot> Optimizer::slots(Place where) {
+  require_model(where);
+  require_same_size(where);
   std::vector<Slot> all;
   for (const Memory& m : memory_)
     all.push_back({m.name, {m.values.get(), static_cast<std::size_t>(length_)}});

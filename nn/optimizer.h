@@ -83,12 +83,13 @@ class Optimizer {
 
   /// What the optimizer remembers, by name, each as long as the block and laid out like it: "m" and "v" of
   /// Adam and AdamW; "m" of SGD with momentum; "v", "a" if centered, and "m" with momentum of RMSprop. For
-  /// checkpoints, which may also write to it.
+  /// checkpoints, which may also write to it. Throws StateError, as step does, if the model is gone or has
+  /// grown.
   struct Slot {
     std::string_view name;
     std::span<float> values;
   };
-  std::vector<Slot> slots();
+  std::vector<Slot> slots(Place where = Place::here());
   /// The integers it remembers: "steps" {applied, skipped, skipped in a row} and "parameter_steps", one per
   /// parameter.
   struct Counter {
@@ -96,6 +97,11 @@ class Optimizer {
     std::span<std::int64_t> values;
   };
   std::vector<Counter> counters();
+
+  /// Throws StateError in the name of `owner`, which reads this optimizer's state beside `parameters`, unless
+  /// these are the ones it was made for, all of them.
+  void require_made_for(const ParameterBlock& parameters, std::string_view owner,
+                        Place where = Place::here()) const;
 
   ParameterBlock& block() const { return *block_; }
   std::string_view name() const { return name_; }  ///< "SGD", "Adam", "AdamW", "RMSprop"
@@ -128,6 +134,7 @@ class Optimizer {
 
  private:
   void require_model(Place where) const;
+  void require_same_size(Place where) const;
   struct Memory {
     const char* name;
     kernels::Block<float> values;

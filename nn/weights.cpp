@@ -64,7 +64,8 @@ std::string non_finite_weight(const ParameterBlock& parameters) {
   return "";
 }
 
-std::string fingerprint(const ParameterBlock& parameters, Optimizer* optimizer) {
+std::string fingerprint(const ParameterBlock& parameters, Optimizer* optimizer, Place where) {
+  if (optimizer != nullptr) optimizer->require_made_for(parameters, "fingerprint", where);
   Sha256 hash;
   for (std::size_t i = 0; i < parameters.count(); ++i) {
     const auto& entry = parameters.entry(i);

@@ -38,6 +38,8 @@ void save_weights(const std::filesystem::path& path, const ParameterBlock& param
 std::string non_finite_weight(const ParameterBlock& parameters);
 
 /// SHA-256 over names, shapes and values of the parameters, and over the optimizer's state if there is one.
-std::string fingerprint(const ParameterBlock& parameters, Optimizer* optimizer = nullptr);
+/// Throws StateError unless the optimizer was made for these parameters, all of them.
+std::string fingerprint(const ParameterBlock& parameters, Optimizer* optimizer = nullptr,
+                        Place where = Place::here());
 
 }  // namespace reel::nn

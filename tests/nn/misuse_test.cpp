@@ -351,6 +351,30 @@ TEST(DestroyedModel, ThatTakesThePlaceOfADestroyedOneIsNotTakenForIt) {
   }
 }
 
+// Its state is read by the places of the block's parameters: another block's lie outside it.
+TEST(MisusedOptimizer, OfAnotherModelIsNotReadBesideTheParametersOfThis) {
+  Mlp large(Seed{1}, {20, 30, 10}), small(Seed{1}, {2, 2}), twin(Seed{1}, {20, 30, 10});
+  for (Mlp* other : {&small, &twin}) {
+    Adam adam(*other);
+    expect_error<StateError>([&] { Checkpoint(testing::TempDir(), large.parameters(), adam); },
+                             "checkpoint: the Adam was made for the parameters of another model");
+    expect_error<StateError>([&] { fingerprint(large.parameters(), &adam); }, "fingerprint: the Adam was");
+  }
+}
+
+TEST(MisusedOptimizer, OfAModelThatGrewIsNeitherReadNorWritten) {
+  Root root(Seed{1});
+  const Linear layer(&root, "layer", 2, 2);
+  Adam adam(root);
+  Checkpoint checkpoint(testing::TempDir(), root.parameters(), adam);
+  root.add_parameter("late", {1000}, true);
+  expect_error<StateError>([&] { Checkpoint(testing::TempDir(), root.parameters(), adam); }, "were added");
+  expect_error<StateError>([&] { checkpoint.save(1); }, "parameters were added");
+  expect_error<StateError>([&] { checkpoint.load(); }, "parameters were added");
+  expect_error<StateError>([&] { fingerprint(root.parameters(), &adam); }, "parameters were added");
+  expect_error<StateError>([&] { adam.slots(); }, "parameters were added");
+}
+
 TEST(MisusedOptimizer, ThatOutlivesItsModelSaysSo) {
   auto model = std::make_unique<Mlp>(Seed{1}, std::vector<std::int64_t>{2, 3, 1});
   AdamW adam(*model);
