@@ -63,6 +63,12 @@ class ParameterBlock {
   std::weak_ptr<const void> life() const { return life_; }
   void touch() { ++version_; }
 
+  /// How many steps optimizers have made on this block, skipped ones included; dropout draws by it.
+  std::uint64_t steps() const { return steps_; }
+  void count_step() { ++steps_; }
+  /// For checkpoints: goes on from there.
+  void set_steps(std::uint64_t steps) { steps_ = steps; }
+
  private:
   std::size_t checked(std::size_t i) const {
     if (i >= entries_.size()) refuse(i);
@@ -77,6 +83,7 @@ class ParameterBlock {
   kernels::Block<float> values_;
   kernels::Block<float> gradients_;
   std::uint64_t version_ = 0;
+  std::uint64_t steps_ = 0;
   std::shared_ptr<const void> life_ = std::make_shared<const char>();
 };
 

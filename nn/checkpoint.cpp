@@ -49,6 +49,15 @@ void require_version(const Safetensors& file) {
                   in_quotes(metadata_value(file, "version")) + "; this program reads version " + version);
 }
 
+std::int64_t number_of(const Safetensors& file, const std::string& key) {
+  const std::string text = metadata_value(file, key);
+  std::int64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc{} || end != text.data() + text.size() || number < 0)
+    throw FileError(file.name() + ": its " + key + " " + in_quotes(text) + " is not a number");
+  return number;
+}
+
 // Whether there is something under this name; if so, load wants to know what is wrong with it.
 bool is_there(const std::filesystem::path& path) {
   std::error_code error;
@@ -106,6 +115,7 @@ void Checkpoint::save(std::int64_t step, Place where) {
   writer.metadata("format", format);
   writer.metadata("version", version);
   writer.metadata("step", std::to_string(step));
+  writer.metadata("model_step", std::to_string(parameters_.steps()));
   writer.metadata("optimizer", std::string(optimizer_.name()));
   writer.metadata("fingerprint", fingerprint(parameters_, &optimizer_));
   writer.metadata("checksum", std::string(checksum_digits, '0'));
@@ -159,15 +169,7 @@ std::map<std::string, std::string> notes_of(const Safetensors& file) {
   return notes;
 }
 
-std::int64_t step_of(const Safetensors& file) {
-  const std::string text = metadata_value(file, "step");
-  std::int64_t step = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), step);
-  if (error != std::errc{} || end != text.data() + text.size() || step < 0) {
-    throw FileError(file.name() + ": its step " + in_quotes(text) + " is not a number");
-  }
-  return step;
-}
+std::int64_t step_of(const Safetensors& file) { return number_of(file, "step"); }
 
 std::int64_t Checkpoint::load(Place where) {
   optimizer_.require_made_for(parameters_, "checkpoint", where);
@@ -212,6 +214,9 @@ void Checkpoint::restore(const Safetensors& file) {
         wanted.push_back({name, {static_cast<std::int64_t>(values.size())}, Dtype::i64});
       });
   require_fit(file, wanted, nullptr);
+  // Files of earlier versions lack it.
+  std::optional<std::int64_t> model_step;
+  if (file.metadata().contains("model_step")) model_step = number_of(file, "model_step");
 
   // Weights, state and notes change together or not at all: what takes memory comes first.
   std::vector<std::pair<void*, std::span<const std::byte>>> copies;
@@ -225,6 +230,8 @@ void Checkpoint::restore(const Safetensors& file) {
   for (const auto& [to, from] : copies) {
     if (!from.empty()) std::memcpy(to, from.data(), from.size());
   }
+  const std::int64_t made = optimizer_.step_count() + optimizer_.skipped_steps();
+  parameters_.set_steps(static_cast<std::uint64_t>(model_step.value_or(made)));
   notes_ = std::move(notes);
 }
 

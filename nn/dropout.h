@@ -8,7 +8,9 @@
 namespace reel::nn {
 
 /// Sets a share p of the elements to 0 while training and scales the rest by 1 / (1 - p) (Srivastava et al.
-/// 2014). The mask follows from the model's seed, the module's path and the model's step. Use it once a step.
+/// 2014). The mask follows from the model's seed, the module's path and the model's step(), which counts the
+/// steps of the optimizer unless set_step set it. Two passes with one step() have one mask; within a pass,
+/// use each module once.
 class Dropout final : public Module {
  public:
   /// Throws ValueError for p outside [0, 1).

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -51,9 +52,13 @@ class Module {
   void eval() { train(false); }
   bool training() const { return state_->training; }
 
-  /// The number of the step, which the masks of dropout depend on. A training loop sets it.
-  void set_step(std::uint64_t step) { state_->step = step; }
-  std::uint64_t step() const { return state_->step; }
+  /// The number that the masks of dropout follow from. Unless it was set it is parameters().steps(), which
+  /// every step of an optimizer counts up and a checkpoint keeps.
+  std::uint64_t step() const { return state_->step.value_or(state_->block.steps()); }
+  /// Sets that number from here on, until it is set again; std::nullopt sets it free. Passes with one number
+  /// draw one mask: set another before each of several passes in one optimizer step (gradients that add up,
+  /// samples of a model with dropout) whose masks are to differ.
+  void set_step(std::optional<std::uint64_t> step) { state_->step = step; }
 
  protected:
   /// Adds a parameter of zeros; `decay` says whether weight decay applies to it by default.
@@ -64,7 +69,7 @@ class Module {
     ParameterBlock block;
     Seed seed;
     bool training = true;
-    std::uint64_t step = 0;
+    std::optional<std::uint64_t> step = std::nullopt;  // if it was set
   };
   void claim(std::string_view name, Place place);
   std::string path_of(std::string_view name) const;

@@ -124,6 +124,7 @@ StepReport Optimizer::step(Place where) {
     ++counts_[skipped_last];
     const std::int64_t parameter = first_non_finite_gradient(*block_);
     block_->zero_grad();
+    block_->count_step();
     return {norm, true, parameter};
   }
   const double scale = clip_norm_ > 0 ? clip_factor(norm, clip_norm_) : 1.0;
@@ -142,6 +143,7 @@ StepReport Optimizer::step(Place where) {
   counts_[skipped_last] = 0;
   block_->zero_grad();
   block_->touch();
+  block_->count_step();
   return {norm, false, -1};
 }
 

@@ -6,8 +6,12 @@
 #include <bit>
 #include <limits>
 
+#include "autograd/autograd.h"
 #include "nn/atomic_file.h"
+#include "nn/dropout.h"
 #include "nn/error.h"
+#include "nn/linear.h"
+#include "nn/sha256.h"
 #include "nn/weights.h"
 #include "tests/nn/checkpoint_problem.h"
 
@@ -207,6 +211,60 @@ TEST(Checkpoint, refuses_a_negative_step_and_notes_that_are_not_utf8) {
   checkpoint.notes()["x"] = "\xFF";
   EXPECT_THROW(checkpoint.save(1), std::invalid_argument);
   EXPECT_TRUE(std::filesystem::is_empty(directory.path()));
+}
+
+// The second optimizer of a model: its own count is not the model's.
+TEST(Checkpoint, a_run_that_goes_on_draws_the_masks_of_one_that_was_left_alone) {
+  struct Net final : nn::Module {
+    using Module::Module;
+    nn::Linear layer{this, "layer", 1, 64};
+    nn::Dropout drop{this, "drop", 0.5};
+  };
+  const auto train = [](Net& net, nn::Optimizer& optimizer, int steps) {
+    Tape tape;
+    for (int i = 0; i < steps; ++i) {
+      const auto step = tape.record();
+      tape.backward(sum(net.drop(net.layer(tape.constant(1)))));
+      optimizer.step();
+    }
+  };
+  const TemporaryDirectory directory;
+  Net whole(nn::Seed{1});
+  nn::SGD before(whole, {.learning_rate = 0.1});
+  train(whole, before, 2);
+  nn::AdamW adam(whole, {.learning_rate = 0.1});
+  train(whole, adam, 3);
+  nn::Checkpoint(directory.path(), whole.parameters(), adam).save(3);
+  train(whole, adam, 2);
+
+  Net resumed(nn::Seed{1});
+  nn::AdamW again(resumed, {.learning_rate = 0.1});
+  EXPECT_EQ(nn::Checkpoint(directory.path(), resumed.parameters(), again).load(), 3);
+  EXPECT_EQ(resumed.step(), 5U);
+  train(resumed, again, 2);
+  EXPECT_EQ(nn::fingerprint(resumed.parameters(), &again), nn::fingerprint(whole.parameters(), &adam));
+}
+
+TEST(Checkpoint, one_without_the_models_step_has_the_optimizers) {
+  const TemporaryDirectory directory;
+  SmallRun run;
+  run.block.set_steps(9);
+  run.adam.counters()[0].values[0] = 4;
+  run.adam.counters()[0].values[1] = 2;
+  nn::Checkpoint(directory.path(), run.block, run.adam).save(6);
+  const nn::Safetensors file = nn::read_checkpoint(directory.path() / newest);
+  nn::SafetensorsWriter writer;
+  for (const auto& tensor : file.entries()) writer.add(tensor.name, tensor.dtype, tensor.shape, tensor.bytes);
+  for (const auto& [key, value] : file.metadata())
+    if (key != "model_step") writer.metadata(key, key == "checksum" ? std::string(64, '0') : value);
+  std::string bytes = writer.bytes();
+  nn::Sha256 hash;
+  hash.add(bytes);
+  bytes.replace(bytes.find(std::string(64, '0')), 64, hash.hex());
+  write_all(directory.path() / newest, bytes);
+  SmallRun other;
+  EXPECT_EQ(nn::Checkpoint(directory.path(), other.block, other.adam).load(), 6);
+  EXPECT_EQ(other.block.steps(), 6U);
 }
 
 TEST(Weights, a_plain_file_needs_no_metadata) {

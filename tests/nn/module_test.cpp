@@ -110,6 +110,45 @@ TEST(Module, DropoutDropsOnlyWhileTrainingAndByTheStep) {
   EXPECT_NE(run(0), first);
 }
 
+struct Dropped final : Module {
+  using Module::Module;
+  Linear layer{this, "layer", 1, 64};
+  Dropout drop{this, "drop", 0.5};
+  Tensor operator()(Here x) const { return drop(layer(x)); }
+};
+
+// A step of training; which of the 64 numbers were kept.
+std::string mask_of_step(const Dropped& net, Optimizer& optimizer, float poison = 1) {
+  Tape tape;
+  const auto step = tape.record();
+  const Tensor y = net(tape.constant(1));
+  std::string mask;
+  for (const double v : y.values()) mask += v == 0 ? '0' : '1';
+  tape.backward(y, std::vector<double>(64, static_cast<double>(poison)));
+  optimizer.step();
+  return mask;
+}
+
+TEST(Module, DropoutDrawsAnotherMaskAfterEveryStepOfTheOptimizer) {
+  Dropped net(Seed{1});
+  SGD sgd(net, {.learning_rate = 1e-3});
+  const std::string first = mask_of_step(net, sgd);
+  const std::string second = mask_of_step(net, sgd, std::numeric_limits<float>::infinity());
+  EXPECT_EQ(sgd.skipped_steps(), 1);
+  const std::string third = mask_of_step(net, sgd);
+  EXPECT_NE(first, second);
+  EXPECT_NE(second, third);  // also after a step that was skipped
+  EXPECT_NE(first, third);
+  EXPECT_EQ(net.step(), 3U);
+  net.set_step(1);  // rules, whatever the optimizer does
+  EXPECT_EQ(mask_of_step(net, sgd), second);
+  EXPECT_EQ(mask_of_step(net, sgd), second);
+  net.set_step(std::nullopt);
+  EXPECT_EQ(net.step(), 5U);
+  net.eval();
+  EXPECT_EQ(mask_of_step(net, sgd), std::string(64, '1'));
+}
+
 TEST(Module, LearnsABatchByHeart) {
   const std::int64_t sizes[] = {2, 16, 16, 3};
   Mlp mlp(Seed{1}, sizes, {.activation = tanh});
