@@ -116,11 +116,13 @@ kernels::Into<T> Tape::into_of_parameter(Node& input) {
   const ParameterLeaf& leaf = parameter_leaves_[static_cast<std::size_t>(input.parameter)];
   ParameterBlock::Entry& entry = leaf.block->entry(leaf.index);
   if (leaf.version != leaf.block->version()) {
-    throw StateError(input.place(), at(input.place(), "backward: parameter \"" + entry.name +
-                                                          "\" changed after this step recorded it (version " +
-                                                          std::to_string(leaf.version) + ", now " +
-                                                          std::to_string(leaf.block->version()) + ")") +
-                                        help_line("call backward before the optimizer's step"));
+    throw StateError(
+        input.place(),
+        at(input.place(),
+           "backward: parameter \"" + entry.name + "\" changed after this step recorded it (version " +
+               std::to_string(leaf.version) + ", now " + std::to_string(leaf.block->version()) + ")") +
+            help_line("call backward before an optimizer's step and before values() of a parameter "
+                      "that is not const"));
   }
   if constexpr (std::is_same_v<T, float>) {
     const bool add = entry.has_gradient;

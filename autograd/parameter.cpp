@@ -47,7 +47,7 @@ std::int64_t ParameterBlock::parameters() const {
 }
 
 std::span<float> ParameterBlock::values(std::size_t i) {
-  return {values_.get() + entry(i).offset, static_cast<std::size_t>(entry(i).size())};
+  return {values() + entry(i).offset, static_cast<std::size_t>(entry(i).size())};
 }
 std::span<const float> ParameterBlock::values(std::size_t i) const {
   return {values_.get() + entry(i).offset, static_cast<std::size_t>(entry(i).size())};

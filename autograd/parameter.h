@@ -42,7 +42,13 @@ class ParameterBlock {
   std::int64_t parameters() const;                 ///< without the gaps
   std::int64_t length() const { return length_; }  ///< of the flat block, with the gaps
 
-  float* values() { return values_.get(); }
+  /// Values may be written through what these return unless the block is const, so that they count as a
+  /// change: see version(). A span that was taken earlier says nothing of what is written through it; call
+  /// touch() then. To read, ask a const block: std::as_const(block).values().
+  float* values() {
+    touch();
+    return values_.get();
+  }
   const float* values() const { return values_.get(); }
   float* gradients() { return gradients_.get(); }
   const float* gradients() const { return gradients_.get(); }
@@ -56,8 +62,8 @@ class ParameterBlock {
   /// Writes zeros where no backward has written, so that a loop over the flat gradients is right.
   void fill_missing_gradients();
 
-  /// Counts changes of the values. A tape remembers it, to notice an optimizer step between forward and
-  /// backward.
+  /// Counts changes of the values. A tape remembers it, to notice a change between forward and backward,
+  /// which would get wrong gradients: backward refuses.
   std::uint64_t version() const { return version_; }
   /// Expires with the block: how tapes and optimizers notice that a model is gone.
   std::weak_ptr<const void> life() const { return life_; }
@@ -94,9 +100,12 @@ class Parameter {
 
   const std::string& name() const { return block_->entry(index_).name; }
   const Shape& shape() const { return block_->entry(index_).shape; }
+  /// To write to, which backward refuses if it is between the forward pass and itself: see
+  /// ParameterBlock::values. A const parameter is read.
   std::span<float> values() { return block_->values(index_); }
   std::span<const float> values() const { return std::as_const(*block_).values(index_); }
-  /// What backward left, as floats; zeros if no backward reached this parameter since zero_grad.
+  /// What backward left on an f32 tape; zeros if none reached this parameter since zero_grad. Gradients of
+  /// f64 and dual tapes stay there: tape.leaf(parameter).gradient().
   std::span<const float> gradient() const;
 
   ParameterBlock& block() const { return *block_; }

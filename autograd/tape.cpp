@@ -7,6 +7,7 @@
 #include <limits>
 #include <mutex>
 #include <new>
+#include <utility>
 
 #include "autograd/broadcast.h"
 #include "autograd/watch.h"
@@ -303,7 +304,8 @@ Tensor Tape::leaf(const Parameter& parameter, Place place) {
   leaf.waits_since = plays_;
   leaf.parameter = static_cast<std::int32_t>(parameter_leaves_.size());
   if (precision_ == Precision::f32) {
-    leaf.value = block.values(parameter.index()).data();
+    // A node's value is not const, an operand's is not written to: this is no change of the block.
+    leaf.value = const_cast<float*>(parameter.values().data());
     leaf.borrowed = true;
   } else {
     const auto offset = static_cast<std::size_t>(block.entry(parameter.index()).offset);
@@ -319,7 +321,7 @@ Tensor Tape::leaf(const Parameter& parameter, Place place) {
       }
     }
   }
-  parameter_leaves_.push_back({&block, parameter.index(), block.version(), block.values(),
+  parameter_leaves_.push_back({&block, parameter.index(), block.version(), std::as_const(block).values(),
                                static_cast<std::size_t>(&leaves - blocks_.data())});
   index = push(leaf);
   step = leaf.step;
@@ -332,7 +334,7 @@ void Tape::require_memory(const ParameterLeaf& leaf, std::string_view what, cons
         place, at(place, std::string(what) + ": a model whose parameters this step has read was destroyed") +
                    help_line("a model must live longer than the steps that use it"));
   }
-  if (precision_ == Precision::f32 && leaf.memory != leaf.block->values()) {
+  if (precision_ == Precision::f32 && leaf.memory != std::as_const(*leaf.block).values()) {
     throw StateError(place, at(place, std::string(what) +
                                           ": parameters were added to a model after this step had read it") +
                                 help_line("build the model before the step"));

@@ -106,8 +106,10 @@ class Tape {
   /// Plays the tape backwards from a tensor with one element: d(loss)/d(everything it depends on).
   ///
   /// Gradients of parameters add up until the optimizer clears them, those of variables, and of what
-  /// retain_gradient() marked, until the step that recorded them ends. If it throws, what it had delivered
-  /// to them by then stays.
+  /// retain_gradient() marked, until the step that recorded them ends. On an f32 tape those of parameters go
+  /// to their block, where an optimizer finds them; on f64 and dual tapes they stay on the tape, as
+  /// tape.leaf(parameter).gradient(). If it throws, what it had delivered by then stays.
+  ///
   /// Throws ShapeError if the loss has more than one element, StateError in inference or for ops that an
   /// earlier backward without retain_graph went through.
   void backward(Here loss, BackwardOptions options = {});

@@ -116,7 +116,6 @@ void load_gpt2_weights(const Safetensors& file, Gpt& model) {
       std::copy(values.begin(), values.end(), parameters.values(i).begin());
     }
   }
-  parameters.touch();
 }
 
 }  // namespace reel::nn

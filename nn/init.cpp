@@ -28,27 +28,22 @@ Fans fans_of(const Parameter& p, Place place) {
   return {static_cast<double>(shape[1]) * field, static_cast<double>(shape[0]) * field};
 }
 
-void touch(Parameter& p) { p.block().touch(); }
-
 }  // namespace
 
 void constant(Parameter p, double value) {
   for (float& v : p.values()) v = static_cast<float>(value);
-  touch(p);
 }
 
 void uniform(Parameter p, Seed seed, double low, double high) {
   const kernels::Philox numbers = numbers_for(p, seed);
   std::uint64_t i = 0;
   for (float& v : p.values()) v = static_cast<float>(low + (high - low) * numbers.uniform(i++));
-  touch(p);
 }
 
 void normal(Parameter p, Seed seed, double mean, double deviation) {
   const kernels::Philox numbers = numbers_for(p, seed);
   std::uint64_t i = 0;
   for (float& v : p.values()) v = static_cast<float>(mean + deviation * numbers.normal(i++));
-  touch(p);
 }
 
 void truncated_normal(Parameter p, Seed seed, double mean, double deviation, double bound) {
@@ -66,7 +61,6 @@ void truncated_normal(Parameter p, Seed seed, double mean, double deviation, dou
     v = static_cast<float>(mean + deviation * z);
     ++i;
   }
-  touch(p);
 }
 
 void kaiming_uniform(Parameter p, Seed seed, double gain, Place place) {
@@ -118,7 +112,6 @@ void orthogonal(Parameter p, Seed seed, double gain, Place place) {
       values[r * cols + c] = static_cast<float>(gain * (tall ? basis[c][r] : basis[r][c]));
     }
   }
-  touch(p);
 }
 
 }  // namespace reel::nn::init

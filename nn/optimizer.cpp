@@ -99,6 +99,18 @@ void Optimizer::require_same_size(Place where) const {
                               help_line("make the optimizer when the model is whole"));
 }
 
+// A model without parameters has no gradients to wait for.
+void Optimizer::require_gradient(Place where) const {
+  const auto& entries = block_->entries();
+  if (entries.empty() ||
+      std::any_of(entries.begin(), entries.end(), [](const auto& e) { return e.has_gradient; }))
+    return;
+  throw StateError(
+      where, at(where, std::string(name_) + ": no backward has reached any parameter since the last step") +
+                 help_line("call tape.backward(loss) first; gradients of an f64 or dual tape stay on "
+                           "the tape; another optimizer of this model may have taken them"));
+}
+
 void Optimizer::require_made_for(const ParameterBlock& parameters, std::string_view owner,
                                  Place where) const {
   require_model(where);
@@ -118,6 +130,7 @@ void Optimizer::zero_grad(Place where) {
 StepReport Optimizer::step(Place where) {
   require_model(where);
   require_same_size(where);
+  require_gradient(where);
   const double norm = gradient_norm(*block_);
   if (!std::isfinite(norm)) {
     ++counts_[skipped];
@@ -142,7 +155,6 @@ StepReport Optimizer::step(Place where) {
   ++counts_[applied];
   counts_[skipped_last] = 0;
   block_->zero_grad();
-  block_->touch();
   block_->count_step();
   return {norm, false, -1};
 }

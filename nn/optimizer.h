@@ -63,8 +63,10 @@ class Optimizer {
   Optimizer& operator=(const Optimizer&) = delete;
 
   /// Applies the gradients and clears them. If one is not finite, they are cleared all the same, and nothing
-  /// else changes but the count of skipped steps. Throws StateError if parameters were added since the
-  /// optimizer was made. Does not allocate.
+  /// else changes but the count of skipped steps. A loss that is not finite is not looked at: if its
+  /// gradients are finite, they are applied. Throws StateError if parameters were added since the optimizer
+  /// was made, and if no backward has reached any parameter since gradients were last cleared. Does not
+  /// allocate.
   StepReport step(Place where = Place::here());
   /// Throws StateError, as step does, if the model is gone.
   void zero_grad(Place where = Place::here());
@@ -135,6 +137,7 @@ class Optimizer {
  private:
   void require_model(Place where) const;
   void require_same_size(Place where) const;
+  void require_gradient(Place where) const;
   struct Memory {
     const char* name;
     kernels::Block<float> values;

@@ -32,7 +32,6 @@ void load_weights(const Safetensors& file, ParameterBlock& parameters, const Wei
       std::memcpy(values.data(), entries[i]->bytes.data(), values.size_bytes());
     }
   }
-  parameters.touch();
 }
 
 void load_weights(const std::filesystem::path& path, ParameterBlock& parameters,

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "autograd/autopsy.h"
@@ -42,6 +43,12 @@ static_assert(!std::is_copy_constructible_v<AdamW> && !std::is_copy_assignable_v
 static_assert(!std::is_copy_constructible_v<ParameterBlock> && !std::is_move_constructible_v<ParameterBlock>);
 static_assert(!std::is_copy_constructible_v<Tape> && !std::is_move_constructible_v<Tape>);
 static_assert(!std::is_copy_constructible_v<Step> && !std::is_copy_assignable_v<Step>);
+
+// A module made with an outer scope's line of its own, as a model that is put together at run time.
+struct Root final : Module {
+  using Module::add_parameter;
+  using Module::Module;
+};
 
 class MisusedModel : public testing::Test {
  protected:
@@ -93,6 +100,24 @@ TEST_F(MisusedModel, LoadedBetweenForwardAndBackward) {
   expect_error<StateError>([&] { tape.backward(loss); }, "changed after this step recorded it", another_line);
 }
 
+TEST_F(MisusedModel, WrittenByHandBetweenForwardAndBackward) {
+  Root root(Seed{1});
+  Linear layer(&root, "layer", 3, 2);
+  const auto step = tape.record();
+  const auto loss = [&] { return cross_entropy(layer(input()), labels); };
+  const Tensor by_parameter = loss();
+  layer.weight.values()[0] = 100;
+  const char* part = "changed after this step recorded it";
+  expect_error<StateError>([&] { tape.backward(by_parameter); }, part, another_line);
+  const Tensor by_block = loss();
+  root.parameters().values()[0] = 1;
+  expect_error<StateError>([&] { tape.backward(by_block); }, part, another_line);
+  const Tensor read = loss();
+  EXPECT_EQ(std::as_const(layer.weight).values()[0], 1);
+  EXPECT_EQ(std::as_const(root).parameters().values()[0], 1);
+  EXPECT_NO_THROW(tape.backward(read));
+}
+
 TEST_F(MisusedModel, BackwardTwice) {
   const auto step = tape.record();
   const Tensor loss = cross_entropy(model(input()), labels);
@@ -116,11 +141,23 @@ TEST_F(MisusedModel, GrownAfterItsOptimizerWasMade) {
   expect_error<StateError>([&] { adam.step(); }, "parameters were added");
 }
 
-TEST_F(MisusedModel, ParametersThatNoBackwardReachedStayAsTheyAre) {
-  AdamW adam(model, {.weight_decay = 0.5});
-  const std::string before = fingerprint(model.parameters());
-  adam.step();
-  EXPECT_EQ(fingerprint(model.parameters()), before);
+TEST_F(MisusedModel, SteppedWithoutAGradient) {
+  AdamW adam(model, {.weight_decay = 0.5}), second(model);
+  const std::string before = fingerprint(model.parameters(), &adam);
+  const char* message = "AdamW: no backward has reached any parameter since the last step";
+  expect_error<StateError>([&] { adam.step(); }, message);
+  Tape exact(Precision::f64);
+  {
+    const auto step = exact.record();
+    exact.backward(cross_entropy(model(exact.constant({1.0, 2.0, 3.0}, {1, 3})), labels));
+    expect_error<StateError>([&] { adam.step(); }, "gradients of an f64 or dual tape stay on the tape");
+  }
+  EXPECT_EQ(fingerprint(model.parameters(), &adam), before);
+  const auto step = tape.record();
+  tape.backward(cross_entropy(model(input()), labels));
+  second.step();
+  expect_error<StateError>([&] { adam.step(); }, "another optimizer of this model may have taken them");
+  EXPECT_EQ(adam.step_count(), 0);
 }
 
 TEST_F(MisusedModel, AnExceptionInTheMiddleOfAStepLeavesNothingBehind) {
@@ -133,7 +170,7 @@ TEST_F(MisusedModel, AnExceptionInTheMiddleOfAStepLeavesNothingBehind) {
     adam.zero_grad();
   }
   const std::string before = fingerprint(model.parameters());
-  adam.step();
+  expect_error<StateError>([&] { adam.step(); }, "no backward has reached");
   EXPECT_EQ(fingerprint(model.parameters()), before);
 }
 
@@ -173,12 +210,6 @@ TEST(MisusedModules, NamesAndSizes) {
   };
   expect_error<ValueError>([] { const Negative negative(Seed{1}); }, "linear: in = -1", another_line);
 }
-
-// A module made with an outer scope's line of its own, as a model that is put together at run time.
-struct Root final : Module {
-  using Module::add_parameter;
-  using Module::Module;
-};
 
 TEST(MisusedModules, MadeInAFunctionNameTheLineThatMadeThem) {
   Root root(Seed{1});
