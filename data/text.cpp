@@ -24,9 +24,16 @@ std::string shown(char byte) {
   return text;
 }
 
+void require_batch(std::int64_t index, std::int64_t batch) {
+  if (index < 0) throw DataError("a text has no batch " + std::to_string(index) + "; they count from 0");
+  if (batch >= 1) return;
+  throw DataError("a batch of " + std::to_string(batch) + " windows of a text; choose one of at least 1");
+}
+
 // Batch `index` of a part of a text that is cut into windows.
 bool windows_of(std::span<const std::int32_t> all, std::int64_t context, std::int64_t index,
                 std::int64_t batch, TokenBatch& out) {
+  require_batch(index, batch);
   const auto targets = static_cast<std::int64_t>(all.size()) - 1;
   const std::int64_t whole = targets / context;
   const std::int64_t first = index * batch;
@@ -88,6 +95,10 @@ Text::Text(std::string_view bytes, const std::string& name, std::int64_t context
 
 Text::Text(std::string_view bytes, const std::string& name, std::int64_t context, Vocabulary known)
     : vocabulary_(std::move(known)), context_(context) {
+  if (context < 1) {
+    throw DataError(name + ": a context of " + std::to_string(context) +
+                    " bytes predicts nothing; choose one of at least 1");
+  }
   const auto needed = static_cast<std::size_t>(context) + 1;
   if (bytes.size() < needed) {
     throw DataError(name + ": it has " + std::to_string(bytes.size()) + " bytes; a context of " +
@@ -109,6 +120,7 @@ Text Text::read(const std::filesystem::path& path, std::int64_t context, const V
 }
 
 void Text::random_batch(std::uint64_t seed, std::int64_t index, std::int64_t batch, TokenBatch& out) const {
+  require_batch(index, batch);
   const kernels::Philox numbers(seed, window_stream);
   const auto time = static_cast<std::size_t>(context_);
   out.batch = batch;

@@ -44,7 +44,7 @@ struct TokenBatch {
 /// A text as tokens: the first 90 % train, the rest validates.
 class Text {
  public:
-  /// Throws DataError if the text has fewer than context + 1 bytes.
+  /// Throws DataError for a context below 1, or if the text has fewer than context + 1 bytes.
   Text(std::string_view bytes, const std::string& name, std::int64_t context);
   static Text read(const std::filesystem::path& path, std::int64_t context);
   /// With the bytes that a model knows, of which the text may lack some. Throws DataError, too, that names
@@ -58,7 +58,8 @@ class Text {
   std::int64_t context() const { return context_; }
 
   /// Windows at random places of the training part, which follow from (seed, index): index counts batches.
-  /// Their origins are the positions of their first bytes.
+  /// Their origins are the positions of their first bytes. Throws DataError, as the two below do, for a batch
+  /// below 1 and an index below 0.
   void random_batch(std::uint64_t seed, std::int64_t index, std::int64_t batch, TokenBatch& out) const;
 
   /// The validation part cut into windows, `batch` at a time; the last window may be shorter and then comes

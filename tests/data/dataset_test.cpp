@@ -220,6 +220,22 @@ TEST(Text, NeedsOneByteMoreThanTheContext) {
   EXPECT_TRUE(exact.validation_batch(0, 4, b));
 }
 
+TEST(Text, RefusesAContextOrABatchOfNothing) {
+  for (const std::int64_t context : {std::int64_t{0}, std::int64_t{-1}}) {
+    EXPECT_THAT([&] { Text("abcdefgh", "t", context); },
+                ThrowsMessage<DataError>(HasSubstr("t: a context of " + std::to_string(context) + " bytes")));
+  }
+  const Text t("abcdefgh", "t", 2);
+  TokenBatch out;
+  for (const std::int64_t batch : {std::int64_t{0}, std::int64_t{-1}}) {
+    const auto refused = ThrowsMessage<DataError>(HasSubstr("a batch of " + std::to_string(batch)));
+    EXPECT_THAT([&] { t.random_batch(1, 0, batch, out); }, refused);
+    EXPECT_THAT([&] { t.validation_batch(0, batch, out); }, refused);
+    EXPECT_THAT([&] { t.whole_batch(0, batch, out); }, refused);
+  }
+  EXPECT_THAT([&] { t.whole_batch(-1, 1, out); }, ThrowsMessage<DataError>(HasSubstr("no batch -1")));
+}
+
 TEST(Text, NulIsAByteLikeAnyOther) {
   const Text t(std::string("ab\0cd\0efgh", 10), "t", 8);
   EXPECT_EQ(t.vocabulary().size(), 9);
