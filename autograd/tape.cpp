@@ -126,6 +126,8 @@ void Tape::close(std::uint64_t number) {
   if (steps_.empty()) scratch_.rewind({});
 }
 
+bool Tape::in_inference() const { return !steps_.empty() && steps_.back().inference; }
+
 Tape& Tape::find(const Tensor& t, const Place& place) {
   Tape* tape = tape_slots[t.slot_].load(std::memory_order_acquire);
   const bool good = tape != nullptr && tape->on_its_thread() && tape->holds(t);

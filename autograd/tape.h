@@ -80,6 +80,8 @@ class Tape {
   [[nodiscard]] Step record(Place place = Place::here()) { return Step(*this, false, place); }
   /// Opens a step whose values nobody will differentiate: backward in it is an error.
   [[nodiscard]] Step inference(Place place = Place::here()) { return Step(*this, true, place); }
+  /// Whether the innermost open step was opened with inference(); false if none is open.
+  bool in_inference() const;
 
   /// A leaf without a gradient; the values are copied. Throws ShapeError if their number does not fit the
   /// shape.

@@ -70,6 +70,14 @@ MultiHeadSelfAttention::Heads MultiHeadSelfAttention::split(Here x, std::int64_t
 
 Tensor MultiHeadSelfAttention::next(Here x, KeyValueCache& cache, std::size_t layer) const {
   const Heads h = split(x, cache.length);
+  if (!h.q.tape().in_inference()) {
+    throw StateError(x.place,
+                     at(x.place,
+                        "attention: next() keeps keys and values outside the tape, where no "
+                        "gradient reaches them") +
+                         help_line("open the step with tape.inference(); to train, pass all tokens at "
+                                   "once"));
+  }
   const std::int64_t channels = width_ / heads_;
   // Appends a new row of every head to what a layer keeps, and gives the kernel the rows that are filled.
   const auto append = [&](std::vector<float>& kept, const Tensor& row) {

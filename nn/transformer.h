@@ -31,7 +31,8 @@ class MultiHeadSelfAttention final : public Module {
 
   /// x [batch, time, width].
   Tensor operator()(Here x) const;
-  /// One more token x [1, 1, width], whose keys and values are appended to the cache's of this layer.
+  /// One more token x [1, 1, width], whose keys and values are appended to the cache's of this layer. Throws
+  /// StateError unless the step is one of inference: no gradient would reach what is in the cache.
   Tensor next(Here x, KeyValueCache& cache, std::size_t layer) const;
   /// The weights [batch, heads, time, time].
   Tensor weights(Here x) const;

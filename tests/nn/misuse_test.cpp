@@ -302,6 +302,20 @@ TEST(MisusedModules, ConfigurationsOfAGptAndOptionsOfASampler) {
   expect_error<ValueError>([&] { sampler(none, 0); }, "no logit");
 }
 
+// Keys and values of earlier tokens are constants: a gradient would be a part of the whole.
+TEST(MisusedModules, AGptAskedForItsNextTokenWhereGradientsAreWanted) {
+  const Gpt gpt(Seed{1}, {.vocabulary = 5, .context = 4, .layers = 1, .heads = 2, .width = 8});
+  KeyValueCache cache(gpt.config());
+  Tape tape;
+  EXPECT_FALSE(tape.in_inference());
+  const auto step = tape.record();
+  expect_error<StateError>([&] { gpt.next(tape, 0, cache); }, "where no gradient reaches them");
+  EXPECT_EQ(cache.length, 0);
+  const auto inner = tape.inference();
+  EXPECT_TRUE(tape.in_inference());
+  EXPECT_NO_THROW(gpt.next(tape, 0, cache));
+}
+
 TEST(MisusedModules, TokensAndLengthsOfAGpt) {
   const Gpt gpt(Seed{1}, {.vocabulary = 5, .context = 4, .layers = 1, .heads = 2, .width = 8});
   Tape tape;
