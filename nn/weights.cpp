@@ -9,22 +9,31 @@
 
 namespace reel::nn {
 
-void load_weights(const Safetensors& file, ParameterBlock& parameters, const WeightOptions& options) {
+UnmatchedWeights load_weights(const Safetensors& file, ParameterBlock& parameters,
+                              const WeightOptions& options) {
+  UnmatchedWeights unmatched;
   std::vector<WantedTensor> wanted;
   for (const auto& entry : parameters.entries()) {
-    wanted.push_back({entry.name, sizes_of(entry.shape), Dtype::f32, /*convertible=*/true});
+    if (!options.strict && file.find(entry.name) == nullptr) {
+      unmatched.missing.push_back(entry.name);
+    } else {
+      wanted.push_back({entry.name, sizes_of(entry.shape), Dtype::f32, /*convertible=*/true});
+    }
   }
   require_fit(file, wanted, [&](std::string_view name) {
-    return !options.strict || (options.ignore && options.ignore(name));
+    if (options.ignore && options.ignore(name)) return true;
+    if (!options.strict) unmatched.unexpected.emplace_back(name);
+    return !options.strict;
   });
   // All of the memory that this takes is asked for before the first weight changes.
   std::vector<std::vector<float>> converted(parameters.count());
   std::vector<const SafetensorsEntry*> entries;
   for (std::size_t i = 0; i < parameters.count(); ++i) {
-    entries.push_back(&file.at(parameters.entry(i).name));
-    if (entries[i]->dtype != Dtype::f32) converted[i] = file.to_floats(*entries[i]);
+    entries.push_back(file.find(parameters.entry(i).name));
+    if (entries[i] != nullptr && entries[i]->dtype != Dtype::f32) converted[i] = file.to_floats(*entries[i]);
   }
   for (std::size_t i = 0; i < parameters.count(); ++i) {
+    if (entries[i] == nullptr) continue;
     const std::span<float> values = parameters.values(i);
     if (entries[i]->dtype != Dtype::f32) {
       std::copy(converted[i].begin(), converted[i].end(), values.begin());
@@ -32,11 +41,12 @@ void load_weights(const Safetensors& file, ParameterBlock& parameters, const Wei
       std::memcpy(values.data(), entries[i]->bytes.data(), values.size_bytes());
     }
   }
+  return unmatched;
 }
 
-void load_weights(const std::filesystem::path& path, ParameterBlock& parameters,
-                  const WeightOptions& options) {
-  load_weights(Safetensors::read(path), parameters, options);
+UnmatchedWeights load_weights(const std::filesystem::path& path, ParameterBlock& parameters,
+                              const WeightOptions& options) {
+  return load_weights(Safetensors::read(path), parameters, options);
 }
 
 void add_weights(SafetensorsWriter& writer, const ParameterBlock& parameters) {

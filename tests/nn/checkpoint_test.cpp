@@ -307,6 +307,40 @@ TEST(Weights, half_and_double_become_float_and_strict_finds_what_is_left_over) {
   EXPECT_THAT(run.block.values(1), ElementsAre(0.1F, -1e-3F));
 }
 
+// A file of a model, for the same model with an adapter; and the file has a head that is not wanted.
+TEST(Weights, what_has_no_counterpart_is_named_where_it_need_not_have_one) {
+  SmallRun base;
+  base.go_to(1);
+  nn::SafetensorsWriter writer;
+  nn::add_weights(writer, base.block);
+  const std::int64_t size[] = {1};
+  const float one[] = {1};
+  writer.add<float>("head", size, one);
+  writer.add<float>("optimizer.m.head", size, one);  // passed over
+  const std::string text = writer.bytes();
+  const auto bytes = std::as_bytes(std::span<const char>(text));
+  const auto file = nn::Safetensors::parse({bytes.begin(), bytes.end()}, "w");
+
+  ParameterBlock block;
+  block.add("adapter.a", {2}, true);
+  SmallRun::prepare(block);
+  block.values(0)[1] = 7;
+  EXPECT_THAT([&] { nn::load_weights(file, block); },
+              ThrowsMessage<nn::FileError>(
+                  testing::AllOf(HasSubstr("adapter.a: missing"), HasSubstr("\"head\": is"))));
+  EXPECT_EQ(block.values(1)[0], 0);
+  const nn::UnmatchedWeights unmatched = nn::load_weights(file, block, {.strict = false});
+  EXPECT_THAT(unmatched.missing, ElementsAre("adapter.a"));
+  EXPECT_THAT(unmatched.unexpected, ElementsAre("head"));
+  EXPECT_EQ(block.values(0)[1], 7);
+  EXPECT_EQ(block.values(1)[0], base.block.values(0)[0]);
+
+  ParameterBlock turned;
+  turned.add("hidden.weight", {3, 2}, true);
+  EXPECT_THAT([&] { nn::load_weights(file, turned, {.strict = false}); },
+              ThrowsMessage<nn::FileError>(HasSubstr("hidden.weight: has shape [2, 3]")));
+}
+
 TEST(Checkpoint, refuses_a_directory_that_is_not_there_at_once) {
   const TemporaryDirectory directory;
   SmallRun run;
