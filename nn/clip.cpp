@@ -19,18 +19,22 @@ void for_gradients(const ParameterBlock& block, Body body) {
 
 }  // namespace
 
-double gradient_norm(const ParameterBlock& block) {
+double gradient_norm(const ParameterBlock& block, const ParameterFilter& counts) {
   double sum = 0;
-  for_gradients(block, [&](std::int64_t offset, std::int64_t count) {
-    sum += kernels::squared_norm(block.gradients() + offset, count);
-  });
+  const auto wanted = [&](std::size_t i) { return !counts || counts(i); };
+  const auto alike = [&](std::size_t a, std::size_t b) { return wanted(a) == wanted(b); };
+  for_gradient_runs(block, alike,
+                    [&](std::size_t first, std::size_t, std::int64_t offset, std::int64_t count) {
+                      if (wanted(first)) sum += kernels::squared_norm(block.gradients() + offset, count);
+                    });
   return std::sqrt(sum);
 }
 
-std::int64_t first_non_finite_gradient(const ParameterBlock& block) {
+std::int64_t first_non_finite_gradient(const ParameterBlock& block, const ParameterFilter& counts) {
   for (std::size_t i = 0; i < block.count(); ++i) {
     const ParameterBlock::Entry& e = block.entry(i);
-    if (e.has_gradient && !kernels::all_finite(block.gradients() + e.offset, e.size())) {
+    if (e.has_gradient && (!counts || counts(i)) &&
+        !kernels::all_finite(block.gradients() + e.offset, e.size())) {
       return static_cast<std::int64_t>(i);
     }
   }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
 #include "autograd/parameter.h"
 #include "autograd/place.h"
@@ -9,11 +10,14 @@
 
 namespace reel::nn {
 
+/// Which parameters of a block count, by index; an empty one stands for all.
+using ParameterFilter = std::function<bool(std::size_t parameter)>;
+
 /// The Euclidean norm of all gradients together, in double; NaN or inf if a gradient is not finite.
-double gradient_norm(const ParameterBlock& block);
+double gradient_norm(const ParameterBlock& block, const ParameterFilter& counts = nullptr);
 
 /// Index of the first parameter whose gradient is not finite; -1 if there is none.
-std::int64_t first_non_finite_gradient(const ParameterBlock& block);
+std::int64_t first_non_finite_gradient(const ParameterBlock& block, const ParameterFilter& counts = nullptr);
 
 /// Multiplies all gradients by min(1, max_norm / (norm + 1e-6)) and returns the norm they had (PyTorch's
 /// clip_grad_norm_). Gradients whose norm is not finite are left as they are. Throws ValueError unless

@@ -131,11 +131,13 @@ StepReport Optimizer::step(Place where) {
   require_model(where);
   require_same_size(where);
   require_gradient(where);
-  const double norm = gradient_norm(*block_);
+  // A gradient that changes nothing must not make those of others smaller, nor keep them from being applied.
+  const ParameterFilter counts = [this](std::size_t i) { return treatments_[i].rate_factor != 0; };
+  const double norm = gradient_norm(*block_, counts);
   if (!std::isfinite(norm)) {
     ++counts_[skipped];
     ++counts_[skipped_last];
-    const std::int64_t parameter = first_non_finite_gradient(*block_);
+    const std::int64_t parameter = first_non_finite_gradient(*block_, counts);
     block_->zero_grad();
     block_->count_step();
     return {norm, true, parameter};
@@ -147,6 +149,7 @@ StepReport Optimizer::step(Place where) {
   const auto apply = [&](std::size_t first, std::size_t last, std::int64_t offset, std::int64_t count) {
     const std::int64_t step = own_steps_[first] + 1;
     const Treatment& t = treatments_[first];
+    if (t.rate_factor == 0) return;
     update({offset, count, step, learning_rate_ * t.rate_factor, t.weight_decay, scale});
     std::fill(own_steps_.begin() + static_cast<std::ptrdiff_t>(first),
               own_steps_.begin() + static_cast<std::ptrdiff_t>(last), step);

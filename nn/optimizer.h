@@ -39,14 +39,16 @@ struct ParameterGroup {
   /// be left out.
   std::vector<std::string> names = {};
   std::function<bool(std::string_view name)> matches = nullptr;
-  double learning_rate_factor = 1;  ///< times the optimizer's learning rate
+  /// Times the optimizer's learning rate. 0 freezes: no change of these parameters or of their moments, no
+  /// step in their own count, and their gradients do not count in the norm.
+  double learning_rate_factor = 1;
   std::optional<double> weight_decay =
       std::nullopt;  ///< for all of the group; default: as if it were in no group
 };
 
 /// What a step found and did.
 struct StepReport {
-  double gradient_norm = 0;     ///< of all gradients together, before clipping
+  double gradient_norm = 0;     ///< of all gradients together but those of frozen groups, before clipping
   bool skipped = false;         ///< a gradient was not finite: no weight has changed
   std::int64_t parameter = -1;  ///< if skipped: the first parameter (index in the block) with such a gradient
 };
@@ -55,7 +57,8 @@ struct StepReport {
 ///
 /// A parameter that no backward has reached since the last zero_grad is left alone: no decay, no change of
 /// its moments, no step in its own count (as in PyTorch). Weight decay by default leaves out what asks for
-/// none: biases and norms.
+/// none: biases and norms. To freeze a part of a model, give its parameters a group of learning_rate_factor
+/// 0, or spare backward the work too and use stop_gradient(parameter) in a forward pass of your own.
 class Optimizer {
  public:
   virtual ~Optimizer() = default;

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <functional>
@@ -301,6 +302,33 @@ TEST(Optimizer, GroupsByPathAndByTest) {
   EXPECT_EQ(model.block.values(0)[0], fresh.block.values(0)[0]);
   EXPECT_EQ(model.block.values(1)[0], fresh.block.values(1)[0]);
   EXPECT_EQ(model.block.values(2)[0], fresh.block.values(2)[0] - 2);
+}
+
+TEST(Optimizer, AFrozenGroupKeepsEverythingAndDoesNotCountInTheNorm) {
+  Model frozen, without;
+  AdamW adam(frozen, {.clip_norm = 1, .groups = {{.names = {"first.weight"}, .learning_rate_factor = 0}}});
+  AdamW other(without, {.clip_norm = 1});
+  const std::vector<float> start(frozen.block.values(0).begin(), frozen.block.values(0).end());
+  for (const float large : {1e3F, infinity}) {
+    frozen.fill_gradient(0, large);
+    for (const std::size_t i : {1U, 2U}) {
+      frozen.fill_gradient(i, 2);
+      without.fill_gradient(i, 2);
+    }
+    const StepReport report = adam.step();
+    EXPECT_FALSE(report.skipped);
+    EXPECT_EQ(report.gradient_norm, other.step().gradient_norm);
+    for (const std::size_t i : {1U, 2U}) {
+      const auto got = frozen.block.values(i), expected = without.block.values(i);
+      EXPECT_TRUE(std::equal(got.begin(), got.end(), expected.begin()));
+    }
+  }
+  EXPECT_TRUE(std::equal(start.begin(), start.end(), frozen.block.values(0).begin()));
+  for (const Optimizer::Slot& slot : adam.slots()) EXPECT_EQ(slot.values[0], 0);
+  EXPECT_EQ(adam.counters()[1].values[0], 0);
+  frozen.fill_gradient(0, infinity);
+  frozen.fill_gradient(2, infinity);
+  EXPECT_EQ(adam.step().parameter, 2);
 }
 
 TEST(Optimizer, AdamWHasGroupsToo) {
