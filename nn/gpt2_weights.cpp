@@ -108,12 +108,14 @@ void load_gpt2_weights(const Safetensors& file, Gpt& model) {
   require_fit(file, wanted,
               [&](std::string_view name) { return is_mask(name) || (tied && name == head_name); });
   if (tied) require_tied(file);
+  // All of the memory that this takes is asked for before the first weight changes.
+  std::vector<std::vector<float>> values;
+  for (const WantedTensor& tensor : wanted) values.push_back(file.to_floats(file.at(tensor.name)));
   for (std::size_t i = 0; i < parameters.count(); ++i) {
-    const std::vector<float> values = file.to_floats(file.at(wanted[i].name));
     if (lies_transposed(parameters.entry(i).name)) {
-      copy_transposed(values, parameters.entry(i).shape, parameters.values(i));
+      copy_transposed(values[i], parameters.entry(i).shape, parameters.values(i));
     } else {
-      std::copy(values.begin(), values.end(), parameters.values(i).begin());
+      std::copy(values[i].begin(), values[i].end(), parameters.values(i).begin());
     }
   }
 }

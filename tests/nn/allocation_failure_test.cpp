@@ -223,6 +223,30 @@ TEST_F(OutOfMemoryOnDisk, LoadingWeightsOfAnotherTypeChangesAllOrNothing) {
                       });
 }
 
+// Hugging Face's layout: linear weights [in, out], without the prefix.
+TEST(OutOfMemory, LoadingAGpt2ChangesAllOrNothing) {
+  const Gpt source(Seed{2}, small);
+  SafetensorsWriter writer;
+  for (std::size_t i = 0; i < source.parameters().count(); ++i) {
+    const ParameterBlock::Entry& entry = source.parameters().entry(i);
+    std::vector<std::int64_t> shape(entry.shape.rank() == 2 ? 2 : 1);
+    for (std::size_t d = 0; d < shape.size(); ++d) shape[d] = entry.shape[static_cast<int>(d)];
+    if (entry.name.find(".c_") != std::string::npos && shape.size() == 2) std::swap(shape[0], shape[1]);
+    writer.add<float>(entry.name.substr(12), shape, source.parameters().values(i));
+  }
+  const std::string text = writer.bytes();
+  const auto* bytes = reinterpret_cast<const std::byte*>(text.data());
+  const Safetensors file = Safetensors::parse({bytes, bytes + text.size()}, "hf");
+  auto model = std::make_unique<Gpt>(Seed{1}, small);
+  const std::string before = fingerprint(model->parameters());
+  EXPECT_GT(at_every_allocation([&] { load_gpt2_weights(file, *model); },
+                                [&](bool failed) {
+                                  EXPECT_EQ(fingerprint(model->parameters()) == before, failed);
+                                  model = std::make_unique<Gpt>(Seed{1}, small);
+                                }),
+            20U);
+}
+
 TEST_F(OutOfMemoryOnDisk, ReadersGiveUpWithoutALoss) {
   const std::string csv = "a,b,class\n1,2,x\n3,4,\"y\"\n5,6,x\n";
   EXPECT_GT(at_every_allocation([&] { EXPECT_EQ(data::parse_csv(csv, "t.csv", {}).count, 3); }), 5U);
