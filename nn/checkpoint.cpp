@@ -175,14 +175,22 @@ std::int64_t Checkpoint::load(Place where) {
   optimizer_.require_made_for(parameters_, "checkpoint", where);
   skipped_.clear();
   newest_is_damaged_ = false;
+  bool unreadable = false;
   for (const std::filesystem::path& candidate : {path(), previous_path()}) {
-    if (!is_there(candidate)) continue;
     std::optional<Safetensors> file;
-    try {
-      file = read_checkpoint(candidate);
-    } catch (const FileError& e) {
+    const auto pass_over = [&](const std::exception& e) {
       skipped_.emplace_back(e.what());
       newest_is_damaged_ = newest_is_damaged_ || candidate == path();
+    };
+    try {
+      if (!is_there(candidate)) continue;
+      file = read_checkpoint(candidate);
+    } catch (const FileError& e) {
+      pass_over(e);
+      continue;
+    } catch (const IoError& e) {
+      unreadable = true;
+      pass_over(e);
       continue;
     }
     restore(*file);
@@ -191,6 +199,7 @@ std::int64_t Checkpoint::load(Place where) {
   if (skipped_.empty()) return 0;
   std::string reasons = skipped_.front();
   for (std::size_t i = 1; i < skipped_.size(); ++i) reasons += "\n  " + skipped_[i];
+  if (unreadable) throw IoError(reasons);
   throw FileError(reasons);
 }
 

@@ -38,9 +38,9 @@ class Checkpoint {
   /// std::invalid_argument for a negative step, and for a note or a name that is not UTF-8.
   void save(std::int64_t step, Place where = Place::here());
 
-  /// Loads the newest checkpoint that verifies and returns its step; 0 if there is none. Throws FileError if
-  /// there are files and none of them verifies, or if one verifies and does not fit the model or the
-  /// optimizer.
+  /// Loads the newest checkpoint that can be read and verifies, and returns its step; 0 if there is none. If
+  /// there are files and none of them does, throws IoError if one could not be read, else FileError;
+  /// FileError as well if one verifies and does not fit the model or the optimizer.
   std::int64_t load(Place where = Place::here());
 
   /// Strings that are saved and loaded with the rest: a configuration, the position in a log, ...

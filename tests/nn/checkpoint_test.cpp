@@ -121,6 +121,21 @@ TEST(Checkpoint, passes_over_a_damaged_file_and_says_why) {
   EXPECT_EQ(outcome_of_load(directory.path()), "1");
 }
 
+// A link to nowhere cannot be opened, by root neither.
+TEST(Checkpoint, passes_over_a_file_that_cannot_be_read) {
+  const TemporaryDirectory directory;
+  save_steps(directory.path(), {1, 2});
+  std::filesystem::remove(directory.path() / newest);
+  std::filesystem::create_symlink(directory.path() / "gone", directory.path() / newest);
+  SmallRun run;
+  nn::Checkpoint checkpoint(directory.path(), run.block, run.adam);
+  EXPECT_EQ(checkpoint.load(), 1);
+  EXPECT_THAT(checkpoint.skipped(), ElementsAre(HasSubstr("cannot open: No such file")));
+  write_all(directory.path() / previous, "short");
+  EXPECT_THAT([&] { checkpoint.load(); }, ThrowsMessage<nn::IoError>(testing::AllOf(
+                                              HasSubstr("cannot open"), HasSubstr("it has 5 bytes"))));
+}
+
 TEST(Checkpoint, when_all_are_damaged_it_names_all) {
   const TemporaryDirectory directory;
   write_all(directory.path() / newest, "short");
