@@ -7,8 +7,15 @@ namespace reel::nn {
 Module::Module(Seed seed) : owned_(std::make_unique<State>()), state_(owned_.get()) { state_->seed = seed; }
 
 Module::Module(Module* parent, std::string_view name, Place place)
-    : state_(parent->state_), path_(parent->path_of(name)) {
+    : state_(state_of(parent, name, place)), path_(parent->path_of(name)) {
   parent->claim(name, place);
+}
+
+Module::State* Module::state_of(const Module* parent, std::string_view name, Place place) {
+  if (parent != nullptr) return parent->state_;
+  throw ValueError(place,
+                   at(place, "module: \"" + std::string(name) + "\" has no parent, but a null pointer") +
+                       help_line("give the module that holds it, which a member calls `this`"));
 }
 
 std::string Module::path_of(std::string_view name) const {

@@ -34,7 +34,8 @@ class Module {
  public:
   /// A root.
   explicit Module(Seed seed);
-  /// A child. Throws ValueError if a sibling has that name, or if the name is empty or holds a dot. As the
+  /// A child. Throws ValueError if there is no parent, if a sibling has that name, or if the name is empty or
+  /// holds a dot. As the
   /// place of a member that is initialised where it is declared, compilers give the struct that holds it.
   Module(Module* parent, std::string_view name, Place place = Place::here());
   virtual ~Module() = default;
@@ -71,6 +72,7 @@ class Module {
     bool training = true;
     std::optional<std::uint64_t> step = std::nullopt;  // if it was set
   };
+  static State* state_of(const Module* parent, std::string_view name, Place place);
   void claim(std::string_view name, Place place);
   std::string path_of(std::string_view name) const;
 

@@ -58,7 +58,8 @@ Optimizer::Optimizer(const char* name, ParameterBlock& block, const Common& comm
       clip_norm_(common.clip_norm),
       own_steps_(block.count(), 0) {
   const Place where = common.where;
-  check_positive_float(common.learning_rate, {name, "learning_rate", where});
+  check_not_negative(common.learning_rate, {name, "learning_rate", where});
+  check_finite_float(common.learning_rate, {name, "learning_rate", where});
   check_not_negative(common.weight_decay, {name, "weight_decay", where});
   check_finite_float(common.weight_decay, {name, "weight_decay", where});
   check_not_negative(common.clip_norm, {name, "clip_norm", where});

@@ -75,7 +75,8 @@ class Optimizer {
   void zero_grad(Place where = Place::here());
 
   double learning_rate() const { return learning_rate_; }
-  /// For schedules, before a step. Throws ValueError if negative or not finite.
+  /// For schedules, before a step. Throws ValueError, as the constructors do, if negative or not finite. 0 is
+  /// taken, as in PyTorch: a warm-up may begin there.
   void set_learning_rate(double rate, Place where = Place::here());
 
   std::int64_t step_count() const { return counts_[applied]; }  ///< steps that were applied

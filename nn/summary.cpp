@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iomanip>
+#include <locale>
 #include <sstream>
 
 namespace reel::nn {
@@ -15,6 +16,7 @@ std::string summary(const ParameterBlock& parameters) {
   }
   const auto column = [](std::size_t width) { return std::setw(static_cast<int>(width) + 2); };
   std::ostringstream text;
+  text.imbue(std::locale::classic());
   text << std::left << column(name) << "parameter" << column(shape) << "shape" << std::right << std::setw(10)
        << "numbers"
        << "  decay\n";

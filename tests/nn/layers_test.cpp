@@ -151,6 +151,9 @@ TEST(Sequential, TakesOpsLambdasAndWhatTheyHold) {
   Tape tape;
   const auto step = tape.record();
   EXPECT_THAT(chain.net(tape.constant({-1, 2}, {2})).values(), testing::ElementsAre(3, 9));
+  ParameterBlock block;
+  const Parameter parameter(block, block.add("p", {2}, true));
+  EXPECT_THAT(chain.net(parameter).values(), testing::ElementsAre(3, 3));
 }
 
 // Attention of one head after the other, in plain loops.

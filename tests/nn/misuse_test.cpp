@@ -214,6 +214,7 @@ TEST(MisusedModules, NamesAndSizes) {
 TEST(MisusedModules, MadeInAFunctionNameTheLineThatMadeThem) {
   Root root(Seed{1});
   expect_error<ValueError>([&] { Linear(&root, "", 1, 1); }, "\"\" is not a name");
+  expect_error<ValueError>([&] { Linear(nullptr, "a", 1, 1); }, "\"a\" has no parent");
   expect_error<ValueError>([&] { Linear(&root, "a", 1, -2); }, "linear: out = -2 is less than 0");
   expect_error<ValueError>([&] { Linear(&root, "b", -3, 1); }, "linear: in = -3 is less than 0");
   constexpr std::int64_t large = std::int64_t{1} << 31;
@@ -268,7 +269,7 @@ TEST(MisusedModules, LayersGivenWhatDoesNotFit) {
 TEST(MisusedOptimizer, OptionsOutOfRange) {
   Root root(Seed{1});
   const Linear layer(&root, "layer", 2, 2);
-  expect_error<ValueError>([&] { SGD(root, {.learning_rate = 0}); }, "SGD: learning_rate = 0");
+  expect_error<ValueError>([&] { SGD(root, {.learning_rate = -1}); }, "SGD: learning_rate = -1");
   expect_error<ValueError>([&] { SGD(root, {.momentum = 1}); }, "SGD: momentum = 1");
   expect_error<ValueError>([&] { SGD(root, {.nesterov = true}); }, "leaves nothing for nesterov");
   expect_error<ValueError>([&] { Adam(root, {.beta1 = -1}); }, "Adam: beta1 = -1");

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <locale>
 
 #include "autograd/autograd.h"
 #include "nn/dropout.h"
@@ -217,6 +219,19 @@ TEST(Module, SequentialAppliesItsStepsInOrder) {
   const Parameter w1(chain.parameters(), 0), b1(chain.parameters(), 1), w2(chain.parameters(), 2);
   EXPECT_EQ(chain.net(x).values(), linear(tanh(linear(x, w1, b1)), w2).values());
   EXPECT_EQ(block.entry(2).name, "net.second.weight");
+}
+
+TEST(Summary, GroupsNoDigitsWhateverTheLocale) {
+  struct Grouping final : std::numpunct<char> {
+    char do_thousands_sep() const override { return '.'; }
+    std::string do_grouping() const override { return "\3"; }
+  };
+  ParameterBlock block;
+  block.add("w", {64, 64}, true);
+  const std::locale before = std::locale::global(std::locale(std::locale::classic(), new Grouping));
+  const std::string text = summary(block);
+  std::locale::global(before);
+  EXPECT_THAT(text, testing::HasSubstr(" 4096 "));
 }
 
 TEST(Summary, CountsEveryParameter) {

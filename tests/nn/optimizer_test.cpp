@@ -530,12 +530,11 @@ TEST(Optimizer, RefusesOptionsOutOfRange) {
   const auto sgd = [&](SGDOptions o) { return error_of([&] { SGD made(m, o); }); };
   const auto rms = [&](RMSpropOptions o) { return error_of([&] { RMSprop made(m, o); }); };
   EXPECT_EQ(adam({}), "no error");
-  EXPECT_THAT(adam({.learning_rate = 0}), HasSubstr("Adam: learning_rate = 0 is not positive"));
-  EXPECT_THAT(adam({.learning_rate = 0}), HasSubstr("optimizer_test.cpp:"));
-  EXPECT_THAT(adam({.learning_rate = -1e-3}), HasSubstr("learning_rate = -0.001"));
+  EXPECT_EQ(adam({.learning_rate = 0}), "no error");
+  EXPECT_THAT(adam({.learning_rate = -1e-3}), HasSubstr("Adam: learning_rate = -0.001"));
+  EXPECT_THAT(adam({.learning_rate = -1e-3}), HasSubstr("optimizer_test.cpp:"));
   EXPECT_THAT(adam({.learning_rate = nan_value}), HasSubstr("learning_rate = nan"));
   EXPECT_THAT(adam({.learning_rate = 1e39}), HasSubstr("is not finite as a float"));
-  EXPECT_THAT(adam({.learning_rate = 1e-60}), HasSubstr("is zero as a float"));
   EXPECT_THAT(adam({.beta1 = 1}), HasSubstr("beta1 = 1 is not in [0, 1)"));
   EXPECT_THAT(adam({.beta1 = -0.1}), HasSubstr("beta1 = -0.1"));
   EXPECT_THAT(adam({.beta2 = 1}), HasSubstr("beta2 = 1"));
