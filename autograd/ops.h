@@ -29,6 +29,7 @@ Tensor sub(Here x, Here y);
 Tensor mul(Here x, Here y);
 Tensor div(Here x, Here y);
 Tensor div(Here x, double divisor);
+Tensor div(double dividend, Here x);
 Tensor pow(Here x, Here y);
 Tensor pow(Here x, double exponent);
 Tensor maximum(Here x, Here y);  ///< gradient of a tie: to x
@@ -51,6 +52,7 @@ inline Tensor operator-(double c, Here x) { return shift(x.with(neg(x)), c); }
 inline Tensor operator*(Here x, double c) { return scale(x, c); }
 inline Tensor operator*(double c, Here x) { return scale(x, c); }
 inline Tensor operator/(Here x, double c) { return div(x, c); }
+inline Tensor operator/(double c, Here x) { return div(c, x); }
 
 // ---- functions of one number ----
 Tensor exp(Here x);

@@ -492,13 +492,14 @@ Tensor Tape::run(const Op& op, std::span<const Here> inputs, const void* options
     }
     return handle(index);
   } catch (...) {
-    const Shape shape = index != none ? nodes_[index].shape : Shape{};
-    if (index != none) {
+    const bool made = index < nodes_.size();
+    const Shape shape = made ? nodes_[index].shape : Shape{};
+    if (made) {
       nodes_.resize(index);
       values_.rewind(values);
     }
     inputs_.resize(first);
-    if (index != none) name_lack_of_memory(op, shape, place);
+    if (made) name_lack_of_memory(op, shape, place);
     throw;
   }
 }

@@ -184,7 +184,7 @@ const Op& scale_op = define({
 // Not a product with 1 / a, which is rounded twice, and infinite where a is very small.
 const Op& divide_op = define({
     .name = "divide",
-    .formula = "y = x / a",
+    .formula = "y = x / a;  dx = dy / a",
     .shape = same,
     .forward =
         [](auto& c) {
@@ -197,6 +197,21 @@ const Op& divide_op = define({
           map(c.gradient(), [a](auto dy) { return dy / a; }, c.upstream());
         },
     .samples = {on({2, 3}).call([](Tensors x) { return div(x[0], -1.5); })},
+});
+
+const Op& divided_op = define({
+    .name = "divided",
+    .formula = "y = a / x;  dx = -dy y / x",
+    .shape = same,
+    .reads = Reads::both,
+    .forward =
+        [](auto& c) {
+          const auto a = c.scalar(c.template options<Number>().value);
+          map(c.result(), [a](auto x) { return a / x; }, c.in());
+        },
+    .backward = [](auto& c) { map(c.gradient(), [](auto x, auto y, auto dy) { return -(dy * (y / x)); }, c.in(), c.out(), c.upstream()); },
+    .samples = {on({2, 3}).between(0.5, 2).call([](Tensors x) { return div(-1.5, x[0]); }),
+                on({4}).between(-3, -1).call([](Tensors x) { return div(1, x[0]); })},
 });
 
 const Op& shift_op = define({
@@ -270,6 +285,7 @@ Tensor add(Here x, Here y) { return record(add_op, {x, y}); }
 Tensor sub(Here x, Here y) { return record(sub_op, {x, y}); }
 Tensor mul(Here x, Here y) { return record(mul_op, {x, y}); }
 Tensor div(Here x, Here y) { return record(div_op, {x, y}); }
+Tensor div(double dividend, Here x) { return record(divided_op, {x}, Number{dividend}); }
 Tensor div(Here x, double divisor) { return record(divide_op, {x}, Number{divisor}); }
 Tensor pow(Here x, Here y) { return record(pow_op, {x, y}); }
 Tensor pow(Here x, double exponent) { return record(power_op, {x}, Number{exponent}); }

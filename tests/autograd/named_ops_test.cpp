@@ -64,12 +64,15 @@ TEST(NamedOps, AQuotientIsRoundedOnce) {
     const Tensor quotient = f / a;
     const std::vector<double> of_floats = quotient.values();
     const std::vector<double> of_doubles = div(d, a).values();
+    const std::vector<double> inverse = (a / f).values();
     floats.backward(quotient, x);
     for (std::size_t i = 0; i < x.size(); ++i) {
       const auto rounded = static_cast<double>(static_cast<float>(x[i]) / static_cast<float>(a));
       ASSERT_EQ(of_floats[i], rounded) << x[i] << " / " << a;
       ASSERT_EQ(f.gradient()[i], rounded) << x[i] << " / " << a;
       ASSERT_EQ(of_doubles[i], x[i] / a) << x[i] << " / " << a;
+      ASSERT_EQ(inverse[i], static_cast<double>(static_cast<float>(a) / static_cast<float>(x[i])))
+          << a << " / " << x[i];
     }
   }
 }

@@ -239,7 +239,7 @@ TEST(Checkpoint, a_run_that_goes_on_draws_the_masks_of_one_that_was_left_alone) 
     Tape tape;
     for (int i = 0; i < steps; ++i) {
       const auto step = tape.record();
-      tape.backward(sum(net.drop(net.layer(tape.constant(1)))));
+      tape.backward(sum(net.drop(net.layer(tape.constant({1}, {1})))));
       optimizer.step();
     }
   };

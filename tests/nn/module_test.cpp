@@ -123,7 +123,7 @@ struct Dropped final : Module {
 std::string mask_of_step(const Dropped& net, Optimizer& optimizer, float poison = 1) {
   Tape tape;
   const auto step = tape.record();
-  const Tensor y = net(tape.constant(1));
+  const Tensor y = net(tape.constant({1}, {1}));
   std::string mask;
   for (const double v : y.values()) mask += v == 0 ? '0' : '1';
   tape.backward(y, std::vector<double>(64, static_cast<double>(poison)));
