@@ -15,6 +15,7 @@
 
 #include "autograd/error.h"
 #include "nn/clip.h"
+#include "tests/nn/three_parameters.h"
 #include "tests/support/count_allocations.h"
 
 namespace reel::nn {
@@ -24,56 +25,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 constexpr float infinity = std::numeric_limits<float>::infinity();
 const double nan_value = std::numeric_limits<double>::quiet_NaN();
-
-void set_start(std::span<float> w) {
-  for (std::size_t i = 0; i < w.size(); ++i) w[i] = 0.5F * (static_cast<float>(i) - 3);
-}
-
-// Two weights and a bias, as in tests/golden/optimizers.py; 5 + 3 + 8 numbers.
-struct Model {
-  ParameterBlock block;
-
-  Model() {
-    block.add("first.weight", Shape({5}), true);
-    block.add("first.bias", Shape({3}), false);
-    block.add("second.weight", Shape({2, 4}), true);
-    for (std::size_t i = 0; i < 3; ++i) set_start(block.values(i));
-  }
-  ParameterBlock& parameters() { return block; }
-
-  void set_gradient(std::size_t i, int step) {
-    const std::span<float> g = block.gradients(i);
-    for (std::size_t k = 0; k < g.size(); ++k) {
-      g[k] = 0.125F * static_cast<float>((static_cast<int>(k) * 7 + step * 3) % 11 - 5);
-    }
-    block.entry(i).has_gradient = true;
-  }
-  void fill_gradient(std::size_t i, float value) {
-    for (float& g : block.gradients(i)) g = value;
-    block.entry(i).has_gradient = true;
-  }
-  // The bias has no gradient in steps 2, 3 and 7; what lies in its memory must not matter.
-  void set_gradients(int step) {
-    set_gradient(0, step);
-    if (step == 2 || step == 3 || step == 7) {
-      for (float& g : block.gradients(1)) g = infinity;
-    } else {
-      set_gradient(1, step + 1);
-    }
-    set_gradient(2, step + 2);
-  }
-  std::vector<float> all() const {
-    std::vector<float> w;
-    for (std::size_t i = 0; i < block.count(); ++i)
-      w.insert(w.end(), block.values(i).begin(), block.values(i).end());
-    return w;
-  }
-  void expect_gaps_are_zero() const {
-    for (const auto& e : block.entries()) {
-      for (std::int64_t i = e.offset + e.size(); i % 16 != 0; ++i) ASSERT_EQ(block.values()[i], 0.0F) << i;
-    }
-  }
-};
 
 std::vector<double> golden(const std::string& wanted, int step) {
   std::ifstream file(REEL_SOURCE_DIR "/tests/golden/optimizers.txt");
@@ -565,61 +516,6 @@ TEST(Optimizer, RefusesOptionsOutOfRange) {
   EXPECT_THAT(sgd({.groups = {{.names = {"first"}, .learning_rate_factor = -1}}}),
               HasSubstr("learning_rate_factor = -1"));
   EXPECT_THAT(sgd({.groups = {{.names = {"first"}, .weight_decay = -1}}}), HasSubstr("weight_decay = -1"));
-}
-
-TEST(Clip, NormCountsOnlyParametersWithGradients) {
-  Model model;
-  EXPECT_EQ(gradient_norm(model.block), 0);
-  for (float& g : model.block.gradients(1)) g = 100;
-  model.fill_gradient(0, 2);
-  model.fill_gradient(2, 1);
-  EXPECT_DOUBLE_EQ(gradient_norm(model.block), std::sqrt(5 * 4 + 8.0));
-  EXPECT_EQ(first_non_finite_gradient(model.block), -1);
-  model.block.gradients(1)[0] = infinity;
-  EXPECT_EQ(first_non_finite_gradient(model.block), -1);
-  model.block.gradients(2)[3] = infinity;
-  EXPECT_EQ(first_non_finite_gradient(model.block), 2);
-}
-
-TEST(Clip, NormIsLimitedOnlyIfItIsLarger) {
-  Model model;
-  model.fill_gradient(0, 3);
-  model.block.gradients(1)[0] = 7;
-  const double norm = 3 * std::sqrt(5.0);
-  EXPECT_DOUBLE_EQ(clip_grad_norm(model.block, 100), norm);
-  EXPECT_EQ(model.block.gradients(0)[0], 3.0F);
-  EXPECT_DOUBLE_EQ(clip_grad_norm(model.block, 1.5), norm);
-  EXPECT_FLOAT_EQ(model.block.gradients(0)[4], static_cast<float>(3 * 1.5 / (norm + 1e-6)));
-  EXPECT_EQ(model.block.gradients(1)[0], 7.0F);
-  EXPECT_DOUBLE_EQ(clip_factor(1e-6, 1e-7), 0.05);  // PyTorch's 1e-6 in the denominator
-  EXPECT_THROW(clip_grad_norm(model.block, 0), ValueError);
-  EXPECT_THROW(clip_grad_norm(model.block, nan_value), ValueError);
-}
-
-TEST(Clip, HugeGradientsDoNotOverflowAndInfiniteOnesStay) {
-  ParameterBlock block;
-  block.add("w", Shape({128}), true);
-  for (float& g : block.gradients(0)) g = 1e19F;
-  block.entry(0).has_gradient = true;
-  EXPECT_NEAR(clip_grad_norm(block, 1), 1.1313708498984762e20, 1e13);
-  EXPECT_NEAR(gradient_norm(block), 1, 1e-6);
-  block.gradients(0)[5] = infinity;
-  const float other = block.gradients(0)[0];
-  EXPECT_FALSE(std::isfinite(clip_grad_norm(block, 0.5)));
-  EXPECT_EQ(block.gradients(0)[0], other);
-  EXPECT_EQ(block.gradients(0)[5], infinity);
-}
-
-TEST(Clip, ValuesAreLimitedOnBothSides) {
-  Model model;
-  model.set_gradients(2);
-  std::vector<float> before(model.block.gradients(0).begin(), model.block.gradients(0).end());
-  clip_grad_value(model.block, 0.25);
-  for (std::size_t i = 0; i < before.size(); ++i) {
-    EXPECT_EQ(model.block.gradients(0)[i], std::min(0.25F, std::max(-0.25F, before[i])));
-  }
-  EXPECT_EQ(model.block.gradients(1)[0], infinity);  // it has no gradient
-  EXPECT_THROW(clip_grad_value(model.block, -1), ValueError);
 }
 
 }  // namespace
