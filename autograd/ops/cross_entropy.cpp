@@ -1,6 +1,8 @@
 #include "kernels/softmax.h"
 
 #include <algorithm>
+#include <atomic>
+#include <iostream>
 
 #include "autograd/ops/rules.h"
 #include "kernels/reduce.h"
@@ -193,10 +195,21 @@ const Op& soft_cross_entropy_op = define({
                 })},
 });
 
-Labels labels_of(Here x, std::span<const std::int32_t> labels, const CrossEntropyOptions& options) {
+// No error, since the last batch of a masked set may be like that; but most likely a mistake.
+void warn_once(const Place& place, const char* op, std::int32_t ignore_index) {
+  static std::atomic<bool> said = false;
+  if (said.exchange(true)) return;
+  std::cerr << std::string(place.file) + ":" + std::to_string(place.line) + ": warning: " + op +
+                   ": every label is " + std::to_string(ignore_index) +
+                   ", which is ignored: loss and gradient are 0 (said once)\n";
+}
+
+Labels labels_of(Here x, const char* op, std::span<const std::int32_t> labels,
+                 const CrossEntropyOptions& options) {
   const auto kept = keep({x}, labels);
   const auto ignored = std::count(kept.begin(), kept.end(), options.ignore_index);
   const auto count = static_cast<std::int64_t>(kept.size());
+  if (count > 0 && ignored == count) warn_once(x.place, op, options.ignore_index);
   return {kept.data(),       count,          options.ignore_index, options.label_smoothing,
           options.reduction, count - ignored};
 }
@@ -204,7 +217,7 @@ Labels labels_of(Here x, std::span<const std::int32_t> labels, const CrossEntrop
 }  // namespace
 
 Tensor cross_entropy(Here logits, std::span<const std::int32_t> labels, CrossEntropyOptions options) {
-  return record(cross_entropy_op, {logits}, labels_of(logits, labels, options));
+  return record(cross_entropy_op, {logits}, labels_of(logits, "cross_entropy", labels, options));
 }
 Tensor cross_entropy(Here logits, Here probabilities, SoftCrossEntropyOptions options) {
   return record(soft_cross_entropy_op, {logits, probabilities},
@@ -212,7 +225,7 @@ Tensor cross_entropy(Here logits, Here probabilities, SoftCrossEntropyOptions op
 }
 Tensor nll(Here log_probabilities, std::span<const std::int32_t> labels, NllOptions options) {
   return record(nll_op, {log_probabilities},
-                labels_of(log_probabilities, labels,
+                labels_of(log_probabilities, "nll", labels,
                           {.ignore_index = options.ignore_index, .reduction = options.reduction}));
 }
 

@@ -3,6 +3,8 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
+#include <iostream>
 #include <limits>
 #include <new>
 #include <string>
@@ -308,6 +310,35 @@ TEST_F(Misuse, AGradientThatIsNotFiniteIsNamed) {
     EXPECT_THAT(e.what(), HasSubstr("sqrt"));
     EXPECT_THAT(e.what(), HasSubstr("gradient"));
   }
+}
+
+// In a process of its own, since it is said once.
+TEST_F(Misuse, LabelsThatAreAllIgnoredAreToldOnce) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto train = [this] {
+    const auto step = tape.record();
+    const Tensor x = tape.variable({1, 2, 3, 4}, {2, 2});
+    cross_entropy(x, {-100, 1});
+    std::cerr << "nothing so far\n";
+    for (int i = 0; i < 3; ++i) {
+      const Tensor loss = cross_entropy(x, {7, 7}, {.ignore_index = 7});
+      tape.backward(loss);
+      if (loss.item() != 0 || x.gradient() != std::vector<double>{0, 0, 0, 0}) std::exit(1);
+    }
+    nll(x, {-100, -100});
+    std::cerr << "the end\n";
+    std::exit(0);
+  };
+  const auto warnings = [](const std::string& text) {
+    int count = 0;
+    for (std::size_t at = text.find("warning"); at != std::string::npos; at = text.find("warning", at + 1))
+      ++count;
+    return count;
+  };
+  EXPECT_EXIT(train(), testing::ExitedWithCode(0),
+              testing::AllOf(HasSubstr("nothing so far\ntests/autograd/misused_values_test.cpp:"),
+                             HasSubstr(": warning: cross_entropy: every label is 7, which is ignored"),
+                             HasSubstr("the end\n"), testing::ResultOf(warnings, 1)));
 }
 
 }  // namespace
