@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <new>
 #include <vector>
 
 #include "kernels/block.h"
@@ -33,9 +32,7 @@ class Arena {
   }
   template <class T>
   T* allocate(std::int64_t count) {
-    std::size_t bytes = 0;
-    if (__builtin_mul_overflow(static_cast<std::size_t>(count), sizeof(T), &bytes)) throw std::bad_alloc();
-    return static_cast<T*>(allocate(bytes));
+    return static_cast<T*>(allocate(kernels::bytes_of<T>(count)));
   }
 
   Mark mark() const { return {current_, static_cast<std::size_t>(next_ - begin_)}; }

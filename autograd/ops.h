@@ -127,8 +127,8 @@ struct CrossEntropyOptions {
   Reduction reduction = Reduction::mean;
 };
 /// logits [..., classes], one label per row. The mean is over the rows that are not ignored; 0 if all are, of
-/// which standard error is told once in a program.
-/// Throws ValueError for a row that counts and is -inf everywhere.
+/// which standard error is told once in a program. Throws ValueError for a row that counts and is -inf
+/// everywhere.
 Tensor cross_entropy(Here logits, std::span<const std::int32_t> labels, CrossEntropyOptions options = {});
 struct SoftCrossEntropyOptions {
   double label_smoothing = 0;

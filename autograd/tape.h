@@ -189,8 +189,8 @@ class Tape {
   [[noreturn]] static void explain(const Tensor& t,
                                    Place place);  // what is wrong with a tensor that find refuses
   static Tape& current(Place place);
-  // No other tape has a step of the same number.
   bool on_its_thread() const;
+  // No other tape has a step of the same number.
   bool holds(const Tensor& t) const { return t.index_ < nodes_.size() && nodes_[t.index_].step == t.step_; }
   Node& node(const Tensor& t) { return nodes_[t.index_]; }
   // The same, to read its numbers.

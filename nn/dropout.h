@@ -24,7 +24,7 @@ class Dropout final : public Module {
 
   double p() const { return p_; }
   Tensor operator()(Here x) const {
-    if (!training() || p_ == 0) return x.parameter == nullptr ? x.tensor : scale(x, 1);
+    if (!training() || p_ == 0) return tensor_of(x);
     return dropout(x, {.p = p_, .seed = seed().value, .stream = stream_, .step = step()});
   }
 

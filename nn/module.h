@@ -35,8 +35,8 @@ class Module {
   /// A root.
   explicit Module(Seed seed);
   /// A child. Throws ValueError if there is no parent, if a sibling has that name, or if the name is empty or
-  /// holds a dot. As the
-  /// place of a member that is initialised where it is declared, compilers give the struct that holds it.
+  /// holds a dot. As the place of a member that is initialised where it is declared, compilers give the
+  /// struct that holds it.
   Module(Module* parent, std::string_view name, Place place = Place::here());
   virtual ~Module() = default;
   Module(const Module&) = delete;
@@ -81,6 +81,10 @@ class Module {
   std::string path_;
   std::unordered_set<std::string> names_;  // of children and parameters
 };
+
+/// What a module gives that changes nothing: the tensor itself; for a parameter, which is none yet, a product
+/// with 1.
+inline Tensor tensor_of(Here x) { return x.parameter == nullptr ? x.tensor : scale(x, 1); }
 
 /// A number that stands for a path, for Philox streams: FNV-1a (Fowler, Noll, Vo).
 std::uint64_t stream_of(std::string_view path);

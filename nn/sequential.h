@@ -36,7 +36,7 @@ class Sequential final : public Module {
   }
 
   Tensor operator()(Here x) const {
-    Tensor y = x.parameter == nullptr ? x.tensor : scale(x, 1);
+    Tensor y = tensor_of(x);
     for (const auto& step : steps_) y = step(x.with(y));
     return y;
   }

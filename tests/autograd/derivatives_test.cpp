@@ -287,15 +287,15 @@ const Op& overwrites_op = define({
           for (std::int64_t i = 0; i < c.size_y(); ++i) c.dx().data[i] = c.scalar(3) * c.dy()[i];
         },
 });
+constexpr auto sum_of_two = [](auto& c) {
+  for (std::int64_t i = 0; i < c.size_y(); ++i) c.y()[i] = c.x(0)[i] + c.x(1)[i];
+};
 const Op& writes_unwanted_op = define({
     .name = "wrong_writes_unwanted",
     .formula = "z = x + y, whose backward writes the gradient of y also where nobody wants it",
     .inputs = {"x", "y"},
     .shape = {"same", [](const Call& c) { return c[0]; }},
-    .forward =
-        [](auto& c) {
-          for (std::int64_t i = 0; i < c.size_y(); ++i) c.y()[i] = c.x(0)[i] + c.x(1)[i];
-        },
+    .forward = sum_of_two,
     .backward =
         [](auto& c) {
           for (std::int64_t i = 0; i < c.size_y(); ++i) {
@@ -309,10 +309,7 @@ const Op& needs_both_op = define({
     .formula = "z = x + y, whose backward gives x no gradient where y is a constant",
     .inputs = {"x", "y"},
     .shape = {"same", [](const Call& c) { return c[0]; }},
-    .forward =
-        [](auto& c) {
-          for (std::int64_t i = 0; i < c.size_y(); ++i) c.y()[i] = c.x(0)[i] + c.x(1)[i];
-        },
+    .forward = sum_of_two,
     .backward =
         [](auto& c) {
           for (std::int64_t i = 0; i < c.size_y(); ++i) {
