@@ -6,6 +6,7 @@
 
 #include "kernels/dual.h"
 #include "kernels/into.h"
+#include "kernels/simd.h"
 
 // The loops that row kernels are made of. Sums run in a fixed number of lanes and fixed chunks, whatever the
 // vector width, the alignment or the number of threads, so that their bits depend on the data alone.
@@ -27,26 +28,41 @@ using WideOf = typename Wide<T>::Type;
 namespace detail {
 
 template <class A>
-inline constexpr std::int64_t lanes = 32;
+inline constexpr int lanes = 32;
 template <>
-inline constexpr std::int64_t lanes<Dual> = 2;  // nothing to gain: duals do not fit vectors
+inline constexpr int lanes<Dual> = 2;  // nothing to gain: duals do not fit vectors
 
 inline constexpr std::int64_t sum_chunk = 1024;  // longest stretch that is added up without halving
 
-// Element and lane are separate indices, so that a compiler sees a plain vector loop.
+// Compilers make vector code of the loop over f, and keep sums that are vectors in registers; with sums that
+// are an array, they also add the last lanes one by one.
 template <class A, class F>
 inline A lane_sum(std::int64_t first, std::int64_t last, F f) {
-  constexpr std::int64_t n = lanes<A>;
-  A acc[n] = {};
+  using S = Simd<A>;
+  constexpr int n = lanes<A>;
+  constexpr int registers = n / S::lanes;
+  typename S::Vector sums[registers] = {};
+  const auto add = [&sums](const A* x) {
+#pragma GCC unroll 16
+    for (int v = 0; v < registers; ++v) sums[v] = sums[v] + S::load(x + v * S::lanes);
+  };
   std::int64_t i = first;
   for (; i + n <= last; i += n) {
-    for (std::int64_t l = 0; l < n; ++l) acc[l] += f(i + l);
+    A some[n];
+    for (int l = 0; l < n; ++l) some[l] = f(i + l);
+    add(some);
   }
-  for (std::int64_t l = 0; i + l < last; ++l) acc[l] += f(i + l);
-  for (std::int64_t half = n / 2; half > 0; half /= 2) {
-    for (std::int64_t l = 0; l < half; ++l) acc[l] += acc[l + half];
+  if (i < last) {
+    A some[n] = {};
+    for (int l = 0; i + l < last; ++l) some[l] = f(i + l);
+    add(some);
   }
-  return acc[0];
+#pragma GCC unroll 4
+  for (int half = registers / 2; half > 0; half /= 2) {
+#pragma GCC unroll 8
+    for (int v = 0; v < half; ++v) sums[v] = sums[v] + sums[v + half];
+  }
+  return join_lanes<A>(sums[0], [](const auto& x, const auto& y) { return x + y; });
 }
 
 }  // namespace detail

@@ -11,11 +11,18 @@ namespace {
 
 constexpr std::int64_t row_group = 16;
 
+// Runs body(first, last) on groups of rows.
+template <class Body>
+void for_groups(std::int64_t rows, std::int64_t cols, Body body) {
+  const double cost = 8 * static_cast<double>(rows) * static_cast<double>(cols);
+  parallel_for((rows + row_group - 1) / row_group, cost,
+               [&](std::int64_t task) { body(task * row_group, std::min(rows, (task + 1) * row_group)); });
+}
+
 template <class Body>
 void for_rows(std::int64_t rows, std::int64_t cols, Body body) {
-  const double cost = 8 * static_cast<double>(rows) * static_cast<double>(cols);
-  parallel_for((rows + row_group - 1) / row_group, cost, [&](std::int64_t task) {
-    for (std::int64_t r = task * row_group; r < std::min(rows, (task + 1) * row_group); ++r) body(r);
+  for_groups(rows, cols, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t r = first; r < last; ++r) body(r);
   });
 }
 
@@ -50,25 +57,33 @@ template <class T>
 void layer_norm(const T* x, const T* w, const T* b, std::int64_t rows, std::int64_t cols, double epsilon,
                 T* y, T* saved) {
   using W = WideOf<T>;
-  for_rows(rows, cols, [&](std::int64_t r) {
-    const T* row = x + r * cols;
-    const W n = count_of<T>(cols);
-    const W m = sum_of<W>(0, cols, [row](std::int64_t i) { return W(row[i]); }) / n;
-    // The mean needs more digits than T has if it is large beside the deviation.
-    const T high = rounded<T>(m);
-    const T low = std::is_same_v<T, W> ? T(0) : rounded<T>(m - W(high));
-    const auto centred = [row, high, low](std::int64_t i) { return (row[i] - high) - low; };
-    const W squares = sum_of<W>(0, cols, [centred](std::int64_t i) {
-      const W difference(centred(i));
-      return difference * difference;
-    });
-    const T reciprocal = rounded<T>(W(1) / sqrt(squares / n + W(epsilon)));
-    T* to = y + r * cols;
-    for (std::int64_t c = 0; c < cols; ++c) to[c] = centred(c) * reciprocal * w[c] + b[c];
-    T* keep = saved + r * layer_norm_saved;
-    keep[0] = high;
-    keep[1] = low;
-    keep[2] = reciprocal;
+  const W n = count_of<T>(cols);
+  // A short row waits longer for its mean and its root than it takes to add up. Stage by stage over a group,
+  // the processor has other rows to go on with.
+  for_groups(rows, cols, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t r = first; r < last; ++r) {
+      const T* row = x + r * cols;
+      T* keep = saved + r * layer_norm_saved;
+      const W mean = sum_of<W>(0, cols, [row](std::int64_t i) { return W(row[i]); }) / n;
+      // It needs more digits than T has if it is large beside the deviation.
+      keep[0] = rounded<T>(mean);
+      keep[1] = std::is_same_v<T, W> ? T(0) : rounded<T>(mean - W(keep[0]));
+    }
+    for (std::int64_t r = first; r < last; ++r) {
+      T* keep = saved + r * layer_norm_saved;
+      const auto square = [row = x + r * cols, high = keep[0], low = keep[1]](std::int64_t i) {
+        const W difference((row[i] - high) - low);
+        return difference * difference;
+      };
+      keep[2] = rounded<T>(W(1) / sqrt(sum_of<W>(0, cols, square) / n + W(epsilon)));
+    }
+    for (std::int64_t r = first; r < last; ++r) {
+      const T* row = x + r * cols;
+      const T* keep = saved + r * layer_norm_saved;
+      const T high = keep[0], low = keep[1], reciprocal = keep[2];
+      T* to = y + r * cols;
+      for (std::int64_t c = 0; c < cols; ++c) to[c] = ((row[c] - high) - low) * reciprocal * w[c] + b[c];
+    }
   });
 }
 

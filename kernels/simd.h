@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #include "kernels/dual.h"
 
@@ -151,6 +152,29 @@ inline void keep([[maybe_unused]] V& v) {
 #if defined(__x86_64__)
   if constexpr (sizeof(V) == vector_bytes && vector_bytes >= 32) asm("" : "+v"(v));
 #endif
+}
+
+// Vectors are passed by reference throughout: by value, the calling convention would depend on the machine.
+namespace detail {
+template <int distance, class V, int... lane>
+inline void take_from_neighbours(const V& x, V& to, std::integer_sequence<int, lane...>) {
+  to = __builtin_shufflevector(x, x, (lane ^ distance)...);
+}
+
+}  // namespace detail
+
+/// All lanes of x joined two by two: those `distance` apart, then those half as far apart, ...
+template <class T, int distance = Simd<T>::lanes / 2, class Join>
+inline T join_lanes(const typename Simd<T>::Vector& x, Join join) {
+  if constexpr (Simd<T>::lanes == 1) {
+    return x;
+  } else if constexpr (distance == 0) {
+    return x[0];
+  } else {
+    typename Simd<T>::Vector other;
+    detail::take_from_neighbours<distance>(x, other, std::make_integer_sequence<int, Simd<T>::lanes>{});
+    return join_lanes<T, distance / 2>(join(x, other), join);
+  }
 }
 
 }  // namespace reel::kernels

@@ -167,26 +167,6 @@ inline void product(std::int64_t rows, Matrix<const T> a, Matrix<const T> b, Mat
 
 // ---- across lanes ----
 
-// Vectors are passed by reference throughout: by value, the calling convention would depend on the machine.
-template <int distance, class V, int... lane>
-inline void take_from_neighbours(const V& x, V& to, std::integer_sequence<int, lane...>) {
-  to = __builtin_shufflevector(x, x, (lane ^ distance)...);
-}
-
-// All lanes of x joined two by two: those `distance` apart, then those half as far apart, ...
-template <class T, int distance = Simd<T>::lanes / 2, class Join>
-inline T join_lanes(const typename Simd<T>::Vector& x, Join join) {
-  if constexpr (Simd<T>::lanes == 1) {
-    return x;
-  } else if constexpr (distance == 0) {
-    return x[0];
-  } else {
-    typename Simd<T>::Vector other;
-    take_from_neighbours<distance>(x, other, std::make_integer_sequence<int, Simd<T>::lanes>{});
-    return join_lanes<T, distance / 2>(join(x, other), join);
-  }
-}
-
 /// lanes_in_64 sums, in as many registers as they take.
 template <class T>
 class Sums {
