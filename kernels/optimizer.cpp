@@ -45,6 +45,27 @@ inline float averaged_square(float v, float g, float decay, float share) {
   return sum > largest_float ? largest_float : sum;
 }
 
+double sum_of_squares(const float* x, std::int64_t n) {
+  return sum_of<double>(0, n, [x](std::int64_t i) {
+    const double value = static_cast<double>(x[i]);
+    return value * value;
+  });
+}
+
+// The same of a whole chunk, of which turning floats into doubles is most of the work: eight squares each are
+// added up as floats first. Where these vanish or overflow, all of it is done in doubles.
+double sum_of_squares_of_chunk(const float* x) {
+  constexpr std::int64_t rows = 8;
+  constexpr std::int64_t cols = norm_chunk / rows;
+  const double sum = sum_of<double>(0, cols, [x](std::int64_t i) {
+    float squares = 0;
+    for (std::int64_t r = 0; r < rows; ++r) squares += x[r * cols + i] * x[r * cols + i];
+    return static_cast<double>(squares);
+  });
+  constexpr double least = 1e-25;  // all 4096 squares that are no normal floats are not a billionth of it
+  return sum >= least && sum <= static_cast<double>(largest_float) ? sum : sum_of_squares(x, norm_chunk);
+}
+
 struct RmspropNumbers {
   float factor, rate, alpha, share, epsilon, decay, momentum, limit;
 };
@@ -85,11 +106,11 @@ double squared_norm(const float* x, std::int64_t n) {
   const std::int64_t parts = (n + part_size - 1) / part_size;
   double sums[norm_parts];
   parallel_for(parts, static_cast<double>(n) * 4, [&](std::int64_t part) {
-    const std::int64_t first = part * part_size;
-    sums[part] = sum_of<double>(first, std::min(n, first + part_size), [x](std::int64_t i) {
-      const double value = static_cast<double>(x[i]);
-      return value * value;
-    });
+    const std::int64_t last = std::min(n, (part + 1) * part_size);
+    std::int64_t i = part * part_size;
+    double sum = 0;
+    for (; i + norm_chunk <= last; i += norm_chunk) sum += sum_of_squares_of_chunk(x + i);
+    sums[part] = sum + sum_of_squares(x + i, last - i);
   });
   double total = 0;
   for (std::int64_t part = 0; part < parts; ++part) total += sums[part];

@@ -13,7 +13,8 @@
 
 namespace reel::kernels {
 
-/// Sum of x_i^2 in double, where squares of floats neither overflow nor vanish. NaN or inf if an x_i is.
+/// Sum of x_i^2 to 6 digits or more; large and small squares neither overflow nor vanish. NaN or inf if an
+/// x_i is.
 double squared_norm(const float* x, std::int64_t n);
 
 /// Whether no x_i is NaN or infinite.

@@ -271,6 +271,24 @@ TEST(SquaredNorm, NeitherOverflowsNorVanishes) {
   EXPECT_DOUBLE_EQ(std::sqrt(squared_norm(smallest.data(), 4)), 2 * static_cast<double>(smallest[0]));
 }
 
+// Whole chunks add up floats where these hold the squares, and doubles elsewhere.
+TEST(SquaredNorm, IsRightForNumbersOfAnySize) {
+  const std::int64_t n = 3 * 4096 + 5;
+  for (const double size :
+       {1e-44, 1e-30, 1e-22, 1e-20, 3e-18, 1e-14, 1e-10, 1.0, 1e10, 1e17, 1e18, 1e20, 1e38}) {
+    for (const double other : {0.0, 1e-22, 1e-19, 1e-16, 1.0, 1e16, 1e19}) {
+      std::vector<float> x;
+      double expected = 0;
+      for (std::int64_t i = 0; i < n; ++i) {
+        const double wave = std::sin(static_cast<double>(i));
+        x.push_back(static_cast<float>(wave * (i % 8 == 3 ? size : other)));
+        expected += static_cast<double>(x.back()) * static_cast<double>(x.back());
+      }
+      EXPECT_NEAR(squared_norm(x.data(), n) / expected, 1, 1e-6) << size << " and " << other;
+    }
+  }
+}
+
 TEST(SquaredNorm, AddsEveryElementOnce) {
   for (const std::int64_t n : {0, 1, 31, 33, 4095, 4096, 4097, 100001, 2000003}) {
     std::vector<float> x;
