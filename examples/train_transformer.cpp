@@ -115,108 +115,233 @@ std::vector<std::pair<std::string, std::string>> some_answers(Tape& tape, const 
   return answers;
 }
 
+// What a Transformer learns from: sums, made as they are asked for, or a text.
+class Corpus {
+ public:
+  explicit Corpus(const TransformerFlags& flags) {
+    if (flags.data == "addition") return;
+    if (!names_a_file(flags.data)) {
+      throw UsageError("--data " + data::printable(flags.data) + ": neither a file nor addition");
+    }
+    text_.emplace(data::Text::read(flags.data, flags.context));
+  }
+
+  bool addition() const { return !text_; }
+  // Of a corpus that is no sums.
+  const data::Text& text() const { return *text_; }
+  const data::Vocabulary& vocabulary() const {
+    return addition() ? data::Addition::vocabulary() : text_->vocabulary();
+  }
+
+  void read_batch(std::uint64_t seed, std::int64_t index, std::int64_t rows, data::TokenBatch& batch) const {
+    if (addition()) {
+      data::Addition::training_batch(seed, index, rows, batch);
+    } else {
+      text_->random_batch(seed, index, rows, batch);
+    }
+  }
+
+  // The rows of a batch, in words.
+  std::string rows_of(const data::TokenBatch& batch) const {
+    return addition() ? "sums " + listed(batch.origins) + " of the seed's sequence"
+                      : "windows at " + listed(batch.origins) + " of the training part";
+  }
+
+  LanguageScore score(Tape& tape, const nn::Gpt& model) const {
+    return addition() ? score_addition(tape, model, held_out_sums) : score_text(tape, model, *text_, 16);
+  }
+
+ private:
+  std::optional<data::Text> text_;
+};
+
+// What learns, what it learns from, and how it does.
+struct Learner {
+  explicit Learner(const TransformerFlags& complete)
+      : flags(complete),
+        corpus(flags),
+        model(nn::Seed{flags.run.seed}, {.vocabulary = corpus.vocabulary().size(),
+                                         .context = flags.context,
+                                         .layers = flags.layers,
+                                         .heads = flags.heads,
+                                         .width = flags.width,
+                                         .dropout = flags.dropout,
+                                         .rotary = flags.positions == "rotary"}),
+        adam(model, {.learning_rate = flags.lr,
+                     .beta1 = flags.beta1,
+                     .beta2 = flags.beta2,
+                     .weight_decay = flags.weight_decay,
+                     .clip_norm = flags.clip}) {}
+
+  const TransformerFlags flags;
+  const Corpus corpus;
+  nn::Gpt model;
+  nn::AdamW adam;
+  data::TokenBatch batch;  // the one that was read last
+  LanguageScore score;     // of the last evaluation
+};
+
+void read_batch(Learner& learner, std::int64_t step, std::int64_t part) {
+  const TransformerFlags& flags = learner.flags;
+  learner.corpus.read_batch(flags.run.seed, step * flags.accumulate + part, flags.batch, learner.batch);
+}
+
+KeptBatch kept_batch(Learner& learner, std::int64_t step, std::int64_t part) {
+  read_batch(learner, step, part);
+  const data::TokenBatch& batch = learner.batch;
+  KeptBatch kept;
+  const std::array<std::int64_t, 2> shape = {batch.batch, batch.time};
+  kept.arrays.add("tokens", shape, batch.tokens);
+  kept.arrays.add("targets", shape, batch.targets);
+  kept.arrays.add("origins", std::array{batch.batch}, batch.origins);
+  kept.rows = learner.corpus.rows_of(batch);
+  return kept;
+}
+
+Evaluation evaluate(Learner& learner, Tape& tape) {
+  learner.score = learner.corpus.score(tape, learner.model);
+  const LanguageScore& score = learner.score;
+  Evaluation e{{{"validation_loss", score.loss}}, "validation " + fixed(score.loss, 4), score.loss};
+  if (learner.corpus.addition()) {
+    e.values["exact_match"] = score.exact_match;
+    e.note = "right " + fixed(100 * score.exact_match, 1) + " %";
+  }
+  return e;
+}
+
+Json config_of(const Learner& learner) {
+  const TransformerFlags& flags = learner.flags;
+  Json config = {{"task", "transformer"},
+                 {"data", flags.data},
+                 {"layers", flags.layers},
+                 {"heads", flags.heads},
+                 {"width", flags.width},
+                 {"context", flags.context},
+                 {"batch", flags.batch},
+                 {"steps", flags.steps},
+                 {"lr", flags.lr},
+                 {"min_lr", flags.min_lr},
+                 {"warmup", flags.warmup},
+                 {"dropout", flags.dropout},
+                 {"weight_decay", flags.weight_decay},
+                 {"beta1", flags.beta1},
+                 {"beta2", flags.beta2},
+                 {"clip", flags.clip},
+                 {"accumulate", flags.accumulate},
+                 {"positions", flags.positions},
+                 {"seed", flags.run.seed},
+                 {"precision", flags.run.precision},
+                 {"bytes", bytes_of(learner.corpus.vocabulary())},
+                 {"model", json_of(learner.model.config())}};
+  if (!learner.corpus.addition()) config["data_digest"] = digest_of(learner.corpus.text());
+  return config;
+}
+
+// Keeps a reference to the learner.
+Training training_of(Learner& learner) {
+  const TransformerFlags& flags = learner.flags;
+  return {.model = learner.model,
+          .optimizer = learner.adam,
+          .schedule = nn::Schedule::cosine({.learning_rate = flags.lr,
+                                            .steps = flags.steps,
+                                            .warmup_steps = flags.warmup,
+                                            .start_factor = 1.0 / static_cast<double>(flags.warmup + 1),
+                                            .minimum = flags.min_lr}),
+          .steps = flags.steps,
+          .parts = flags.accumulate,
+          .unit = "tokens",
+          .loss =
+              [&learner](Tape& tape, std::int64_t step, std::int64_t part, std::int64_t& units) {
+                read_batch(learner, step, part);
+                units = learner.batch.batch * learner.batch.time;
+                return transformer_loss(tape, learner.model, learner.batch);
+              },
+          .evaluate = [&learner](Tape& tape) { return evaluate(learner, tape); },
+          .keep_batch = [&learner](std::int64_t step,
+                                   std::int64_t part) { return kept_batch(learner, step, part); },
+          .config = config_of(learner)};
+}
+
+void announce(const Learner& learner, const RunDirectory& directory) {
+  const TransformerFlags& flags = learner.flags;
+  if (flags.run.json || flags.run.progress == ProgressStyle::none) return;
+  std::cerr << "Training a Transformer of " << flags.layers << " layers, " << flags.heads << " heads, width "
+            << flags.width << " (" << learner.model.parameters().parameters() << " parameters) on "
+            << data::printable(flags.data) << "; run directory " << data::printable(directory.path()) << "\n";
+}
+
+Report report_of(const Learner& learner, const Json& config, const Outcome& outcome) {
+  const LanguageScore& score = learner.score;
+  Report report;
+  report.title = "Transformer on " + learner.flags.data;
+  report.results = {{"validation loss", fixed(score.loss, 4)},
+                    {"training loss", fixed(outcome.train_loss, 4)},
+                    {"parameters", std::to_string(learner.model.parameters().parameters())},
+                    {"skipped steps", std::to_string(outcome.skipped)},
+                    {"fingerprint", outcome.fingerprint}};
+  if (learner.corpus.addition()) {
+    report.results.insert(report.results.begin(),
+                          {"held-out sums answered right", fixed(100 * score.exact_match, 2) + " %"});
+    Tape tape(Precision::f32, products_of(learner.flags.run.precision));
+    report.samples = some_answers(tape, learner.model);
+  }
+  for (const auto& [key, value] : config.items()) {
+    if (key != "bytes" && key != "model" && key != "data_digest")
+      report.settings.emplace_back(key, value.is_string() ? value.get<std::string>() : value.dump());
+  }
+  report.curves = {{"training, moving average", outcome.losses}, {"held out", outcome.held_out}};
+  return report;
+}
+
+double tokens_per_second(const Outcome& outcome) {
+  return outcome.seconds > 0 ? static_cast<double>(outcome.units) / outcome.seconds : 0;
+}
+
+// What --json prints.
+Json json_of(const Learner& learner, const Outcome& outcome, const RunDirectory& directory) {
+  const LanguageScore& score = learner.score;
+  return {{"task", "transformer"},
+          {"data", learner.flags.data},
+          {"steps", learner.flags.steps},
+          {"parameters", learner.model.parameters().parameters()},
+          {"threads", kernels::threads()},
+          {"train_loss", outcome.train_loss},
+          {"validation_loss", score.loss},
+          {"exact_match", learner.corpus.addition() ? Json(score.exact_match) : Json(nullptr)},
+          {"skipped_steps", outcome.skipped},
+          {"seconds", outcome.seconds},
+          {"tokens_per_second", tokens_per_second(outcome)},
+          {"fingerprint", outcome.fingerprint},
+          {"checkpoint", directory.checkpoint().string()},
+          {"report", directory.report().string()}};
+}
+
+void print(const Learner& learner, const Outcome& outcome, const RunDirectory& directory) {
+  const LanguageScore& score = learner.score;
+  if (learner.corpus.addition()) {
+    std::printf("\nheld-out sums    %.2f %% of %ld answered right\n", 100 * score.exact_match,
+                static_cast<long>(held_out_sums));
+  }
+  std::printf("validation loss  %.4f (training %.4f)\n", score.loss, outcome.train_loss);
+  std::printf("time             %.1f s of training, %.0f tokens/s, %d thread%s\n", outcome.seconds,
+              tokens_per_second(outcome), kernels::threads(), kernels::threads() == 1 ? "" : "s");
+  if (outcome.skipped > 0) std::cout << "skipped          " << skipped_text(outcome) << "\n";
+  std::cout << "fingerprint      " << outcome.fingerprint << "\n";
+  std::cout << "checkpoint       " << data::printable(directory.checkpoint()) << "\n";
+  std::cout << "report           " << data::printable(directory.report()) << "\n";
+  std::cout << "\nTry: ./reel generate --model " << data::printable(directory.checkpoint()) << " --prompt \""
+            << (learner.corpus.addition() ? "47+385=" : first_word(learner.corpus.text())) << "\"\n";
+}
+
 }  // namespace
 
 int train_transformer(const TransformerFlags& given) {
-  const TransformerFlags flags = completed(given);
-  const bool addition = flags.data == "addition";
-  if (!addition && !names_a_file(flags.data)) {
-    throw UsageError("--data " + data::printable(flags.data) + ": neither a file nor addition");
-  }
-  std::optional<data::Text> text;
-  if (!addition) text.emplace(data::Text::read(flags.data, flags.context));
-  const data::Vocabulary& vocabulary = addition ? data::Addition::vocabulary() : text->vocabulary();
-
-  nn::Gpt model(nn::Seed{flags.run.seed}, {.vocabulary = vocabulary.size(),
-                                           .context = flags.context,
-                                           .layers = flags.layers,
-                                           .heads = flags.heads,
-                                           .width = flags.width,
-                                           .dropout = flags.dropout,
-                                           .rotary = flags.positions == "rotary"});
-  nn::AdamW adam(model, {.learning_rate = flags.lr,
-                         .beta1 = flags.beta1,
-                         .beta2 = flags.beta2,
-                         .weight_decay = flags.weight_decay,
-                         .clip_norm = flags.clip});
-  Training training{
-      .model = model,
-      .optimizer = adam,
-      .schedule = nn::Schedule::cosine({.learning_rate = flags.lr,
-                                        .steps = flags.steps,
-                                        .warmup_steps = flags.warmup,
-                                        .start_factor = 1.0 / static_cast<double>(flags.warmup + 1),
-                                        .minimum = flags.min_lr}),
-      .steps = flags.steps,
-      .parts = flags.accumulate,
-      .unit = "tokens"};
-  data::TokenBatch batch;
-  const auto fill = [&](std::int64_t step, std::int64_t part) {
-    const std::int64_t index = step * flags.accumulate + part;
-    if (addition) {
-      data::Addition::training_batch(flags.run.seed, index, flags.batch, batch);
-    } else {
-      text->random_batch(flags.run.seed, index, flags.batch, batch);
-    }
-  };
-  training.loss = [&](Tape& tape, std::int64_t step, std::int64_t part, std::int64_t& units) {
-    fill(step, part);
-    units = batch.batch * batch.time;
-    return transformer_loss(tape, model, batch);
-  };
-  training.keep_batch = [&](std::int64_t step, std::int64_t part) {
-    fill(step, part);
-    KeptBatch kept;
-    const std::array<std::int64_t, 2> shape = {batch.batch, batch.time};
-    kept.arrays.add("tokens", shape, batch.tokens);
-    kept.arrays.add("targets", shape, batch.targets);
-    kept.arrays.add("origins", std::array{batch.batch}, batch.origins);
-    kept.rows = addition ? "sums " + listed(batch.origins) + " of the seed's sequence"
-                         : "windows at " + listed(batch.origins) + " of the training part";
-    return kept;
-  };
-  LanguageScore latest;
-  training.evaluate = [&](Tape& tape) {
-    latest = addition ? score_addition(tape, model, held_out_sums) : score_text(tape, model, *text, 16);
-    Evaluation e{{{"validation_loss", latest.loss}}, "validation " + fixed(latest.loss, 4), latest.loss};
-    if (addition) {
-      e.values["exact_match"] = latest.exact_match;
-      e.note = "right " + fixed(100 * latest.exact_match, 1) + " %";
-    }
-    return e;
-  };
-  training.config = {{"task", "transformer"},
-                     {"data", flags.data},
-                     {"layers", flags.layers},
-                     {"heads", flags.heads},
-                     {"width", flags.width},
-                     {"context", flags.context},
-                     {"batch", flags.batch},
-                     {"steps", flags.steps},
-                     {"lr", flags.lr},
-                     {"min_lr", flags.min_lr},
-                     {"warmup", flags.warmup},
-                     {"dropout", flags.dropout},
-                     {"weight_decay", flags.weight_decay},
-                     {"beta1", flags.beta1},
-                     {"beta2", flags.beta2},
-                     {"clip", flags.clip},
-                     {"accumulate", flags.accumulate},
-                     {"positions", flags.positions},
-                     {"seed", flags.run.seed},
-                     {"precision", flags.run.precision},
-                     {"bytes", bytes_of(vocabulary)},
-                     {"model", json_of(model.config())}};
-  if (text) training.config["data_digest"] = digest_of(*text);
-
-  RunDirectory directory(flags.run, "transformer-" + std::filesystem::path(flags.data).stem().string());
-  if (!flags.run.json && flags.run.progress != ProgressStyle::none) {
-    std::cerr << "Training a Transformer of " << flags.layers << " layers, " << flags.heads
-              << " heads, width " << flags.width << " (" << model.parameters().parameters()
-              << " parameters) on " << data::printable(flags.data) << "; run directory "
-              << data::printable(directory.path()) << "\n";
-  }
-  const Outcome outcome = train(training, flags.run, directory);
+  Learner learner(completed(given));
+  const RunFlags& flags = learner.flags.run;
+  Training training = training_of(learner);
+  RunDirectory directory(flags, "transformer-" + std::filesystem::path(learner.flags.data).stem().string());
+  announce(learner, directory);
+  const Outcome outcome = train(training, flags, directory);
   if (outcome.interrupted) {
     std::cerr << "Interrupted after step " << outcome.step
               << ". Go on with reel train transformer --resume --out " << data::printable(directory.path())
@@ -224,61 +349,16 @@ int train_transformer(const TransformerFlags& given) {
     return interrupted;
   }
 
-  const double rate = outcome.seconds > 0 ? static_cast<double>(outcome.units) / outcome.seconds : 0;
-  const Json result = {{"task", "transformer"},
-                       {"data", flags.data},
-                       {"steps", flags.steps},
-                       {"parameters", model.parameters().parameters()},
-                       {"threads", kernels::threads()},
-                       {"train_loss", outcome.train_loss},
-                       {"validation_loss", latest.loss},
-                       {"exact_match", addition ? Json(latest.exact_match) : Json(nullptr)},
-                       {"skipped_steps", outcome.skipped},
-                       {"seconds", outcome.seconds},
-                       {"tokens_per_second", rate},
-                       {"fingerprint", outcome.fingerprint},
-                       {"checkpoint", directory.checkpoint().string()},
-                       {"report", directory.report().string()}};
-  model.eval();
-  Report report;
-  report.title = "Transformer on " + flags.data;
-  report.results = {{"validation loss", fixed(latest.loss, 4)},
-                    {"training loss", fixed(outcome.train_loss, 4)},
-                    {"parameters", std::to_string(model.parameters().parameters())},
-                    {"skipped steps", std::to_string(outcome.skipped)},
-                    {"fingerprint", outcome.fingerprint}};
-  if (addition) {
-    report.results.insert(report.results.begin(),
-                          {"held-out sums answered right", fixed(100 * latest.exact_match, 2) + " %"});
-    Tape tape(Precision::f32, products_of(flags.run.precision));
-    report.samples = some_answers(tape, model);
-  }
-  for (const auto& [key, value] : training.config.items()) {
-    if (key != "bytes" && key != "model" && key != "data_digest")
-      report.settings.emplace_back(key, value.is_string() ? value.get<std::string>() : value.dump());
-  }
-  report.curves = {{"training, moving average", outcome.losses}, {"held out", outcome.held_out}};
+  learner.model.eval();
+  const Report report = report_of(learner, training.config, outcome);
   nn::write_file_atomically(directory.report(), html_of(report));
-
-  if (flags.run.json) {
-    std::cout << result.dump() << "\n";
+  if (flags.json) {
+    std::cout << json_of(learner, outcome, directory).dump() << "\n";
     return ok;
   }
-  for (const auto& [prompt, given_answer] : report.samples)
-    std::cout << "  " << prompt << given_answer << "\n";
-  if (addition) {
-    std::printf("\nheld-out sums    %.2f %% of %ld answered right\n", 100 * latest.exact_match,
-                static_cast<long>(held_out_sums));
-  }
-  std::printf("validation loss  %.4f (training %.4f)\n", latest.loss, outcome.train_loss);
-  std::printf("time             %.1f s of training, %.0f tokens/s, %d thread%s\n", outcome.seconds, rate,
-              kernels::threads(), kernels::threads() == 1 ? "" : "s");
-  if (outcome.skipped > 0) std::cout << "skipped          " << skipped_text(outcome) << "\n";
-  std::cout << "fingerprint      " << outcome.fingerprint << "\n";
-  std::cout << "checkpoint       " << data::printable(directory.checkpoint()) << "\n";
-  std::cout << "report           " << data::printable(directory.report()) << "\n";
-  std::cout << "\nTry: ./reel generate --model " << data::printable(directory.checkpoint()) << " --prompt \""
-            << (addition ? "47+385=" : first_word(*text)) << "\"\n";
+  for (const auto& [prompt, answer_given] : report.samples)
+    std::cout << "  " << prompt << answer_given << "\n";
+  print(learner, outcome, directory);
   return ok;
 }
 
