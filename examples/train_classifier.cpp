@@ -49,82 +49,181 @@ std::string percent(double share) {
 
 std::string plain(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
 
+// Standardises both parts by what the training part says.
+data::Standardizer standardized(data::Split& split) {
+  data::Standardizer standardizer = data::Standardizer::fit(split.train);
+  standardizer.apply(split.train);
+  standardizer.apply(split.test);
+  return standardizer;
+}
+
+std::vector<std::int64_t> layer_sizes(const ClassifierFlags& flags, const data::Dataset& train) {
+  std::vector<std::int64_t> sizes = {train.features};
+  sizes.insert(sizes.end(), flags.hidden.begin(), flags.hidden.end());
+  sizes.push_back(train.classes());
+  return sizes;
+}
+
+// What learns, what it learns from, and how it does.
+struct Learner {
+  explicit Learner(const ClassifierFlags& given)
+      : split(classifier_data(given.data, given.labels, given.label_column, given.test_fraction,
+                              given.run.seed)),
+        flags(completed(given, split.train.count)),
+        standardizer(standardized(split)),
+        batches(split.train, flags.batch, flags.run.seed),
+        model(nn::Seed{flags.run.seed}, layer_sizes(flags, split.train), {.dropout = flags.dropout}),
+        adam(model, {.learning_rate = flags.lr, .weight_decay = flags.weight_decay}) {}
+
+  data::Split split;
+  const ClassifierFlags flags;
+  const data::Standardizer standardizer;
+  data::Batches batches;
+  nn::Mlp model;
+  nn::AdamW adam;
+  Score on_test;   // of the last evaluation
+  Score on_train;  // at the end
+};
+
+KeptBatch kept_batch(Learner& learner, std::int64_t step) {
+  const data::Batch& batch = learner.batches.shuffled(step);
+  KeptBatch kept;
+  kept.arrays.add("inputs", std::array{batch.count, learner.split.train.features}, batch.inputs);
+  kept.arrays.add("labels", std::array{batch.count}, batch.labels);
+  kept.arrays.add("rows", std::array{batch.count}, batch.rows);
+  kept.rows = "rows " + listed(batch.rows) + " of the training part";
+  return kept;
+}
+
+Evaluation evaluate(Learner& learner, Tape& tape) {
+  learner.on_test = score(tape, learner.model, learner.split.test);
+  const Score& found = learner.on_test;
+  return {{{"test_loss", found.loss}, {"test_accuracy", found.accuracy}},
+          "accuracy " + percent(found.accuracy),
+          found.loss};
+}
+
+Json config_of(const Learner& learner) {
+  const ClassifierFlags& flags = learner.flags;
+  const data::Dataset& train = learner.split.train;
+  return {{"task", "classifier"},
+          {"data", flags.data},
+          {"labels", flags.labels},
+          {"label_column", flags.label_column},
+          {"test_fraction", flags.test_fraction},
+          {"samples", train.count},
+          {"data_digest", digest_of(learner.split)},
+          {"hidden", flags.hidden},
+          {"epochs", flags.epochs},
+          {"batch", flags.batch},
+          {"lr", flags.lr},
+          {"dropout", flags.dropout},
+          {"weight_decay", flags.weight_decay},
+          {"seed", flags.run.seed},
+          {"precision", flags.run.precision},
+          {"features", train.features},
+          {"classes", train.class_names},
+          {"mean", learner.standardizer.mean},
+          {"deviation", learner.standardizer.deviation}};
+}
+
+// Keeps a reference to the learner.
+Training training_of(Learner& learner) {
+  const ClassifierFlags& flags = learner.flags;
+  const std::int64_t steps = flags.epochs * learner.batches.per_epoch();
+  return {.model = learner.model,
+          .optimizer = learner.adam,
+          .schedule = nn::Schedule::cosine({.learning_rate = flags.lr, .steps = steps}),
+          .steps = steps,
+          .unit = "samples",
+          .loss =
+              [&learner](Tape& tape, std::int64_t step, std::int64_t, std::int64_t& units) {
+                const data::Batch& batch = learner.batches.shuffled(step);
+                units = batch.count;
+                return classifier_loss(tape, learner.model, batch);
+              },
+          .evaluate = [&learner](Tape& tape) { return evaluate(learner, tape); },
+          .keep_batch = [&learner](std::int64_t step, std::int64_t) { return kept_batch(learner, step); },
+          .config = config_of(learner)};
+}
+
+void announce(const Learner& learner, const RunDirectory& directory) {
+  const ClassifierFlags& flags = learner.flags;
+  if (flags.run.json || flags.run.progress == ProgressStyle::none) return;
+  const data::Dataset& train = learner.split.train;
+  const std::string header = !train.header ? "" : *train.header ? " (with a header)" : " (without a header)";
+  std::cerr << "Training on " << train.count << " samples of " << train.name << header << ", "
+            << learner.split.test.count << " held out; " << learner.model.parameters().parameters()
+            << " parameters, " << flags.epochs << " epochs; "
+            << "run directory " << data::printable(directory.path()) << "\n";
+}
+
+Report report_of(const Learner& learner, const Json& config, const Outcome& outcome) {
+  const data::Dataset& test = learner.split.test;
+  Report report;
+  report.title = "Classifier on " + learner.flags.data;
+  report.results = {{"test accuracy", percent(learner.on_test.accuracy)},
+                    {"train accuracy", percent(learner.on_train.accuracy)},
+                    {"test loss", std::to_string(learner.on_test.loss)},
+                    {"parameters", std::to_string(learner.model.parameters().parameters())},
+                    {"skipped steps", std::to_string(outcome.skipped)},
+                    {"fingerprint", outcome.fingerprint}};
+  for (const auto& [key, value] : config.items()) {
+    if (key != "mean" && key != "deviation" && key != "classes" && key != "data_digest")
+      report.settings.emplace_back(key, plain(value));
+  }
+  report.curves = {{"training, moving average", outcome.losses}, {"held out", outcome.held_out}};
+  if (test.classes() <= 100) {
+    report.classes = test.class_names;
+    report.confusion = learner.on_test.confusion;
+  }
+  return report;
+}
+
+double samples_per_second(const Outcome& outcome) {
+  return outcome.seconds > 0 ? static_cast<double>(outcome.units) / outcome.seconds : 0;
+}
+
+// What --json prints.
+Json json_of(const Learner& learner, const Outcome& outcome, const RunDirectory& directory) {
+  return {{"task", "classifier"},
+          {"data", learner.flags.data},
+          {"epochs", learner.flags.epochs},
+          {"parameters", learner.model.parameters().parameters()},
+          {"threads", kernels::threads()},
+          {"train_accuracy", learner.on_train.accuracy},
+          {"test_accuracy", learner.on_test.accuracy},
+          {"test_loss", learner.on_test.loss},
+          {"skipped_steps", outcome.skipped},
+          {"seconds", outcome.seconds},
+          {"samples_per_second", samples_per_second(outcome)},
+          {"fingerprint", outcome.fingerprint},
+          {"checkpoint", directory.checkpoint().string()},
+          {"report", directory.report().string()}};
+}
+
+void print(const Learner& learner, const Outcome& outcome, const RunDirectory& directory) {
+  const data::Dataset& test = learner.split.test;
+  std::cout << "\n" << confusion_text(learner.on_test, test.class_names) << "\n";
+  std::cout << "test accuracy  " << percent(learner.on_test.accuracy) << " on " << test.count
+            << " held-out samples (training " << percent(learner.on_train.accuracy) << ")\n";
+  std::printf("time           %.2f s of training, %.0f samples/s, %d thread%s\n", outcome.seconds,
+              samples_per_second(outcome), kernels::threads(), kernels::threads() == 1 ? "" : "s");
+  if (outcome.skipped > 0) std::cout << "skipped        " << skipped_text(outcome) << "\n";
+  std::cout << "fingerprint    " << outcome.fingerprint << "\n";
+  std::cout << "checkpoint     " << data::printable(directory.checkpoint()) << "\n";
+  std::cout << "report         " << data::printable(directory.report()) << "\n";
+}
+
 }  // namespace
 
 int train_classifier(const ClassifierFlags& given) {
-  data::Split split =
-      classifier_data(given.data, given.labels, given.label_column, given.test_fraction, given.run.seed);
-  const ClassifierFlags flags = completed(given, split.train.count);
-  const data::Standardizer standardizer = data::Standardizer::fit(split.train);
-  standardizer.apply(split.train);
-  standardizer.apply(split.test);
-  data::Batches batches(split.train, flags.batch, flags.run.seed);
-  const std::int64_t epochs = flags.epochs;
-  const std::int64_t steps = epochs * batches.per_epoch();
-
-  std::vector<std::int64_t> sizes = {split.train.features};
-  sizes.insert(sizes.end(), flags.hidden.begin(), flags.hidden.end());
-  sizes.push_back(split.train.classes());
-  nn::Mlp model(nn::Seed{flags.run.seed}, sizes, {.dropout = flags.dropout});
-  nn::AdamW adam(model, {.learning_rate = flags.lr, .weight_decay = flags.weight_decay});
-
-  Training training{.model = model,
-                    .optimizer = adam,
-                    .schedule = nn::Schedule::cosine({.learning_rate = flags.lr, .steps = steps}),
-                    .steps = steps,
-                    .unit = "samples"};
-  training.loss = [&](Tape& tape, std::int64_t step, std::int64_t, std::int64_t& units) {
-    const data::Batch& batch = batches.shuffled(step);
-    units = batch.count;
-    return classifier_loss(tape, model, batch);
-  };
-  training.keep_batch = [&](std::int64_t step, std::int64_t) {
-    const data::Batch& batch = batches.shuffled(step);
-    KeptBatch kept;
-    kept.arrays.add("inputs", std::array{batch.count, split.train.features}, batch.inputs);
-    kept.arrays.add("labels", std::array{batch.count}, batch.labels);
-    kept.arrays.add("rows", std::array{batch.count}, batch.rows);
-    kept.rows = "rows " + listed(batch.rows) + " of the training part";
-    return kept;
-  };
-  Score latest;
-  training.evaluate = [&](Tape& tape) {
-    latest = score(tape, model, split.test);
-    return Evaluation{{{"test_loss", latest.loss}, {"test_accuracy", latest.accuracy}},
-                      "accuracy " + percent(latest.accuracy),
-                      latest.loss};
-  };
-  training.config = {{"task", "classifier"},
-                     {"data", flags.data},
-                     {"labels", flags.labels},
-                     {"label_column", flags.label_column},
-                     {"test_fraction", flags.test_fraction},
-                     {"samples", split.train.count},
-                     {"data_digest", digest_of(split)},
-                     {"hidden", flags.hidden},
-                     {"epochs", epochs},
-                     {"batch", flags.batch},
-                     {"lr", flags.lr},
-                     {"dropout", flags.dropout},
-                     {"weight_decay", flags.weight_decay},
-                     {"seed", flags.run.seed},
-                     {"precision", flags.run.precision},
-                     {"features", split.train.features},
-                     {"classes", split.train.class_names},
-                     {"mean", standardizer.mean},
-                     {"deviation", standardizer.deviation}};
-
-  RunDirectory directory(flags.run, "classifier-" + std::filesystem::path(flags.data).stem().string());
-  if (!flags.run.json && flags.run.progress != ProgressStyle::none) {
-    const std::string header = !split.train.header   ? ""
-                               : *split.train.header ? " (with a header)"
-                                                     : " (without a header)";
-    std::cerr << "Training on " << split.train.count << " samples of " << split.train.name << header << ", "
-              << split.test.count << " held out; " << model.parameters().parameters() << " parameters, "
-              << epochs << " epochs; "
-              << "run directory " << data::printable(directory.path()) << "\n";
-  }
-  const Outcome outcome = train(training, flags.run, directory);
+  Learner learner(given);
+  const RunFlags& flags = learner.flags.run;
+  Training training = training_of(learner);
+  RunDirectory directory(flags, "classifier-" + std::filesystem::path(learner.flags.data).stem().string());
+  announce(learner, directory);
+  const Outcome outcome = train(training, flags, directory);
   if (outcome.interrupted) {
     std::cerr << "Interrupted after step " << outcome.step
               << ". Go on with reel train classifier --resume --out " << data::printable(directory.path())
@@ -132,57 +231,15 @@ int train_classifier(const ClassifierFlags& given) {
     return interrupted;
   }
 
-  Tape tape(Precision::f32, products_of(flags.run.precision));
-  model.eval();
-  const Score on_train = score(tape, model, split.train);
-  const double rate = outcome.seconds > 0 ? static_cast<double>(outcome.units) / outcome.seconds : 0;
-  const Json result = {{"task", "classifier"},
-                       {"data", flags.data},
-                       {"epochs", epochs},
-                       {"parameters", model.parameters().parameters()},
-                       {"threads", kernels::threads()},
-                       {"train_accuracy", on_train.accuracy},
-                       {"test_accuracy", latest.accuracy},
-                       {"test_loss", latest.loss},
-                       {"skipped_steps", outcome.skipped},
-                       {"seconds", outcome.seconds},
-                       {"samples_per_second", rate},
-                       {"fingerprint", outcome.fingerprint},
-                       {"checkpoint", directory.checkpoint().string()},
-                       {"report", directory.report().string()}};
-
-  Report report;
-  report.title = "Classifier on " + flags.data;
-  report.results = {{"test accuracy", percent(latest.accuracy)},
-                    {"train accuracy", percent(on_train.accuracy)},
-                    {"test loss", std::to_string(latest.loss)},
-                    {"parameters", std::to_string(model.parameters().parameters())},
-                    {"skipped steps", std::to_string(outcome.skipped)},
-                    {"fingerprint", outcome.fingerprint}};
-  for (const auto& [key, value] : training.config.items()) {
-    if (key != "mean" && key != "deviation" && key != "classes" && key != "data_digest")
-      report.settings.emplace_back(key, plain(value));
-  }
-  report.curves = {{"training, moving average", outcome.losses}, {"held out", outcome.held_out}};
-  if (split.test.classes() <= 100) {
-    report.classes = split.test.class_names;
-    report.confusion = latest.confusion;
-  }
-  nn::write_file_atomically(directory.report(), html_of(report));
-
-  if (flags.run.json) {
-    std::cout << result.dump() << "\n";
+  Tape tape(Precision::f32, products_of(flags.precision));
+  learner.model.eval();
+  learner.on_train = score(tape, learner.model, learner.split.train);
+  nn::write_file_atomically(directory.report(), html_of(report_of(learner, training.config, outcome)));
+  if (flags.json) {
+    std::cout << json_of(learner, outcome, directory).dump() << "\n";
     return ok;
   }
-  std::cout << "\n" << confusion_text(latest, split.test.class_names) << "\n";
-  std::cout << "test accuracy  " << percent(latest.accuracy) << " on " << split.test.count
-            << " held-out samples (training " << percent(on_train.accuracy) << ")\n";
-  std::printf("time           %.2f s of training, %.0f samples/s, %d thread%s\n", outcome.seconds, rate,
-              kernels::threads(), kernels::threads() == 1 ? "" : "s");
-  if (outcome.skipped > 0) std::cout << "skipped        " << skipped_text(outcome) << "\n";
-  std::cout << "fingerprint    " << outcome.fingerprint << "\n";
-  std::cout << "checkpoint     " << data::printable(directory.checkpoint()) << "\n";
-  std::cout << "report         " << data::printable(directory.report()) << "\n";
+  print(learner, outcome, directory);
   return ok;
 }
 
