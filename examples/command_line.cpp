@@ -263,6 +263,108 @@ void add_evaluate(CLI::App& reel, EvaluateFlags& flags) {
   app.add_flag("--json", flags.json, "Print one JSON object");
 }
 
+void add_inspect(CLI::App& reel, InspectFlags& flags) {
+  CLI::App& app = *reel.add_subcommand("inspect", "Check a file and say what is in it");
+  app.add_option("file", flags.file, "A checkpoint, safetensors, NPY, NPZ, IDX, CSV or text file")
+      ->required()
+      ->check(name_of("a file"))
+      ->type_name("FILE");
+  app.add_flag("--json", flags.json, "Print one JSON object");
+}
+
+void add_autopsy(CLI::App& reel, AutopsyFlags& flags) {
+  CLI::App& app = *reel.add_subcommand("autopsy", "Do a step again in which a number was not finite");
+  app.add_option("directory", flags.directory,
+                 "The autopsy-step-N of a run, which keeps the first " + std::to_string(most_autopsies))
+      ->required()
+      ->check(name_of("a directory"))
+      ->type_name("DIR");
+  app.add_flag("--json", flags.json, "Print one JSON object");
+}
+
+void add_attention(CLI::App& reel, AttentionFlags& flags) {
+  CLI::App& app = *reel.add_subcommand("attention", "Look inside attention: an example, or a trained model");
+  CLI::Option* model = app.add_option("--model", flags.model,
+                                      "Show the maps of this model (default: an example of four tokens)")
+                           ->check(name_of("a file"))
+                           ->type_name("FILE");
+  app.add_option("--prompt", flags.prompt, "What the model reads")->needs(model)->type_name("TEXT");
+  app.add_option("--html", flags.html, "Also write a page to look at in a browser")
+      ->check(name_of("a file"))
+      ->type_name("FILE");
+  app.add_option("--token", flags.token, "Example: whose output the gradients are of")
+      ->excludes(model)
+      ->check(whole_number(0, 3))
+      ->type_name("0..3")
+      ->capture_default_str();
+  app.add_option("--component", flags.component, "Example: which component of it")
+      ->excludes(model)
+      ->check(whole_number(0, 2))
+      ->type_name("0..2")
+      ->capture_default_str();
+  app.add_option("--temperature", flags.temperature, "Example: scores are divided by it")
+      ->excludes(model)
+      ->check(positive_number())
+      ->type_name("X")
+      ->capture_default_str();
+  app.add_flag("--json", flags.json, "Print one JSON object");
+}
+
+void add_bench(CLI::App& reel, BenchFlags& flags) {
+  CLI::App& app = *reel.add_subcommand("bench", "Measure training steps beside the limits of this machine");
+  app.add_option("--case", flags.name, "Only this case; the way to the heavy gpt2-124m-b4-t64")
+      ->check(name_of("a case"))
+      ->type_name("NAME");
+  add_threads(app, flags.threads);
+  add_precision(app, flags.precision);
+  app.add_flag("--json", flags.json, "Print one JSON object");
+}
+
+void add_ops(CLI::App& reel, OpsFlags& flags) {
+  CLI::App& app = *reel.add_subcommand("ops", "List the catalogue of ops");
+  app.add_flag("--json", flags.json, "Print one JSON object");
+}
+
+// What the words are read into; only the flags of the verb that they ask for are used.
+struct FlagsOfVerbs {
+  ClassifierFlags classifier;
+  TransformerFlags transformer;
+  GenerateFlags generate;
+  EvaluateFlags evaluate;
+  InspectFlags inspect;
+  AutopsyFlags autopsy;
+  AttentionFlags attention;
+  BenchFlags bench;
+  OpsFlags ops;
+};
+
+void add_train(CLI::App& reel, FlagsOfVerbs& flags) {
+  CLI::App& app = *reel.add_subcommand("train", "Train a model (alone: the Transformer that learns to add)");
+  app.require_subcommand(1);
+  app.footer(
+      "The Transformer's options work without its name, too: reel train --steps 100. `reel train transformer "
+      "--help` lists them.");
+  add_classifier(app, flags.classifier);
+  add_transformer(app, flags.transformer);
+}
+
+void add_verbs(CLI::App& reel, FlagsOfVerbs& flags) {
+  reel.name("reel");
+  reel.require_subcommand(1);
+  reel.set_version_flag("--version", std::string("reel " REEL_VERSION ", ") + kernels::instruction_set());
+  reel.footer(
+      "Exit codes: 0 ok, 1 failed, 2 usage, 3 data file, 4 model or checkpoint file, 5 input or output,\n"
+      "6 numbers that are not finite, 130 interrupted (a checkpoint was saved).");
+  add_train(reel, flags);
+  add_generate(reel, flags.generate);
+  add_evaluate(reel, flags.evaluate);
+  add_inspect(reel, flags.inspect);
+  add_autopsy(reel, flags.autopsy);
+  add_attention(reel, flags.attention);
+  add_bench(reel, flags.bench);
+  add_ops(reel, flags.ops);
+}
+
 // `reel train` is `reel train transformer`, also with flags behind it.
 std::vector<std::string> with_default_task(std::vector<std::string> words) {
   const bool bare =
@@ -329,133 +431,61 @@ std::vector<std::string> with_empty_values(const CLI::App& app, const std::vecto
   return result;
 }
 
+// What is wrong with the words that the program did not take.
+std::string complaint(const CLI::App& reel, const CLI::ParseError& e) {
+  // CLI11 would say that something else is missing, or list all words that it has no use for.
+  const auto code = static_cast<CLI::ExitCodes>(e.get_exit_code());
+  if (code == CLI::ExitCodes::RequiredError || code == CLI::ExitCodes::ExtrasError) {
+    std::string unknown = about_unknown_word(reel);
+    if (!unknown.empty()) return unknown;
+  }
+  return e.what();
+}
+
+// The verb that the words asked for.
+Command chosen(const CLI::App& reel, const FlagsOfVerbs& flags) {
+  if (reel.got_subcommand("train")) {
+    if (reel.get_subcommand("train")->got_subcommand("classifier")) return flags.classifier;
+    return flags.transformer;
+  }
+  if (reel.got_subcommand("generate")) return flags.generate;
+  if (reel.got_subcommand("evaluate")) return flags.evaluate;
+  if (reel.got_subcommand("inspect")) return flags.inspect;
+  if (reel.got_subcommand("autopsy")) return flags.autopsy;
+  if (reel.got_subcommand("attention")) return flags.attention;
+  if (reel.got_subcommand("bench")) return flags.bench;
+  return flags.ops;
+}
+
 }  // namespace
 
 std::variant<ExitCode, Command> parse_command_line(const std::vector<std::string>& words, std::ostream& out,
                                                    std::ostream& err, const CompleteTraining& complete) {
-  CLI::App app{"Reel trains small networks and shows how it is done."};
-  app.name("reel");
-  app.require_subcommand(1);
-  app.set_version_flag("--version", std::string("reel " REEL_VERSION ", ") + kernels::instruction_set());
-  app.footer(
-      "Exit codes: 0 ok, 1 failed, 2 usage, 3 data file, 4 model or checkpoint file, 5 input or output,\n"
-      "6 numbers that are not finite, 130 interrupted (a checkpoint was saved).");
-
-  ClassifierFlags classifier;
-  TransformerFlags transformer;
-  GenerateFlags generate;
-  EvaluateFlags evaluate;
-  CLI::App& train = *app.add_subcommand("train", "Train a model (alone: the Transformer that learns to add)");
-  train.require_subcommand(1);
-  train.footer(
-      "The Transformer's options work without its name, too: reel train --steps 100. `reel train transformer "
-      "--help` lists them.");
-  add_classifier(train, classifier);
-  add_transformer(train, transformer);
-  add_generate(app, generate);
-  add_evaluate(app, evaluate);
-
-  CLI::App& inspect = *app.add_subcommand("inspect", "Check a file and say what is in it");
-  InspectFlags inspected;
-  inspect.add_option("file", inspected.file, "A checkpoint, safetensors, NPY, NPZ, IDX, CSV or text file")
-      ->required()
-      ->check(name_of("a file"))
-      ->type_name("FILE");
-  inspect.add_flag("--json", inspected.json, "Print one JSON object");
-
-  CLI::App& autopsy = *app.add_subcommand("autopsy", "Do a step again in which a number was not finite");
-  AutopsyFlags autopsied;
-  autopsy
-      .add_option("directory", autopsied.directory,
-                  "The autopsy-step-N of a run, which keeps the first " + std::to_string(most_autopsies))
-      ->required()
-      ->check(name_of("a directory"))
-      ->type_name("DIR");
-  autopsy.add_flag("--json", autopsied.json, "Print one JSON object");
-
-  AttentionFlags attention;
-  CLI::App& attention_app =
-      *app.add_subcommand("attention", "Look inside attention: an example, or a trained model");
-  CLI::Option* looked_at = attention_app
-                               .add_option("--model", attention.model,
-                                           "Show the maps of this model (default: an example of four tokens)")
-                               ->check(name_of("a file"))
-                               ->type_name("FILE");
-  attention_app.add_option("--prompt", attention.prompt, "What the model reads")
-      ->needs(looked_at)
-      ->type_name("TEXT");
-  attention_app.add_option("--html", attention.html, "Also write a page to look at in a browser")
-      ->check(name_of("a file"))
-      ->type_name("FILE");
-  attention_app.add_option("--token", attention.token, "Example: whose output the gradients are of")
-      ->excludes(looked_at)
-      ->check(whole_number(0, 3))
-      ->type_name("0..3")
-      ->capture_default_str();
-  attention_app.add_option("--component", attention.component, "Example: which component of it")
-      ->excludes(looked_at)
-      ->check(whole_number(0, 2))
-      ->type_name("0..2")
-      ->capture_default_str();
-  attention_app.add_option("--temperature", attention.temperature, "Example: scores are divided by it")
-      ->excludes(looked_at)
-      ->check(positive_number())
-      ->type_name("X")
-      ->capture_default_str();
-  attention_app.add_flag("--json", attention.json, "Print one JSON object");
-
-  BenchFlags bench;
-  CLI::App& bench_app =
-      *app.add_subcommand("bench", "Measure training steps beside the limits of this machine");
-  bench_app.add_option("--case", bench.name, "Only this case; the way to the heavy gpt2-124m-b4-t64")
-      ->check(name_of("a case"))
-      ->type_name("NAME");
-  add_threads(bench_app, bench.threads);
-  add_precision(bench_app, bench.precision);
-  bench_app.add_flag("--json", bench.json, "Print one JSON object");
-
-  CLI::App& ops = *app.add_subcommand("ops", "List the catalogue of ops");
-  OpsFlags catalogue;
-  ops.add_flag("--json", catalogue.json, "Print one JSON object");
-
+  CLI::App reel{"Reel trains small networks and shows how it is done."};
+  FlagsOfVerbs flags;
+  add_verbs(reel, flags);
   try {
-    std::vector<std::string> read = with_empty_values(app, with_default_task(words));
+    std::vector<std::string> read = with_empty_values(reel, with_default_task(words));
     std::reverse(read.begin(), read.end());  // CLI11 takes them from the back
-    app.parse(std::move(read));
+    reel.parse(std::move(read));
   } catch (const CLI::ParseError& e) {
-    if (e.get_exit_code() == 0) {
-      app.exit(e, out, err);
+    if (e.get_exit_code() == 0) {  // --help
+      reel.exit(e, out, err);
       return ok;
-    }  // --help
-    // CLI11 would say that something else is missing, or list all words that it has no use for.
-    const auto code = static_cast<CLI::ExitCodes>(e.get_exit_code());
-    if (code == CLI::ExitCodes::RequiredError || code == CLI::ExitCodes::ExtrasError) {
-      const std::string unknown = about_unknown_word(app);
-      if (!unknown.empty()) {
-        err << "reel: " << data::printable(unknown) << "\n";
-        return usage;
-      }
     }
     // It quotes what was typed, or what a script put in.
-    err << "reel: " << data::printable(e.what()) << "\n";
+    err << "reel: " << data::printable(complaint(reel, e)) << "\n";
     return usage;
   }
-
-  if (train.got_subcommand("classifier")) {
-    if (complete) complete(*train.get_subcommand("classifier"), classifier.run);
-    return classifier;
+  if (complete && reel.got_subcommand("train")) {
+    CLI::App& train = *reel.get_subcommand("train");
+    if (train.got_subcommand("classifier")) {
+      complete(*train.get_subcommand("classifier"), flags.classifier.run);
+    } else {
+      complete(*train.get_subcommand("transformer"), flags.transformer.run);
+    }
   }
-  if (train.got_subcommand("transformer")) {
-    if (complete) complete(*train.get_subcommand("transformer"), transformer.run);
-    return transformer;
-  }
-  if (app.got_subcommand("generate")) return generate;
-  if (app.got_subcommand("evaluate")) return evaluate;
-  if (app.got_subcommand("inspect")) return inspected;
-  if (app.got_subcommand("autopsy")) return autopsied;
-  if (app.got_subcommand("attention")) return attention;
-  if (app.got_subcommand("bench")) return bench;
-  return catalogue;
+  return chosen(reel, flags);
 }
 
 }  // namespace reel::examples
