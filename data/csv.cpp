@@ -7,121 +7,14 @@
 #include <optional>
 #include <set>
 
+#include "data/csv_reader.h"
 #include "data/error.h"
 #include "data/file.h"
-#include "data/utf8.h"
 
 namespace reel::data {
 namespace {
 
-constexpr std::size_t most_columns = 100'000;
 constexpr std::int64_t most_classes = 1'000'000;
-
-struct Field {
-  std::string text;
-  std::size_t line = 0;
-  std::size_t column = 0;  // of its first byte, from 1
-  bool quoted = false;
-};
-using Record = std::vector<Field>;
-
-class Parser {
- public:
-  Parser(std::string_view text, const std::string& name, char delimiter)
-      : text_(text), name_(name), delimiter_(delimiter) {
-    if (text_.starts_with("\xEF\xBB\xBF")) text_.remove_prefix(3);
-    if (text_.starts_with("\xFF\xFE") || text_.starts_with("\xFE\xFF")) {
-      throw DataError(name_ + ":1:1: the file is UTF-16; save it as UTF-8");
-    }
-    const std::size_t nul = text_.find('\0');
-    if (nul != std::string_view::npos) {
-      throw DataError(name_ + ": byte " + std::to_string(nul) + " is NUL: this is no text file");
-    }
-    const std::size_t valid = valid_utf8(text_);
-    if (valid != text_.size()) {
-      const auto line =
-          1 + std::count(text_.begin(), text_.begin() + static_cast<std::ptrdiff_t>(valid), '\n');
-      throw DataError(name_ + ":" + std::to_string(line) + ": byte " + std::to_string(valid) +
-                      ": the text is not UTF-8; save it as UTF-8");
-    }
-  }
-
-  // The next record, or false at the end.
-  bool next(Record& record) {
-    record.clear();
-    if (at_ == text_.size()) return false;
-    while (true) {
-      record.push_back(field());
-      if (record.size() > most_columns)
-        fail(record.back(), "more than " + std::to_string(most_columns) + " columns");
-      if (at_ == text_.size()) return true;
-      const char c = text_[at_++];
-      if (c == delimiter_) continue;
-      if (c == '\r') {
-        if (at_ == text_.size() || text_[at_] != '\n') {
-          throw DataError(name_ + ":" + std::to_string(line_) +
-                          ": a carriage return without a line feed; end lines with LF or CRLF");
-        }
-        ++at_;
-      }
-      ++line_;
-      line_start_ = at_;
-      return true;
-    }
-  }
-
-  [[noreturn]] void fail(const Field& field, const std::string& reason) const {
-    throw DataError(name_ + ":" + std::to_string(field.line) + ":" + std::to_string(field.column) + ": " +
-                    reason);
-  }
-
- private:
-  Field field() {
-    Field f;
-    f.line = line_;
-    f.column = at_ - line_start_ + 1;
-    while (at_ < text_.size() && text_[at_] == ' ') ++at_;
-    if (at_ < text_.size() && text_[at_] == '"') {
-      quoted(f);
-    } else {
-      const std::size_t start = at_;
-      while (at_ < text_.size() && text_[at_] != delimiter_ && text_[at_] != '\n' && text_[at_] != '\r')
-        ++at_;
-      f.text = std::string(text_.substr(start, at_ - start));
-      while (!f.text.empty() && f.text.back() == ' ') f.text.pop_back();
-    }
-    return f;
-  }
-
-  void quoted(Field& f) {
-    f.quoted = true;
-    ++at_;
-    while (true) {
-      if (at_ == text_.size()) fail(f, "a quote is opened here and never closed");
-      const char c = text_[at_++];
-      if (c == '"') {
-        if (at_ == text_.size() || text_[at_] != '"') break;
-        ++at_;
-      }
-      if (c == '\n') {
-        ++line_;
-        line_start_ = at_;
-      }
-      f.text += c;
-    }
-    while (at_ < text_.size() && text_[at_] == ' ') ++at_;
-    if (at_ < text_.size() && text_[at_] != delimiter_ && text_[at_] != '\n' && text_[at_] != '\r') {
-      fail(f, "text follows the closing quote; quotes inside a quoted field are doubled");
-    }
-  }
-
-  std::string_view text_;
-  const std::string& name_;
-  char delimiter_;
-  std::size_t at_ = 0;
-  std::size_t line_ = 1;
-  std::size_t line_start_ = 0;
-};
 
 enum class Number { good, none, not_finite, out_of_range };
 
@@ -162,28 +55,30 @@ std::string shown(const std::string& text) {
   return "\"" + result + (text.size() > 40 ? "...\"" : "\"");
 }
 
-bool blank(const Record& record) { return record.size() == 1 && record[0].text.empty() && !record[0].quoted; }
+bool blank(const CsvRecord& record) {
+  return record.size() == 1 && record[0].text.empty() && !record[0].quoted;
+}
 
 // `hint` is what the first line may be instead of a sample.
-float feature(const Parser& parser, const Field& field, const std::string& hint) {
+float feature(const CsvReader& reader, const CsvField& field, const std::string& hint) {
   float value = 0;
   switch (parse_number(field.text, value)) {
     case Number::good:
       return value;
     case Number::not_finite:
-      parser.fail(field, shown(field.text) + " is not finite; leave the line out or fill the value in");
+      reader.fail(field, shown(field.text) + " is not finite; leave the line out or fill the value in");
     case Number::out_of_range:
-      parser.fail(field, shown(field.text) + " is too large for a 32-bit float");
+      reader.fail(field, shown(field.text) + " is too large for a 32-bit float");
     case Number::none:
       break;
   }
-  const auto refuse = [&](const std::string& reason) { parser.fail(field, reason + hint); };
+  const auto refuse = [&](const std::string& reason) { reader.fail(field, reason + hint); };
   if (field.text.empty()) refuse("a value is missing; leave the line out or fill the value in");
   const std::string no_number = shown(field.text) + " is not a number";
   if (field.text.find(',') != std::string::npos) refuse(no_number + "; decimals are written with a point");
   if (field.text.find(';') != std::string::npos)
     refuse(no_number + "; separate fields by commas, and write decimals with a point");
-  parser.fail(field, no_number +
+  reader.fail(field, no_number +
                          ", which every column but the class's holds: leave the line or the column out, or "
                          "choose it as the class" +
                          hint);
@@ -195,7 +90,7 @@ bool is_number(const std::string& text) {
 }
 
 // The column of this name in the first line.
-std::optional<std::size_t> column_named(const std::string& name, const Record& first) {
+std::optional<std::size_t> column_named(const std::string& name, const CsvRecord& first) {
   for (std::size_t c = 0; c < first.size(); ++c) {
     if (!name.empty() && first[c].text == name) return c;
   }
@@ -218,7 +113,7 @@ bool stands_for_nothing(const std::string& text) {
 
 // Whether the first line's features count up from 0, as pandas names columns that have no names: with the
 // class's column ("0,1,2"), without it ("label,0,1"), or behind an unnamed column of its index (",0,1").
-bool features_count(const Record& first, std::size_t label, std::size_t start, bool with_label) {
+bool features_count(const CsvRecord& first, std::size_t label, std::size_t start, bool with_label) {
   std::size_t n = 0;
   for (std::size_t c = start; c < first.size(); ++c) {
     if (c == label && !with_label) continue;
@@ -228,12 +123,12 @@ bool features_count(const Record& first, std::size_t label, std::size_t start, b
   return true;
 }
 
-bool features_count(const Record& first, std::size_t label, std::size_t start = 0) {
+bool features_count(const CsvRecord& first, std::size_t label, std::size_t start = 0) {
   return features_count(first, label, start, true) || features_count(first, label, start, false);
 }
 
 // Whether the first line names the columns, if the class is in column `label`. `ahead` reads on behind it.
-bool names_columns(const Record& first, std::size_t label, Parser ahead) {
+bool names_columns(const CsvRecord& first, std::size_t label, CsvReader ahead) {
   // Names are no numbers. A sample can have such a feature, too, but then others are numbers, or it says that
   // a value is missing: it is refused where it stands, and not passed over as a header.
   std::size_t numeric = 0;
@@ -258,7 +153,7 @@ bool names_columns(const Record& first, std::size_t label, Parser ahead) {
   if (!text_label && !counts) return false;
   std::map<std::string, std::size_t> classes;
   bool numbers = true;
-  for (Record record; ahead.next(record);) {
+  for (CsvRecord record; ahead.next(record);) {
     if (record.size() != first.size()) continue;
     const std::string& text = record[label].text;
     ++classes[text];
@@ -272,7 +167,7 @@ bool names_columns(const Record& first, std::size_t label, Parser ahead) {
 }
 
 // What to do if a first line that is read as a sample was meant to name the columns.
-std::string header_hint(const Record& first, std::size_t label) {
+std::string header_hint(const CsvRecord& first, std::size_t label) {
   if (label != 0 && first[0].text.empty() && first.size() > 2 && features_count(first, label, 1)) {
     return "; this line looks like a header whose first column has no name, as pandas writes it with its "
            "index: write the file with index=False";
@@ -288,7 +183,7 @@ struct Layout {
 };
 
 // One lookup of the label column decides both: it names a column only in a first line that is a header.
-Layout layout_of(const Record& first, const Parser& ahead, const CsvOptions& options,
+Layout layout_of(const CsvRecord& first, const CsvReader& ahead, const CsvOptions& options,
                  const std::string& name) {
   const std::string& text = options.label_column;
   const std::size_t last = first.size() - 1;
@@ -315,30 +210,30 @@ Layout layout_of(const Record& first, const Parser& ahead, const CsvOptions& opt
                   std::to_string(last) + " works too");
 }
 
-bool holds_number(const Field& field) { return is_number(field.text); }
+bool holds_number(const CsvField& field) { return is_number(field.text); }
 
 // Among numbers "?" and the like are no class; among texts "-" or "NA" may well be one.
-void refuse_missing(const Parser& parser, const std::vector<Field>& labels) {
-  const auto missing = [](const Field& f) { return stands_for_nothing(f.text); };
+void refuse_missing(const CsvReader& reader, const std::vector<CsvField>& labels) {
+  const auto missing = [](const CsvField& f) { return stands_for_nothing(f.text); };
   const bool numbers = std::any_of(labels.begin(), labels.end(), holds_number) &&
                        std::all_of(labels.begin(), labels.end(),
-                                   [&](const Field& f) { return holds_number(f) || missing(f); });
+                                   [&](const CsvField& f) { return holds_number(f) || missing(f); });
   const auto found = std::find_if(labels.begin(), labels.end(), missing);
   if (!numbers || found == labels.end()) return;
-  parser.fail(*found, found->text.empty()
+  reader.fail(*found, found->text.empty()
                           ? "the class is missing"
                           : "the class is missing: " + shown(found->text) +
                                 " stands among numbers; leave the line out or fill the class in");
 }
 
 // Class numbers from what the label column holds.
-void number_classes(const Parser& parser, const std::vector<Field>& labels, Dataset& data) {
-  refuse_missing(parser, labels);
+void number_classes(const CsvReader& reader, const std::vector<CsvField>& labels, Dataset& data) {
+  refuse_missing(reader, labels);
   std::int64_t largest = -1;
   if (!std::all_of(labels.begin(), labels.end(), holds_number)) {
     std::map<std::string, std::int32_t> names;
-    for (const Field& f : labels) {
-      if (f.text.empty()) parser.fail(f, "the class is missing");
+    for (const CsvField& f : labels) {
+      if (f.text.empty()) reader.fail(f, "the class is missing");
       names.emplace(f.text, 0);
     }
     std::int32_t next = 0;
@@ -346,16 +241,16 @@ void number_classes(const Parser& parser, const std::vector<Field>& labels, Data
       index = next++;
       data.class_names.push_back(text);
     }
-    for (const Field& f : labels) data.labels.push_back(names[f.text]);
+    for (const CsvField& f : labels) data.labels.push_back(names[f.text]);
     return;
   }
-  for (const Field& f : labels) {
+  for (const CsvField& f : labels) {
     double value = 0;
     const char* end = f.text.data() + f.text.size();
     const auto result = std::from_chars(f.text.data(), end, value);
     if (result.ec != std::errc{} || result.ptr != end || !(value >= 0) || value != std::floor(value) ||
         value >= static_cast<double>(most_classes)) {
-      parser.fail(f, "class " + shown(f.text) + " is not a whole number from 0 to " +
+      reader.fail(f, "class " + shown(f.text) + " is not a whole number from 0 to " +
                          std::to_string(most_classes - 1));
     }
     data.labels.push_back(static_cast<std::int32_t>(value));
@@ -367,12 +262,12 @@ void number_classes(const Parser& parser, const std::vector<Field>& labels, Data
 }  // namespace
 
 Dataset parse_csv(std::string_view text, const std::string& name, const CsvOptions& options) {
-  Parser parser(text, name, options.delimiter);
-  Record record;
-  while (parser.next(record) && blank(record)) {
+  CsvReader reader(text, name, options.delimiter);
+  CsvRecord record;
+  while (reader.next(record) && blank(record)) {
   }
   if (record.empty() || blank(record)) throw DataError(name + ": the file is empty");
-  const Record first = record;
+  const CsvRecord first = record;
   const std::size_t columns = first.size();
   if (columns == 1) {
     const std::string& line = first[0].text;
@@ -380,29 +275,29 @@ Dataset parse_csv(std::string_view text, const std::string& name, const CsvOptio
                         : line.find('\t') != std::string::npos ? "tabs"
                                                                : nullptr;
     if (other != nullptr && options.delimiter == ',') {
-      parser.fail(first[0],
+      reader.fail(first[0],
                   std::string("the fields are separated by ") + other + "; separate them by commas");
     }
-    parser.fail(first[0], "one column; at least one feature and the class are needed");
+    reader.fail(first[0], "one column; at least one feature and the class are needed");
   }
-  const auto [has_header, label] = layout_of(first, parser, options, name);
+  const auto [has_header, label] = layout_of(first, reader, options, name);
   if (has_header) {
     std::set<std::string> names;
-    for (const Field& f : first) {
-      if (!names.insert(f.text).second) parser.fail(f, "column name " + shown(f.text) + " is there twice");
+    for (const CsvField& f : first) {
+      if (!names.insert(f.text).second) reader.fail(f, "column name " + shown(f.text) + " is there twice");
     }
-    parser.next(record);
+    reader.next(record);
   }
 
   Dataset data;
   data.name = name;
   data.header = has_header;
   data.features = static_cast<std::int64_t>(columns) - 1;
-  std::vector<Field> labels;
+  std::vector<CsvField> labels;
   std::string hint =
       !has_header && options.header == CsvOptions::Header::detect ? header_hint(first, label) : "";
   std::size_t blank_line = 0;
-  for (; !record.empty(); parser.next(record)) {
+  for (; !record.empty(); reader.next(record)) {
     if (blank(record)) {
       if (blank_line == 0) blank_line = record[0].line;
       continue;
@@ -411,21 +306,21 @@ Dataset parse_csv(std::string_view text, const std::string& name, const CsvOptio
       throw DataError(name + ":" + std::to_string(blank_line) + ":1: a blank line in the middle; remove it");
     }
     if (record.size() != columns) {
-      parser.fail(record.back(),
+      reader.fail(record.back(),
                   std::to_string(record.size()) + " fields, the first line has " + std::to_string(columns));
     }
     for (std::size_t c = 0; c < columns; ++c) {
       if (c == label) {
         labels.push_back(std::move(record[c]));
       } else {
-        data.inputs.push_back(feature(parser, record[c], hint));
+        data.inputs.push_back(feature(reader, record[c], hint));
       }
     }
     hint.clear();  // only the first line can be a header
   }
   if (labels.empty()) throw DataError(name + ": there is a header and nothing else");
   data.count = static_cast<std::int64_t>(labels.size());
-  number_classes(parser, labels, data);
+  number_classes(reader, labels, data);
   if (data.has_one_class() && !options.one_class)
     throw DataError(name + ": every sample has the same class; there is nothing to tell apart");
   return data;
