@@ -10,7 +10,74 @@ namespace {
 
 using kernels::Source;
 
-// These reduce the last dimensions; the functions below bring the wanted axes there.
+// ---- sums, over any axes where they stand ----
+
+// The axes are named by the shape that keeps them with size 1.
+struct Summed {
+  Shape kept;
+  Shape result;  // the same, or without those axes
+  double factor;
+};
+
+const ShapeRule summed_shape{"reduce", [](const Call& c) { return c.options<Summed>().result; }};
+
+template <class C>
+const Shape& kept(const C& c) {
+  return c.template options<Summed>().kept;
+}
+
+const Op& sum_op = define({
+    .name = "sum",
+    .formula = "y = sum of x over the axes;  dx = dy, stretched",
+    .shape = summed_shape,
+    .forward = [](auto& c) { c.sum_to_y(kept(c)); },
+    .backward =
+        [](auto& c) { kernels::map(c.whole_gradient(), [](auto dy) { return dy; }, c.stretched_upstream(kept(c))); },
+    .samples = {on({2, 3}).call([](Tensors x) { return sum(x[0]); }),
+                on({2, 3, 4}).call([](Tensors x) { return sum(x[0], {.axes = {1}}); }),
+                on({2, 3, 4}).call([](Tensors x) { return sum(x[0], {.axes = {0, -1}, .keepdim = true}); }),
+                on({0, 3}).call([](Tensors x) { return sum(x[0], {.axes = {0}}); })},
+});
+
+const Op& mean_op = define({
+    .name = "mean",
+    .formula = "y = (sum of x over the axes) / n;  dx = dy / n, stretched",
+    .shape = summed_shape,
+    .forward =
+        [](auto& c) {
+          const auto factor = c.scalar(c.template options<Summed>().factor);
+          c.sum_to_y(kept(c));
+          kernels::map(c.result(), [factor](auto y) { return factor * y; }, c.out());
+        },
+    .backward =
+        [](auto& c) {
+          const auto factor = c.scalar(c.template options<Summed>().factor);
+          kernels::map(c.whole_gradient(), [factor](auto dy) { return factor * dy; }, c.stretched_upstream(kept(c)));
+        },
+    .samples = {on({2, 3}).call([](Tensors x) { return mean(x[0]); }),
+                on({2, 3, 4}).call([](Tensors x) { return mean(x[0], {.axes = {0, 2}}); })},
+});
+
+Tensor sum_up(const Op& op, Here x, const ReduceOptions& options) {
+  const Shape shape = x.shape();
+  const Axes axes = axes_from_front(options.axes, shape.rank(), x.place, op.name);
+  Shape kept_shape = shape;
+  Shape rest;
+  std::int64_t count = 1;
+  for (int d = 0; d < shape.rank(); ++d) {
+    if (std::find(axes.axis, axes.axis + axes.count, d) == axes.axis + axes.count) {
+      rest.append(shape[d]);
+    } else {
+      kept_shape.set(d, 1);
+      count *= shape[d];
+    }
+  }
+  const Summed summed{kept_shape, options.keepdim ? kept_shape : rest, 1.0 / static_cast<double>(count)};
+  return record(op, {x}, summed);
+}
+
+// ---- what is made of rows, to whose end the wanted axes are brought ----
+
 struct Reduced {
   Shape result;
   std::int64_t correction;
@@ -157,6 +224,9 @@ Tensor reduce_filled(const Op& op, Here x, const ReduceOptions& options) {
 }
 
 }  // namespace
+
+Tensor sum(Here x, ReduceOptions options) { return sum_up(sum_op, x, options); }
+Tensor mean(Here x, ReduceOptions options) { return sum_up(mean_op, x, options); }
 
 Tensor max(Here x, ReduceOptions options) { return reduce_filled(max_op, x, options); }
 Tensor min(Here x, ReduceOptions options) { return reduce_filled(min_op, x, options); }
