@@ -10,9 +10,9 @@
 #include "nn/atomic_file.h"
 #include "nn/error.h"
 #include "nn/file_descriptor.h"
-#include "nn/fit.h"
 #include "nn/safetensors_header.h"
 #include "nn/sha256.h"
+#include "nn/wanted_tensors.h"
 #include "nn/weights.h"
 
 namespace reel::nn {

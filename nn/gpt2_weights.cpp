@@ -6,7 +6,7 @@
 
 #include "autograd/error.h"
 #include "nn/error.h"
-#include "nn/fit.h"
+#include "nn/wanted_tensors.h"
 
 namespace reel::nn {
 namespace {

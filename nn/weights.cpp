@@ -4,8 +4,8 @@
 #include <cmath>
 #include <cstring>
 
-#include "nn/fit.h"
 #include "nn/sha256.h"
+#include "nn/wanted_tensors.h"
 
 namespace reel::nn {
 

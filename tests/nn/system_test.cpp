@@ -13,9 +13,9 @@
 #include "nn/directory_lock.h"
 #include "nn/error.h"
 #include "nn/file_descriptor.h"
-#include "nn/fit.h"
 #include "nn/safetensors.h"
 #include "nn/sha256.h"
+#include "nn/wanted_tensors.h"
 #include "nn/weights.h"
 #include "tests/nn/checkpoint_problem.h"
 

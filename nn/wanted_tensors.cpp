@@ -1,4 +1,4 @@
-#include "nn/fit.h"
+#include "nn/wanted_tensors.h"
 
 #include <set>
 
