@@ -8,7 +8,6 @@
 #include "autograd/tape.h"
 #include "data/batches.h"
 #include "data/dataset.h"
-#include "examples/flags.h"
 #include "examples/model_file.h"
 #include "nn/mlp.h"
 

@@ -58,12 +58,9 @@ data::Split divided_if_it_can_be(data::Split data, double test_fraction, std::ui
   }
 }
 
-int evaluate_classifier(const EvaluateFlags& flags, const ModelFile& file) {
-  const Settings settings = file.settings();
-  const auto model = classifier_of(file);
-  model->eval();
-  const auto classes = settings.texts("classes");
-  const data::Standardizer standardizer{settings.floats("mean"), settings.floats("deviation")};
+// How training brought the features to one scale.
+data::Standardizer standardizer_of(const Settings& settings) {
+  data::Standardizer standardizer{settings.floats("mean"), settings.floats("deviation")};
   const auto features = static_cast<std::size_t>(settings.whole("features", 1));
   if (standardizer.mean.size() != features) settings.fail("mean", "has another length than the features");
   if (standardizer.deviation.size() != features)
@@ -71,6 +68,15 @@ int evaluate_classifier(const EvaluateFlags& flags, const ModelFile& file) {
   if (std::any_of(standardizer.deviation.begin(), standardizer.deviation.end(),
                   [](float d) { return d <= 0; }))
     settings.fail("deviation", "has a number that is not above 0");
+  return standardizer;
+}
+
+int evaluate_classifier(const EvaluateFlags& flags, const ModelFile& file) {
+  const Settings settings = file.settings();
+  const auto model = classifier_of(file);
+  model->eval();
+  const auto classes = settings.texts("classes");
+  const data::Standardizer standardizer = standardizer_of(settings);
 
   const bool other_data = !flags.data.empty();
   const std::string data = other_data ? flags.data : settings.name("data");
@@ -132,6 +138,61 @@ int evaluate_classifier(const EvaluateFlags& flags, const ModelFile& file) {
     if (same == true) std::printf(", of which the model learned from %ld", static_cast<long>(for_training));
   }
   std::printf("\ntest loss      %.4f\n", result.loss);
+  return ok;
+}
+
+int evaluate_transformer(const EvaluateFlags& flags, const ModelFile& file) {
+  if (!flags.labels.empty() || !flags.label_column.empty()) {
+    throw UsageError((flags.labels.empty() ? "--label-column" : "--labels") +
+                     (" goes with a classifier; " + flags.model + " holds a transformer"));
+  }
+  const LoadedGpt loaded = load_gpt(file);
+  const std::string data = flags.data.empty() ? file.settings().name("data") : flags.data;
+  Tape tape(Precision::f32, file.products());
+  Json result = {{"task", "transformer"}, {"data", data}};
+  if (loaded.addition != (data == "addition")) {
+    throw UsageError(data::printable(flags.model) + " was trained on " +
+                     data::excerpt(file.settings().name("data")) + "; it cannot be measured on " +
+                     data::printable(data));
+  }
+  if (loaded.addition && flags.whole) {
+    throw UsageError(
+        "--split all goes with data that has an end; of sums, those are measured that training never sees: "
+        "leave it out");
+  }
+  const std::string part = flags.whole ? "all" : "held-out";
+  if (loaded.addition) {
+    result["same_data_as_training"] = true;  // there is only one
+    const LanguageScore score = score_addition(tape, *loaded.model, held_out_sums);
+    result["split"] = part;
+    result["samples"] = held_out_sums;
+    result["validation_loss"] = score.loss;
+    result["exact_match"] = score.exact_match;
+  } else {
+    if (flags.data.empty())
+      require_there(data,
+                    data::printable(flags.model) + " was trained on it; give its new place with --data");
+    const data::Text text = data::Text::read(data, loaded.model->config().context, loaded.vocabulary);
+    result["same_data_as_training"] = file.is_of_training(data, digest_of(text));
+    const LanguageScore score = score_text(tape, *loaded.model, text, 16, flags.whole);
+    result["split"] = part;
+    result["tokens"] = score.tokens;
+    result["validation_loss"] = score.loss;
+  }
+  if (flags.json) {
+    std::cout << result.dump() << "\n";
+    return ok;
+  }
+  std::printf("validation loss  %.4f on ", result["validation_loss"].get<double>());
+  if (loaded.addition) {
+    std::printf("sums that training never sees\nexact match      %.2f %% of %ld held-out sums\n",
+                100 * result["exact_match"].get<double>(), static_cast<long>(held_out_sums));
+    return ok;
+  }
+  std::printf(
+      "%s, %ld tokens%s\n", flags.whole ? "the whole text" : "the last tenth of the text",
+      static_cast<long>(result["tokens"].get<std::int64_t>()),
+      flags.whole && result["same_data_as_training"] == true ? ", most of which the model learned from" : "");
   return ok;
 }
 

@@ -1,15 +1,7 @@
 #include "examples/transformer.h"
 
 #include <algorithm>
-#include <cstdio>
-#include <iostream>
 
-#include "data/error.h"
-#include "data/file.h"
-#include "examples/data_name.h"
-#include "examples/exit_code.h"
-#include "examples/usage_error.h"
-#include "nn/error.h"
 #include "nn/sha256.h"
 
 namespace reel::examples {
@@ -162,61 +154,6 @@ std::string answer(Tape& tape, const nn::Gpt& model, const std::string& prompt, 
   }
   const auto number = data::Addition::number(written);
   return number ? std::to_string(*number) : "?";
-}
-
-int evaluate_transformer(const EvaluateFlags& flags, const ModelFile& file) {
-  if (!flags.labels.empty() || !flags.label_column.empty()) {
-    throw UsageError((flags.labels.empty() ? "--label-column" : "--labels") +
-                     (" goes with a classifier; " + flags.model + " holds a transformer"));
-  }
-  const LoadedGpt loaded = load_gpt(file);
-  const std::string data = flags.data.empty() ? file.settings().name("data") : flags.data;
-  Tape tape(Precision::f32, file.products());
-  Json result = {{"task", "transformer"}, {"data", data}};
-  if (loaded.addition != (data == "addition")) {
-    throw UsageError(data::printable(flags.model) + " was trained on " +
-                     data::excerpt(file.settings().name("data")) + "; it cannot be measured on " +
-                     data::printable(data));
-  }
-  if (loaded.addition && flags.whole) {
-    throw UsageError(
-        "--split all goes with data that has an end; of sums, those are measured that training never sees: "
-        "leave it out");
-  }
-  const std::string part = flags.whole ? "all" : "held-out";
-  if (loaded.addition) {
-    result["same_data_as_training"] = true;  // there is only one
-    const LanguageScore score = score_addition(tape, *loaded.model, held_out_sums);
-    result["split"] = part;
-    result["samples"] = held_out_sums;
-    result["validation_loss"] = score.loss;
-    result["exact_match"] = score.exact_match;
-  } else {
-    if (flags.data.empty())
-      require_there(data,
-                    data::printable(flags.model) + " was trained on it; give its new place with --data");
-    const data::Text text = data::Text::read(data, loaded.model->config().context, loaded.vocabulary);
-    result["same_data_as_training"] = file.is_of_training(data, digest_of(text));
-    const LanguageScore score = score_text(tape, *loaded.model, text, 16, flags.whole);
-    result["split"] = part;
-    result["tokens"] = score.tokens;
-    result["validation_loss"] = score.loss;
-  }
-  if (flags.json) {
-    std::cout << result.dump() << "\n";
-    return ok;
-  }
-  std::printf("validation loss  %.4f on ", result["validation_loss"].get<double>());
-  if (loaded.addition) {
-    std::printf("sums that training never sees\nexact match      %.2f %% of %ld held-out sums\n",
-                100 * result["exact_match"].get<double>(), static_cast<long>(held_out_sums));
-    return ok;
-  }
-  std::printf(
-      "%s, %ld tokens%s\n", flags.whole ? "the whole text" : "the last tenth of the text",
-      static_cast<long>(result["tokens"].get<std::int64_t>()),
-      flags.whole && result["same_data_as_training"] == true ? ", most of which the model learned from" : "");
-  return ok;
 }
 
 }  // namespace reel::examples

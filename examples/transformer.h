@@ -7,7 +7,6 @@
 #include "autograd/tape.h"
 #include "data/addition.h"
 #include "data/text.h"
-#include "examples/flags.h"
 #include "examples/model_file.h"
 #include "nn/gpt.h"
 #include "nn/sampler.h"
@@ -54,7 +53,5 @@ nn::GptConfig gpt_config(const Settings& settings);
 /// likeliest digits, or of those that `sampler` chooses.
 std::string answer(Tape& tape, const nn::Gpt& model, const std::string& prompt,
                    nn::Sampler* sampler = nullptr);
-
-int evaluate_transformer(const EvaluateFlags& flags, const ModelFile& file);
 
 }  // namespace reel::examples
