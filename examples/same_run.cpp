@@ -1,0 +1,86 @@
+#include "examples/same_run.h"
+
+#include <algorithm>
+#include <array>
+#include <iostream>
+#include <string_view>
+
+#include "data/file.h"
+#include "examples/run_directory.h"
+#include "examples/settings.h"
+#include "examples/usage_error.h"
+#include "kernels/instruction_set.h"
+
+namespace reel::examples {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// What a configuration holds beside flags: the data decides it.
+constexpr std::array<std::string_view, 7> keys_of_the_data = {
+    "data_digest", "samples", "features", "classes", "mean", "deviation", "bytes"};
+
+bool is_of_the_data(std::string_view key) {
+  return std::find(keys_of_the_data.begin(), keys_of_the_data.end(), key) != keys_of_the_data.end();
+}
+
+// Where the data lies is of no matter to a run that knows its digest.
+bool may_have_moved(const std::string& key, const Json& saved, const Json& now) {
+  return (key == "data" || key == "labels") && saved.contains("data_digest") && now.contains("data_digest");
+}
+
+}  // namespace
+
+void require_same_data(const Json& saved, const Json& now, const std::string& directory) {
+  for (const std::string_view key : keys_of_the_data) {
+    if (!now.contains(key) || !saved.contains(key) || saved[key] == now[key]) continue;
+    const std::string what = saved.value("data", Json()) == now["data"]
+                                 ? "the data has changed since the run in " + directory + " was started"
+                                 : data::printable(now["data"].get<std::string>()) +
+                                       " is not the data that the run in " + directory + " was started with";
+    throw UsageError("--resume: " + what + " (its " + std::string(key) +
+                     "); give it the data that it began with, or start another run");
+  }
+}
+
+void require_same_run(const Json& saved, const Json& now, const std::string& directory,
+                      const std::string& file) {
+  for (const auto& [key, value] : now.items()) {
+    if (!saved.contains(key)) {
+      throw UsageError(directory + ": the run was started by another version: it has no " + key +
+                       "; go on with that version, or start another run with another --out");
+    }
+    const bool alike = value.is_number() ? saved[key].is_number() : saved[key].type() == value.type();
+    if (!alike) {
+      Settings(saved, file)
+          .fail(key, std::string("is of type ") + saved[key].type_name() + ", which no run writes there");
+    }
+    if (saved[key] == value || is_of_the_data(key) || may_have_moved(key, saved, now)) continue;
+    if (key == "steps" || key == "epochs") {
+      if (value.is_number() && saved[key].is_number() && value > saved[key])
+        continue;  // more of them is fine
+      refuse_fewer(key, data::excerpt(saved[key].dump()), value.dump());
+    }
+    std::string flag = key;
+    std::replace(flag.begin(), flag.end(), '_', '-');
+    // What the command line gave was compared with config.json.
+    throw UsageError("--resume: the checkpoint in " + directory + " is of a run with --" + flag + " " +
+                     data::excerpt(saved[key].dump()) + ", now it is " + value.dump() +
+                     "; config.json is of another run, or was changed: put it back, or remove it to go on "
+                     "with what the checkpoint says");
+  }
+  require_same_data(saved, now, directory);
+}
+
+std::string this_build() { return std::string(kernels::instruction_set()) + ", " + kernels::compiler(); }
+
+void warn_of_another_build(const std::map<std::string, std::string>& notes) {
+  const auto saved = notes.find("build");
+  const std::string then = saved == notes.end() ? "a build that did not say what it is" : saved->second;
+  if (then == this_build()) return;
+  std::cerr << "reel: warning: the checkpoint was made by another build: " << data::excerpt(then)
+            << "; this one is " << this_build()
+            << "; the results may differ from those of a run that was never stopped\n";
+}
+
+}  // namespace reel::examples

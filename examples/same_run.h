@@ -1,0 +1,28 @@
+#pragma once
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace reel::examples {
+
+// Whether a run that goes on is the one that was begun: the same data, flags and build.
+
+/// Every flag that a resumed run must share with the first one, compared one by one, and then the data.
+/// `saved` is the configuration that `file`, a checkpoint of `directory`, holds. Throws UsageError that names
+/// the flag; FileError if a value is of another type.
+void require_same_run(const nlohmann::ordered_json& saved, const nlohmann::ordered_json& now,
+                      const std::string& directory, const std::string& file);
+
+/// Only what the data decides. Throws UsageError if it is other data, or has changed.
+void require_same_data(const nlohmann::ordered_json& saved, const nlohmann::ordered_json& now,
+                       const std::string& directory);
+
+/// What the bits of a run depend on beside its data and flags.
+std::string this_build();
+
+/// The same binary gives the same bits; another one goes on with the run, but says so. `notes` are those of
+/// the checkpoint.
+void warn_of_another_build(const std::map<std::string, std::string>& notes);
+
+}  // namespace reel::examples
