@@ -180,10 +180,6 @@ Report report_of(const Learner& learner, const Json& config, const Outcome& outc
   return report;
 }
 
-double samples_per_second(const Outcome& outcome) {
-  return outcome.seconds > 0 ? static_cast<double>(outcome.units) / outcome.seconds : 0;
-}
-
 // What --json prints.
 Json json_of(const Learner& learner, const Outcome& outcome, const RunDirectory& directory) {
   return {{"task", "classifier"},
@@ -196,7 +192,7 @@ Json json_of(const Learner& learner, const Outcome& outcome, const RunDirectory&
           {"test_loss", learner.on_test.loss},
           {"skipped_steps", outcome.skipped},
           {"seconds", outcome.seconds},
-          {"samples_per_second", samples_per_second(outcome)},
+          {"samples_per_second", units_per_second(outcome)},
           {"fingerprint", outcome.fingerprint},
           {"checkpoint", directory.checkpoint().string()},
           {"report", directory.report().string()}};
@@ -208,11 +204,8 @@ void print(const Learner& learner, const Outcome& outcome, const RunDirectory& d
   std::cout << "test accuracy  " << percent(learner.on_test.accuracy) << " on " << test.count
             << " held-out samples (training " << percent(learner.on_train.accuracy) << ")\n";
   std::printf("time           %.2f s of training, %.0f samples/s, %d thread%s\n", outcome.seconds,
-              samples_per_second(outcome), kernels::threads(), kernels::threads() == 1 ? "" : "s");
-  if (outcome.skipped > 0) std::cout << "skipped        " << skipped_text(outcome) << "\n";
-  std::cout << "fingerprint    " << outcome.fingerprint << "\n";
-  std::cout << "checkpoint     " << data::printable(directory.checkpoint()) << "\n";
-  std::cout << "report         " << data::printable(directory.report()) << "\n";
+              units_per_second(outcome), kernels::threads(), kernels::threads() == 1 ? "" : "s");
+  print_end_of_run(outcome, directory, 15);
 }
 
 }  // namespace
@@ -225,9 +218,7 @@ int train_classifier(const ClassifierFlags& given) {
   announce(learner, directory);
   const Outcome outcome = train(training, flags, directory);
   if (outcome.interrupted) {
-    std::cerr << "Interrupted after step " << outcome.step
-              << ". Go on with reel train classifier --resume --out " << data::printable(directory.path())
-              << "\n";
+    say_how_to_go_on("classifier", outcome, directory);
     return interrupted;
   }
 

@@ -293,10 +293,6 @@ Report report_of(const Learner& learner, const Json& config, const Outcome& outc
   return report;
 }
 
-double tokens_per_second(const Outcome& outcome) {
-  return outcome.seconds > 0 ? static_cast<double>(outcome.units) / outcome.seconds : 0;
-}
-
 // What --json prints.
 Json json_of(const Learner& learner, const Outcome& outcome, const RunDirectory& directory) {
   const LanguageScore& score = learner.score;
@@ -310,7 +306,7 @@ Json json_of(const Learner& learner, const Outcome& outcome, const RunDirectory&
           {"exact_match", learner.corpus.addition() ? Json(score.exact_match) : Json(nullptr)},
           {"skipped_steps", outcome.skipped},
           {"seconds", outcome.seconds},
-          {"tokens_per_second", tokens_per_second(outcome)},
+          {"tokens_per_second", units_per_second(outcome)},
           {"fingerprint", outcome.fingerprint},
           {"checkpoint", directory.checkpoint().string()},
           {"report", directory.report().string()}};
@@ -324,11 +320,8 @@ void print(const Learner& learner, const Outcome& outcome, const RunDirectory& d
   }
   std::printf("validation loss  %.4f (training %.4f)\n", score.loss, outcome.train_loss);
   std::printf("time             %.1f s of training, %.0f tokens/s, %d thread%s\n", outcome.seconds,
-              tokens_per_second(outcome), kernels::threads(), kernels::threads() == 1 ? "" : "s");
-  if (outcome.skipped > 0) std::cout << "skipped          " << skipped_text(outcome) << "\n";
-  std::cout << "fingerprint      " << outcome.fingerprint << "\n";
-  std::cout << "checkpoint       " << data::printable(directory.checkpoint()) << "\n";
-  std::cout << "report           " << data::printable(directory.report()) << "\n";
+              units_per_second(outcome), kernels::threads(), kernels::threads() == 1 ? "" : "s");
+  print_end_of_run(outcome, directory, 17);
   std::cout << "\nTry: ./reel generate --model " << data::printable(directory.checkpoint()) << " --prompt \""
             << (learner.corpus.addition() ? "47+385=" : first_word(learner.corpus.text())) << "\"\n";
 }
@@ -343,9 +336,7 @@ int train_transformer(const TransformerFlags& given) {
   announce(learner, directory);
   const Outcome outcome = train(training, flags, directory);
   if (outcome.interrupted) {
-    std::cerr << "Interrupted after step " << outcome.step
-              << ". Go on with reel train transformer --resume --out " << data::printable(directory.path())
-              << "\n";
+    say_how_to_go_on("transformer", outcome, directory);
     return interrupted;
   }
 

@@ -373,13 +373,31 @@ class Loop {
 
 }  // namespace
 
-std::string skipped_text(const Outcome& outcome) {
-  return std::to_string(outcome.skipped) + " of " + std::to_string(outcome.step) +
-         " steps, whose numbers were not finite";
-}
-
 Outcome train(Training& training, const RunFlags& flags, RunDirectory& directory) {
   return Loop(training, flags, directory).run();
+}
+
+double units_per_second(const Outcome& outcome) {
+  return outcome.seconds > 0 ? static_cast<double>(outcome.units) / outcome.seconds : 0;
+}
+
+void say_how_to_go_on(const std::string& task, const Outcome& outcome, const RunDirectory& directory) {
+  std::cerr << "Interrupted after step " << outcome.step << ". Go on with reel train " << task
+            << " --resume --out " << data::printable(directory.path()) << "\n";
+}
+
+void print_end_of_run(const Outcome& outcome, const RunDirectory& directory, int width) {
+  const auto name = [width](std::string text) {
+    text.resize(static_cast<std::size_t>(width), ' ');
+    return text;
+  };
+  if (outcome.skipped > 0) {
+    std::cout << name("skipped") << outcome.skipped << " of " << outcome.step
+              << " steps, whose numbers were not finite\n";
+  }
+  std::cout << name("fingerprint") << outcome.fingerprint << "\n";
+  std::cout << name("checkpoint") << data::printable(directory.checkpoint()) << "\n";
+  std::cout << name("report") << data::printable(directory.report()) << "\n";
 }
 
 }  // namespace reel::examples

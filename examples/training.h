@@ -60,12 +60,19 @@ struct Outcome {
   std::vector<std::pair<double, double>> held_out;  // (step, loss)
 };
 
-/// "2 of 80 steps, whose numbers were not finite".
-std::string skipped_text(const Outcome& outcome);
-
 /// Trains: schedule, steps, log, progress, evaluations, checkpoints; goes on from a checkpoint if the flags
 /// say so. Throws UsageError if a resumed run has other flags than its checkpoint, NonFiniteError after five
 /// steps in a row without finite numbers.
 Outcome train(Training& training, const RunFlags& flags, RunDirectory& directory);
+
+/// How many of the unit a second of training took; 0 if there was no step to do.
+double units_per_second(const Outcome& outcome);
+
+/// Says on standard error how to go on with `reel train TASK`, which was interrupted.
+void say_how_to_go_on(const std::string& task, const Outcome& outcome, const RunDirectory& directory);
+
+/// The last lines about a run on standard output: steps that were skipped, the fingerprint, the files. What
+/// they name takes `width` columns.
+void print_end_of_run(const Outcome& outcome, const RunDirectory& directory, int width);
 
 }  // namespace reel::examples
