@@ -1,0 +1,188 @@
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "autograd/tape.h"
+
+// What a tape does not compute: constants, variables, and the parameters of models.
+
+namespace reel {
+
+std::uint32_t Tape::push(const Node& node) {
+  nodes_.push_back(node);
+  return static_cast<std::uint32_t>(nodes_.size() - 1);
+}
+
+template <class From>
+Tensor Tape::add_leaf(std::span<const From> values, std::span<const From> tangents, const Shape& shape,
+                      bool variable, Place place) {
+  require_step(place);
+  const std::int64_t size = shape.size(place);
+  if (static_cast<std::int64_t>(values.size()) != size) {
+    throw ShapeError(place, at(place, std::string(variable ? "variable" : "constant") + ": " +
+                                          std::to_string(values.size()) + " values do not fill the shape " +
+                                          to_string(shape) + " of " + std::to_string(size)));
+  }
+  if (!tangents.empty() && precision_ != Precision::dual) {
+    throw StateError(place, at(place, "variable: tangents need a tape of dual numbers") +
+                                help_line("make it with Tape tape(Precision::dual)"));
+  }
+  if (!tangents.empty() && tangents.size() != values.size()) {
+    throw ShapeError(place, at(place, "variable: " + std::to_string(tangents.size()) + " tangents for " +
+                                          std::to_string(values.size()) + " values"));
+  }
+  Node leaf;
+  leaf.step = steps_.back().number;
+  leaf.shape = shape;
+  leaf.size = size;
+  leaf.file = place.file;
+  leaf.line = place.line;
+  leaf.wants_gradient = variable && !steps_.back().inference;
+  leaf.retained = leaf.wants_gradient;
+  leaf.waits_since = plays_;
+  leaf.value = values_.allocate(values.size() * scalar_bytes_);
+  switch (precision_) {
+    case Precision::f32:
+      if constexpr (std::is_same_v<From, float>) {
+        kernels::map(
+            kernels::Sink<float>{{static_cast<float*>(leaf.value), false}, leaf.size},
+            [](float v) { return v; }, kernels::Source<float>{values.data(), nullptr});
+      } else {
+        std::transform(values.begin(), values.end(), static_cast<float*>(leaf.value),
+                       [](From v) { return static_cast<float>(v); });
+      }
+      break;
+    case Precision::f64:
+      std::copy(values.begin(), values.end(), static_cast<double*>(leaf.value));
+      break;
+    case Precision::dual:
+      for (std::size_t i = 0; i < values.size(); ++i) {
+        static_cast<Dual*>(leaf.value)[i] = {static_cast<double>(values[i]),
+                                             tangents.empty() ? 0.0 : static_cast<double>(tangents[i])};
+      }
+      break;
+  }
+  return handle(push(leaf));
+}
+
+Tensor Tape::constant(std::span<const float> v, const Shape& s, Place p) {
+  return add_leaf<float>(v, {}, s, false, p);
+}
+Tensor Tape::constant(std::span<const double> v, const Shape& s, Place p) {
+  return add_leaf<double>(v, {}, s, false, p);
+}
+Tensor Tape::constant(std::initializer_list<double> v, const Shape& s, Place p) {
+  return constant(std::span<const double>(v.begin(), v.size()), s, p);
+}
+Tensor Tape::constant(double v, Place p) { return constant({v}, Shape{}, p); }
+Tensor Tape::variable(std::span<const float> v, const Shape& s, Place p) {
+  return add_leaf<float>(v, {}, s, true, p);
+}
+Tensor Tape::variable(std::span<const double> v, const Shape& s, Place p) {
+  return add_leaf<double>(v, {}, s, true, p);
+}
+Tensor Tape::variable(std::initializer_list<double> v, const Shape& s, Place p) {
+  return variable(std::span<const double>(v.begin(), v.size()), s, p);
+}
+Tensor Tape::variable(double v, Place p) { return variable({v}, Shape{}, p); }
+Tensor Tape::variable(std::span<const double> v, std::span<const double> tangents, const Shape& s, Place p) {
+  return add_leaf<double>(v, tangents, s, true, p);
+}
+
+Tape::BlockLeaves& Tape::leaves_of(const ParameterBlock& block) {
+  const auto known =
+      std::find_if(blocks_.begin(), blocks_.end(), [&](const BlockLeaves& b) { return b.block == &block; });
+  if (known != blocks_.end() && !known->life.expired()) return *known;
+  if (known != blocks_.end()) {  // another model lies where one that is gone lay
+    if (parameter_leaves_.empty()) return *known = {&block, block.life(), {}, {}, {}};
+    known->block = nullptr;
+  }
+  blocks_.push_back({&block, block.life(), {}, {}, {}});
+  return blocks_.back();
+}
+
+void Tape::override_parameters(const ParameterBlock& block, std::span<const double> values,
+                               std::span<const double> tangents) {
+  if (precision_ == Precision::f32) {
+    throw StateError(Place{},
+                     "override_parameters: an f32 tape reads the parameters themselves; change those");
+  }
+  const auto length = static_cast<std::size_t>(block.length());
+  if ((!values.empty() && values.size() != length) || (!tangents.empty() && tangents.size() != length)) {
+    throw ShapeError(Place{}, "override_parameters: the block has " + std::to_string(length) +
+                                  " numbers, got " + std::to_string(values.size()) + " values and " +
+                                  std::to_string(tangents.size()) + " tangents");
+  }
+  BlockLeaves& leaves = leaves_of(block);
+  leaves.values.assign(values.begin(), values.end());
+  leaves.tangents.assign(tangents.begin(), tangents.end());
+}
+
+Tensor Tape::leaf(const Parameter& parameter, Place place) {
+  require_step(place);
+  ParameterBlock& block = parameter.block();
+  BlockLeaves& leaves = leaves_of(block);
+  if (leaves.node.size() < block.count()) leaves.node.resize(block.count(), {0, 0});
+  auto& [step, index] = leaves.node[parameter.index()];
+  if (step != 0 && index < nodes_.size() && nodes_[index].step == step) {
+    const Node& known = nodes_[index];
+    // A leaf of an inference step around this one cannot take a gradient.
+    const bool serves = known.wants_gradient || steps_.back().inference;
+    if (serves && parameter_leaves_[static_cast<std::size_t>(known.parameter)].version == block.version())
+      return handle(index);
+  }
+  Node leaf;
+  leaf.step = steps_.back().number;
+  leaf.shape = parameter.shape();
+  leaf.size = leaf.shape.size();
+  leaf.file = place.file;
+  leaf.line = place.line;
+  leaf.wants_gradient = !steps_.back().inference;
+  leaf.retained = true;
+  leaf.waits_since = plays_;
+  leaf.parameter = static_cast<std::int32_t>(parameter_leaves_.size());
+  if (precision_ == Precision::f32) {
+    // A node's value is not const, an operand's is not written to: this is no change of the block.
+    leaf.value = const_cast<float*>(parameter.values().data());
+    leaf.borrowed = true;
+  } else {
+    const auto offset = static_cast<std::size_t>(block.entry(parameter.index()).offset);
+    const std::span<const float> own = parameter.values();
+    leaf.value = values_.allocate(own.size() * scalar_bytes_);
+    for (std::size_t i = 0; i < own.size(); ++i) {
+      const double value = leaves.values.empty() ? static_cast<double>(own[i]) : leaves.values[offset + i];
+      if (precision_ == Precision::f64) {
+        static_cast<double*>(leaf.value)[i] = value;
+      } else {
+        static_cast<Dual*>(leaf.value)[i] = {value,
+                                             leaves.tangents.empty() ? 0.0 : leaves.tangents[offset + i]};
+      }
+    }
+  }
+  parameter_leaves_.push_back({&block, parameter.index(), block.version(), std::as_const(block).values(),
+                               static_cast<std::size_t>(&leaves - blocks_.data())});
+  index = push(leaf);
+  step = leaf.step;
+  return handle(index);
+}
+
+void Tape::require_memory(const ParameterLeaf& leaf, std::string_view what, const Place& place) const {
+  if (blocks_[leaf.leaves].life.expired()) {
+    throw StateError(
+        place, at(place, std::string(what) + ": a model whose parameters this step has read was destroyed") +
+                   help_line("a model must live longer than the steps that use it"));
+  }
+  if (precision_ == Precision::f32 && leaf.memory != std::as_const(*leaf.block).values()) {
+    throw StateError(place, at(place, std::string(what) +
+                                          ": parameters were added to a model after this step had read it") +
+                                help_line("build the model before the step"));
+  }
+}
+
+void Tape::require_memory(const Node& node, std::string_view what, const Place& place) const {
+  const Node* owner = &node;
+  while (owner->parameter < 0) owner = &nodes_[inputs_[owner->first_input]];  // what it is a view of
+  require_memory(parameter_leaves_[static_cast<std::size_t>(owner->parameter)], what, place);
+}
+
+}  // namespace reel
