@@ -295,7 +295,8 @@ Tensor Tape::run(const Op& op, std::span<const Here> inputs, const void* options
       made.options = copy;
       made.options_type = options_type;
     }
-    if (op.view) {
+    const bool drops_tangents = op.stops && precision_ == Precision::dual;
+    if (op.view && !drops_tangents) {
       made.value = nodes_[sources[0]].value;
       made.borrowed = nodes_[sources[0]].borrowed;
       return handle(index);
@@ -309,9 +310,16 @@ Tensor Tape::run(const Op& op, std::span<const Here> inputs, const void* options
         forward<double>(made);
         break;
       case Precision::dual:
-        forward<Dual>(made);
+        if (op.view) {
+          std::copy_n(static_cast<const Dual*>(nodes_[sources[0]].value), size,
+                      static_cast<Dual*>(made.value));
+        } else {
+          forward<Dual>(made);
+        }
         break;
     }
+    // No derivative passes, neither backwards nor forwards.
+    for (std::int64_t i = 0; i < size && drops_tangents; ++i) static_cast<Dual*>(made.value)[i].tangent = 0;
     return handle(index);
   } catch (...) {
     const bool made = index < nodes_.size();

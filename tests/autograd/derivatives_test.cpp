@@ -48,6 +48,25 @@ TEST(Derivatives, HvpOfCubesIsSixXV) {
   EXPECT_EQ(h[0].values, (std::vector<double>{6, 120, -1800}));
 }
 
+// No derivative passes it in either direction; before, duals took theirs along.
+TEST(Derivatives, NoneGoesPastStopGradient) {
+  const auto f = [](Tensors x) { return sum(x[0] * stop_gradient(x[0])); };
+  const Array x{{2}, {1, 2}};
+  const Array v{{2}, {1, 1}};
+  EXPECT_EQ(grad(f, {x})[0].values, (std::vector<double>{1, 2}));
+  EXPECT_EQ(jvp(f, {x}, {v}).values, std::vector<double>{3});
+  EXPECT_EQ(hvp(f, {x}, {v})[0].values, (std::vector<double>{0, 0}));
+  EXPECT_TRUE(gradcheck(f, {x}, {.differences = false}).passed);
+}
+
+// Nor an op that stops gradients itself.
+TEST(Derivatives, NoneComesOutOfAnOpThatStopsGradients) {
+  const auto f = [](Tensors x) { return attention_weights(x[0], x[0]); };
+  const Array x{{1, 1, 2, 2}, {0.1, -1, 2, 0.5}};
+  const Array v{{1, 1, 2, 2}, {1, 2, 3, 4}};
+  EXPECT_EQ(jvp(f, {x}, {v}).values, std::vector<double>(4));
+}
+
 TEST(Derivatives, HessianIsSymmetric) {
   const auto f = [](Tensors x) { return logsumexp(matmul(x[0], x[0])) + sum(softmax(x[0]) * x[0]); };
   const Array x{{2, 2}, {0.3, -0.7, 1.1, 0.2}};
