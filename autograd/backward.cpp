@@ -82,9 +82,10 @@ void Tape::backward(Here output, std::span<const double> gradient, BackwardOptio
         break;
     }
   } catch (...) {
-    // What is still on its way must not be played by the next backward.
+    // Nobody may have written to what was begun last, and the next backward must not play what is on its way.
+    for (const std::uint32_t i : begun_) forget_gradient(nodes_[i]);
     for (std::uint32_t i = 0; i <= tensor.index_; ++i) {
-      if (nodes_[i].op != nullptr) nodes_[i].gradient = nullptr;
+      if (nodes_[i].op != nullptr && nodes_[i].gradient != nullptr) release_gradient(nodes_[i]);
     }
     throw;
   }
@@ -113,20 +114,13 @@ void Tape::start(std::uint32_t index, std::span<const double> gradient) {
 
 template <class T>
 kernels::Into<T> Tape::into_of_parameter(Node& input) {
-  const ParameterLeaf& leaf = parameter_leaves_[static_cast<std::size_t>(input.parameter)];
-  ParameterBlock::Entry& entry = leaf.block->entry(leaf.index);
-  if (leaf.version != leaf.block->version()) {
-    throw StateError(
-        input.place(),
-        at(input.place(),
-           "backward: parameter \"" + entry.name + "\" changed after this step recorded it (version " +
-               std::to_string(leaf.version) + ", now " + std::to_string(leaf.block->version()) + ")") +
-            help_line("call backward before an optimizer's step and before values() of a parameter "
-                      "that is not const"));
-  }
+  require_unchanged(input);
   if constexpr (std::is_same_v<T, float>) {
+    const ParameterLeaf& leaf = lender(input);
+    ParameterBlock::Entry& entry = leaf.block->entry(leaf.index);
     const bool add = entry.has_gradient;
     entry.has_gradient = true;
+    if (!add) begun_.push_back(index_of(input));
     input.gradient = leaf.block->gradients(leaf.index).data();
     return {static_cast<T*>(input.gradient), add};
   }
@@ -152,8 +146,19 @@ void Tape::play(std::uint32_t from, const BackwardOptions& options, Place where)
     } else {
       play_node<T>(current);
     }
+    begun_.clear();
     if (detect_anomaly_ || watch_ != nullptr) check_gradients<T>(current);
     if (current.gradient != nullptr) put_away<T>(current);
+  }
+}
+
+void Tape::forget_gradient(Node& node) {
+  if (node.parameter >= 0 && precision_ == Precision::f32) {
+    const ParameterLeaf& leaf = lender(node);
+    leaf.block->entry(leaf.index).has_gradient = false;
+    node.gradient = nullptr;
+  } else {
+    release_gradient(node);
   }
 }
 
@@ -162,27 +167,50 @@ void Tape::put_away(Node& made) {
   if (made.retained) {
     void* const sum = kept_gradient(made);
     if (sum == nullptr) {
-      kept_.push_back({static_cast<std::uint32_t>(&made - nodes_.data()), made.gradient});
+      kept_.push_back({index_of(made), made.gradient});
       made.gradient = nullptr;
       return;
     }
     accumulate(static_cast<const T*>(made.gradient), made.size, {static_cast<T*>(sum), true});
   }
   if (gradients_.poisons()) fill_with_nan<T>(made.gradient, made.size);
-  if (is_of_this_step(made)) pool_.give_back(made.gradient, static_cast<std::size_t>(made.size) * sizeof(T));
-  made.gradient = nullptr;
+  release_gradient(made);
+}
+
+// Its memory serves the next gradient of this size.
+void Tape::release_gradient(Node& node) {
+  const std::size_t bytes = static_cast<std::size_t>(node.size) * scalar_bytes_;
+  if (is_of_this_step(node)) {
+    pool_.give_back(node.gradient, bytes);
+  } else {
+    const auto lent = std::find_if(outer_gradients_.begin(), outer_gradients_.end(),
+                                   [&](const OuterGradient& g) { return g.memory.get() == node.gradient; });
+    if (lent != outer_gradients_.end()) lent->free = true;  // not if it came while its step was innermost
+  }
+  node.gradient = nullptr;
 }
 
 void* Tape::outer_gradient(const Node& node, std::size_t bytes) {
-  outer_gradients_.push_back({node.step, kernels::make_block<std::byte>(static_cast<std::int64_t>(bytes))});
+  const auto unused =
+      std::find_if(outer_gradients_.begin(), outer_gradients_.end(),
+                   [&](const OuterGradient& g) { return g.free && g.step == node.step && g.bytes == bytes; });
+  if (unused != outer_gradients_.end()) {
+    unused->free = false;
+    return unused->memory.get();
+  }
+  outer_gradients_.push_back(
+      {node.step, bytes, false, kernels::make_block<std::byte>(static_cast<std::int64_t>(bytes))});
   return outer_gradients_.back().memory.get();
 }
 
 void* Tape::kept_gradient(const Node& node) const {
+  if (node.parameter >= 0 && precision_ == Precision::f32) {  // an optimizer may have taken it
+    const ParameterLeaf& leaf = lender(node);
+    return leaf.block->entry(leaf.index).has_gradient ? node.gradient : nullptr;
+  }
   if (node.op == nullptr) return node.gradient;
-  const auto index = static_cast<std::uint32_t>(&node - nodes_.data());
-  const auto kept =
-      std::find_if(kept_.begin(), kept_.end(), [&](const KeptGradient& k) { return k.node == index; });
+  const auto kept = std::find_if(kept_.begin(), kept_.end(),
+                                 [&](const KeptGradient& k) { return k.node == index_of(node); });
   return kept == kept_.end() ? nullptr : kept->sum;
 }
 
@@ -208,8 +236,11 @@ void Tape::deliver(Node& made, const Target& target) {
   c.dy_ = static_cast<const T*>(made.gradient);
   auto* into = scratch_.allocate<kernels::Into<T>>(c.inputs_);
   auto* detours = made.detours ? scratch_.allocate<Detour<T>>(c.inputs_) : nullptr;
+  const bool reads_inputs =
+      (static_cast<unsigned>(made.op->reads) & static_cast<unsigned>(Reads::inputs)) != 0;
   for (int i = 0; i < c.inputs_; ++i) {
     Node& input = nodes_[c.input_nodes_[i]];
+    if (input.borrowed && reads_inputs) require_unchanged(input);  // also if it is frozen
     if (detours != nullptr) {
       const bool stretched = made.stretches && c.stretch_[i].rank > 0;
       const bool again =
@@ -252,7 +283,7 @@ void Tape::check_gradients(Node& made) {
     if (!input.wants_gradient || input.gradient == nullptr) continue;
     const std::int64_t element = first_not_finite(input.gradient, input.size);
     if (element < 0) continue;
-    const auto index = static_cast<std::uint32_t>(&made - nodes_.data());
+    const std::uint32_t index = index_of(made);
     std::string what = gradient_fault(made, k, element);
     if (own_share_is_finite<T>(made, k))
       what += ": the sum of several gradients, of which this op's is finite";

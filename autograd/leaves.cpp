@@ -128,8 +128,7 @@ Tensor Tape::leaf(const Parameter& parameter, Place place) {
     const Node& known = nodes_[index];
     // A leaf of an inference step around this one cannot take a gradient.
     const bool serves = known.wants_gradient || steps_.back().inference;
-    if (serves && parameter_leaves_[static_cast<std::size_t>(known.parameter)].version == block.version())
-      return handle(index);
+    if (serves && lender(known).version == block.version(parameter.index())) return handle(index);
   }
   Node leaf;
   leaf.step = steps_.back().number;
@@ -148,6 +147,14 @@ Tensor Tape::leaf(const Parameter& parameter, Place place) {
   } else {
     const auto offset = static_cast<std::size_t>(block.entry(parameter.index()).offset);
     const std::span<const float> own = parameter.values();
+    for (const std::vector<double>* numbers : {&leaves.values, &leaves.tangents}) {
+      if (numbers->empty() || numbers->size() == static_cast<std::size_t>(block.length())) continue;
+      throw StateError(place,
+                       at(place, "leaf: parameters were added to a model after override_parameters gave " +
+                                     std::to_string(numbers->size()) + " numbers for it; now it has " +
+                                     std::to_string(block.length())) +
+                           help_line("build the model first, or call override_parameters again"));
+    }
     leaf.value = values_.allocate(own.size() * scalar_bytes_);
     for (std::size_t i = 0; i < own.size(); ++i) {
       const double value = leaves.values.empty() ? static_cast<double>(own[i]) : leaves.values[offset + i];
@@ -159,7 +166,8 @@ Tensor Tape::leaf(const Parameter& parameter, Place place) {
       }
     }
   }
-  parameter_leaves_.push_back({&block, parameter.index(), block.version(), std::as_const(block).values(),
+  parameter_leaves_.push_back({&block, parameter.index(), block.version(parameter.index()),
+                               std::as_const(block).values(),
                                static_cast<std::size_t>(&leaves - blocks_.data())});
   index = push(leaf);
   step = leaf.step;
@@ -179,10 +187,25 @@ void Tape::require_memory(const ParameterLeaf& leaf, std::string_view what, cons
   }
 }
 
-void Tape::require_memory(const Node& node, std::string_view what, const Place& place) const {
-  const Node* owner = &node;
-  while (owner->parameter < 0) owner = &nodes_[inputs_[owner->first_input]];  // what it is a view of
-  require_memory(parameter_leaves_[static_cast<std::size_t>(owner->parameter)], what, place);
+void Tape::require_lent(const Node& node, std::string_view what, const Place& place) const {
+  const ParameterLeaf& leaf = lender(node);
+  require_memory(leaf, what, place);
+  if (leaf.version == leaf.block->version(leaf.index)) return;
+  throw StateError(place,
+                   at(place, std::string(what) + ": parameter \"" + leaf.block->entry(leaf.index).name +
+                                 "\" changed after this tensor was made of it, without a copy") +
+                       operand_line("tensor", node) +
+                       help_line("for the new numbers use the parameter itself; for the old ones take "
+                                 "a copy before the change, such as 1.0 * parameter"));
+}
+
+void Tape::refuse_change(const ParameterLeaf& leaf, Place place) {
+  throw StateError(
+      place, at(place, "backward: parameter \"" + leaf.block->entry(leaf.index).name +
+                           "\" changed after this step recorded it (version " + std::to_string(leaf.version) +
+                           ", now " + std::to_string(leaf.block->version(leaf.index)) + ")") +
+                 help_line("call backward before an optimizer's step and before values() of a "
+                           "parameter that is not const"));
 }
 
 }  // namespace reel

@@ -34,9 +34,9 @@ std::size_t ParameterBlock::add(std::string name, const Shape& shape, bool decay
   // What may throw comes before anything has changed.
   if (entries_.size() == entries_.capacity()) entries_.reserve(2 * entries_.size() + 1);
   names_.insert(name);
-  entries_.push_back({std::move(name), shape, length_, decay, false});
+  entries_.push_back({std::move(name), shape, length_, decay});
   length_ += room;
-  touch();
+  ++version_;
   return entries_.size() - 1;
 }
 
@@ -47,7 +47,11 @@ std::int64_t ParameterBlock::parameters() const {
 }
 
 std::span<float> ParameterBlock::values(std::size_t i) {
-  return {values() + entry(i).offset, static_cast<std::size_t>(entry(i).size())};
+  return {values(i, i + 1), static_cast<std::size_t>(entry(i).size())};
+}
+float* ParameterBlock::values(std::size_t first, std::size_t last) {
+  for (std::size_t i = first; i < last; ++i) touch(i);
+  return values_.get() + entry(first).offset;
 }
 std::span<const float> ParameterBlock::values(std::size_t i) const {
   return {values_.get() + entry(i).offset, static_cast<std::size_t>(entry(i).size())};

@@ -24,6 +24,7 @@ class ParameterBlock {
     std::int64_t offset = 0;    ///< of its first value, in floats
     bool decay = true;          ///< whether weight decay applies by default: false for biases and norms
     bool has_gradient = false;  ///< backward has written to it since the last zero_grad
+    std::uint64_t changes = 0;  ///< of this one alone: see version()
     std::int64_t size() const { return shape.size(); }
   };
 
@@ -54,6 +55,8 @@ class ParameterBlock {
   const float* gradients() const { return gradients_.get(); }
   std::span<float> values(std::size_t i);
   std::span<const float> values(std::size_t i) const;
+  /// Where those of the parameters [first, last) begin, to write to these alone.
+  float* values(std::size_t first, std::size_t last);
   std::span<float> gradients(std::size_t i);
 
   /// Forgets all gradients: the next backward overwrites them. Parameters that no backward reaches read as
@@ -62,12 +65,20 @@ class ParameterBlock {
   /// Writes zeros where no backward has written, so that a loop over the flat gradients is right.
   void fill_missing_gradients();
 
-  /// Counts changes of the values. A tape remembers it, to notice a change between forward and backward,
-  /// which would get wrong gradients: backward refuses.
+  /// Count changes of any value, and of those of parameter i. A tape remembers the second, to notice a change
+  /// between forward and backward, which would get wrong gradients: backward refuses.
   std::uint64_t version() const { return version_; }
+  std::uint64_t version(std::size_t i) const { return whole_changes_ + entry(i).changes; }
   /// Expires with the block: how tapes and optimizers notice that a model is gone.
   std::weak_ptr<const void> life() const { return life_; }
-  void touch() { ++version_; }
+  void touch() {
+    ++version_;
+    ++whole_changes_;
+  }
+  void touch(std::size_t i) {
+    ++version_;
+    ++entry(i).changes;
+  }
 
   /// How many steps optimizers have made on this block, skipped ones included; dropout draws by it.
   std::uint64_t steps() const { return steps_; }
@@ -89,6 +100,7 @@ class ParameterBlock {
   kernels::Block<float> values_;
   kernels::Block<float> gradients_;
   std::uint64_t version_ = 0;
+  std::uint64_t whole_changes_ = 0;  // of all parameters at once
   std::uint64_t steps_ = 0;
   std::shared_ptr<const void> life_ = std::make_shared<const char>();
 };

@@ -262,7 +262,7 @@ Tensor Tape::run(const Op& op, std::span<const Here> inputs, const void* options
       const std::uint32_t source = held                         ? input.tensor.index_
                                    : input.parameter != nullptr ? leaf(*input.parameter, place).index_
                                                                 : resolve(input);
-      if (held && nodes_[source].borrowed) require_memory(nodes_[source], op.name, place);
+      if (held && nodes_[source].borrowed) require_lent(nodes_[source], op.name, place);
       again = again || std::find(inputs_.begin() + static_cast<std::ptrdiff_t>(first), inputs_.end(),
                                  source) != inputs_.end();
       inputs_.push_back(source);

@@ -61,7 +61,8 @@ struct TapeStatistics {
 ///
 /// Operations are kept in recording order, so that backward is one reverse loop. Memory comes from arenas:
 /// once warm, a step asks the heap for nothing. A tape belongs to the thread that opened its step; the
-/// parallelism is inside the kernels.
+/// parallelism is inside the kernels. Several threads, each with a tape, may run one model, but only one of
+/// them may train it: backward adds to the model's gradients, and nothing guards these.
 class Tape {
  public:
   /// On an f32 tape, `Products::bf16` rounds the factors of `linear` and `matmul` to bfloat16, forward and
@@ -168,12 +169,14 @@ class Tape {
   };
   struct OuterGradient {
     std::uint64_t step;
+    std::size_t bytes;
+    bool free;  // passed on already
     kernels::Block<std::byte> memory;
   };
   struct ParameterLeaf {
     ParameterBlock* block;
     std::size_t index;
-    std::uint64_t version;  // of the block when the leaf was made
+    std::uint64_t version;  // of the parameter when the leaf was made
     const float* memory;    // of the block then
     std::size_t leaves;     // of the block: index into blocks_
   };
@@ -196,7 +199,7 @@ class Tape {
   // The same, to read its numbers.
   const Node& readable(const Tensor& t, std::string_view what, const Place& place) const {
     const Node& node = nodes_[t.index_];
-    if (node.borrowed) require_memory(node, what, place);
+    if (node.borrowed) require_lent(node, what, place);
     return node;
   }
   void open(bool inference, Place place);
@@ -209,9 +212,22 @@ class Tape {
   std::uint32_t push(const Node& node);
   Tensor handle(std::uint32_t index) const { return Tensor(slot_, index, nodes_[index].step); }
   std::uint32_t resolve(const Here& here);
-  // These throw StateError if a model that lent its memory is gone, or has more parameters in other memory.
+  // Of the parameter whose memory a borrowed node is.
+  const ParameterLeaf& lender(const Node& node) const {
+    const Node* owner = &node;
+    while (owner->parameter < 0) owner = &nodes_[inputs_[owner->first_input]];  // what it is a view of
+    return parameter_leaves_[static_cast<std::size_t>(owner->parameter)];
+  }
+  // Throws StateError if the model is gone, or has more parameters in other memory.
   void require_memory(const ParameterLeaf& leaf, std::string_view what, const Place& place) const;
-  void require_memory(const Node& node, std::string_view what, const Place& place) const;
+  // Throws StateError also if the borrowed numbers are no longer those that were there.
+  void require_lent(const Node& node, std::string_view what, const Place& place) const;
+  // The same for a backward that reads them, or that has a gradient for them.
+  void require_unchanged(const Node& node) const {
+    const ParameterLeaf& leaf = lender(node);
+    if (leaf.version != leaf.block->version(leaf.index)) refuse_change(leaf, node.place());
+  }
+  [[noreturn]] static void refuse_change(const ParameterLeaf& leaf, Place place);
   template <class From>
   Tensor add_leaf(std::span<const From> values, std::span<const From> tangents, const Shape& shape,
                   bool variable, Place place);
@@ -242,13 +258,18 @@ class Tape {
   kernels::Into<T> into_own(Node& input) {
     const bool add = input.gradient != nullptr;
     const std::size_t bytes = static_cast<std::size_t>(input.size) * sizeof(T);
-    if (!add)
+    if (!add) {
       input.gradient = is_of_this_step(input) ? pool_.take(gradients_, bytes) : outer_gradient(input, bytes);
+      begun_.push_back(index_of(input));
+    }
     return {static_cast<T*>(input.gradient), add};
   }
+  std::uint32_t index_of(const Node& node) const { return static_cast<std::uint32_t>(&node - nodes_.data()); }
   bool is_of_this_step(const Node& node) const { return node.step == steps_.back().number; }
   // Memory that outlives the innermost step, for a gradient of an outer one.
   void* outer_gradient(const Node& node, std::size_t bytes);
+  void release_gradient(Node& node);
+  void forget_gradient(Node& node);
   // The gradient that arrived at an op's node has been passed on: keeps it if that was asked for.
   template <class T>
   void put_away(Node& made);
@@ -308,6 +329,7 @@ class Tape {
   std::vector<GradientPool> outer_pools_;  // of the steps around the innermost one
   std::vector<OuterGradient> outer_gradients_;
   std::vector<KeptGradient> kept_;
+  std::vector<std::uint32_t> begun_;           // whose first contribution the op at work writes
   std::atomic<const void*> thread_ = nullptr;  // another thread may ask while this one opens a step
   std::uint32_t plays_ = 0;                    // how often backward has run
   bool playing_ = false;

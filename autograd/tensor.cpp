@@ -89,7 +89,8 @@ Tensor Tensor::retain_gradient(Place where) const {
 }
 
 const void* Tape::gradient_of(const Tensor& t, Place where) const {
-  const Node& node = readable(t, "gradient", where);
+  const Node& node = nodes_[t.index_];
+  if (node.borrowed) require_memory(lender(node), "gradient", where);
   if (!node.wants_gradient || !node.retained) {
     throw StateError(
         where, at(where, "gradient: this tensor keeps none") + operand_line("tensor", node) +

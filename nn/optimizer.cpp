@@ -151,7 +151,16 @@ StepReport Optimizer::step(Place where) {
     const std::int64_t step = own_steps_[first] + 1;
     const Treatment& t = treatments_[first];
     if (t.rate_factor == 0) return;
-    update({offset, count, step, learning_rate_ * t.rate_factor, t.weight_decay, scale});
+    update({.first = first,
+            .last = last,
+            .values = block_->values(first, last),
+            .gradients = block_->gradients() + offset,
+            .offset = offset,
+            .count = count,
+            .step = step,
+            .learning_rate = learning_rate_ * t.rate_factor,
+            .weight_decay = t.weight_decay,
+            .scale = scale});
     std::fill(own_steps_.begin() + static_cast<std::ptrdiff_t>(first),
               own_steps_.begin() + static_cast<std::ptrdiff_t>(last), step);
   };
@@ -199,8 +208,7 @@ SGD::SGD(ModelParameters model, SGDOptions options, Place where)
 }
 
 void SGD::update(const Run& run) {
-  kernels::sgd(block().values() + run.offset, block().gradients() + run.offset,
-               momentum_ != 0 ? slot(0) + run.offset : nullptr, run.count,
+  kernels::sgd(run.values, run.gradients, momentum_ != 0 ? slot(0) + run.offset : nullptr, run.count,
                {.learning_rate = run.learning_rate,
                 .momentum = momentum_,
                 .dampening = dampening_,
@@ -248,8 +256,8 @@ void Adam::update(const Run& run) {
     correction_ = kernels::adam_correction(rule, run.step);
     corrected_step_ = run.step;
   }
-  kernels::adam(block().values() + run.offset, block().gradients() + run.offset, slot(0) + run.offset,
-                slot(1) + run.offset, run.count, rule, correction_, run.scale);
+  kernels::adam(run.values, run.gradients, slot(0) + run.offset, slot(1) + run.offset, run.count, rule,
+                correction_, run.scale);
 }
 
 RMSprop::RMSprop(ModelParameters model, RMSpropOptions options, Place where)
@@ -270,8 +278,7 @@ RMSprop::RMSprop(ModelParameters model, RMSpropOptions options, Place where)
 void RMSprop::update(const Run& run) {
   float* const a = centered_ ? slot(1) + run.offset : nullptr;
   float* const m = momentum_ != 0 ? slot(centered_ ? 2 : 1) + run.offset : nullptr;
-  kernels::rmsprop(block().values() + run.offset, block().gradients() + run.offset, slot(0) + run.offset, a,
-                   m, run.count,
+  kernels::rmsprop(run.values, run.gradients, slot(0) + run.offset, a, m, run.count,
                    {.learning_rate = run.learning_rate,
                     .alpha = alpha_,
                     .epsilon = epsilon_,

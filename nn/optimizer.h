@@ -126,9 +126,13 @@ class Optimizer {
   /// Adds a slot of zeros; for constructors. The name must be a literal.
   void add_slot(const char* name);
 
-  /// A stretch of the block in which everything is treated alike.
+  /// A stretch of the block in which everything is treated alike: the parameters [first, last), with the gaps
+  /// between them.
   struct Run {
-    std::int64_t offset;
+    std::size_t first, last;
+    float* values;           ///< [count], to be changed
+    const float* gradients;  ///< [count]
+    std::int64_t offset;     ///< of the first number in the block, and so in every slot
     std::int64_t count;
     std::int64_t step;  ///< of these parameters, from 1
     double learning_rate;

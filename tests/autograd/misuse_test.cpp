@@ -134,6 +134,22 @@ TEST_F(Misuse, ValuesInPlaceOfParameters) {
   EXPECT_THROW(Tape().override_parameters(block, right), StateError);
 }
 
+TEST_F(Misuse, ParametersThatAreAddedAfterValuesInTheirPlace) {
+  for (const bool tangents : {false, true}) {
+    ParameterBlock block;
+    block.add("w", {2}, true);
+    const std::vector<double> numbers(static_cast<std::size_t>(block.length()));
+    Tape dual(Precision::dual);
+    dual.override_parameters(block, tangents ? std::span<const double>() : numbers,
+                             tangents ? numbers : std::span<const double>());
+    const Parameter late(block, block.add("late", {2}, true));
+    const auto step = dual.record();
+    EXPECT_ERROR(sum(late), StateError, "override_parameters gave 16 numbers");
+    dual.override_parameters(block, {});
+    EXPECT_EQ(sum(late).item(), 0);
+  }
+}
+
 TEST_F(Misuse, BackwardInInference) {
   const auto step = tape.inference();
   const Tensor x = tape.variable(1.0);

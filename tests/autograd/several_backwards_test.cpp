@@ -1,9 +1,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "autograd/autograd.h"
+#include "tests/support/count_allocations.h"
 
 // Several backwards in one step, through the same ops or others: what one of them left behind must not travel
 // again with the next.
@@ -138,6 +140,82 @@ TEST(SeveralSteps, AParameterThatWasReadInAnInferenceStepTakesAGradientInsideIt)
     EXPECT_EQ(w.gradient()[1], 10);
   }
   EXPECT_EQ(sum(w).item(), 8);
+}
+
+const Op& failing_backward_op = define({
+    .name = "wrong_failing_backward",
+    .formula = "y = x0 + x1;  dx = dy, if it did not throw first",
+    .shape = {"same", [](const Call& c) { return c[0]; }},
+    .forward =
+        [](auto& c) {
+          kernels::map(
+              c.result(), [](auto x, auto y) { return x + y; }, c.in(0), c.in(1));
+        },
+    .backward = [](auto&) { throw ValueError(Place{}, "error: stopped in backward"); },
+});
+
+// Memory that was taken for a gradient, and that nobody has written to, is no gradient.
+TEST_P(SeveralBackwards, WhatAFailedOneBeganIsForgotten) {
+  tape.poison(true);
+  ParameterBlock block;
+  const Parameter w(block, block.add("w", {2}, true));
+  const auto step = tape.record();
+  const Tensor x = tape.variable({1.0, 2.0}, {2});
+  const Tensor y = square(x).retain_gradient();
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_THROW(tape.backward(sum(record(failing_backward_op, {y, w}))), ValueError);
+    EXPECT_EQ(x.gradient(), (Numbers{0, 0}));
+    EXPECT_EQ(y.gradient(), (Numbers{0, 0}));
+    EXPECT_EQ(tape.leaf(w).gradient(), (Numbers{0, 0}));
+    EXPECT_FALSE(block.entry(0).has_gradient);
+  }
+  tape.backward(sum(y * w) + sum(w));
+  EXPECT_EQ(y.gradient(), (Numbers{0, 0}));
+  EXPECT_EQ(tape.leaf(w).gradient(), (Numbers{2, 5}));
+  EXPECT_THROW(tape.backward(sum(record(failing_backward_op, {y, w}))), ValueError);
+  EXPECT_EQ(tape.leaf(w).gradient(), (Numbers{2, 5}));
+}
+
+// A parameter that changed is found before anything has been begun.
+TEST(SeveralSteps, ABackwardThatIsRefusedHasBegunNothing) {
+  ParameterBlock block, other;
+  const Parameter w(block, block.add("w", {1}, true));
+  Parameter v(other, other.add("v", {1}, true));
+  Tape tape;
+  const auto step = tape.record();
+  const Tensor x = tape.variable({2.0}, {1});
+  const Tensor loss = sum(concat({x, tape.leaf(w), tape.leaf(v)}));
+  v.values()[0] = 1;
+  EXPECT_THROW(tape.backward(loss), StateError);
+  EXPECT_FALSE(block.entry(0).has_gradient);
+  EXPECT_EQ(x.gradient(), Numbers{0});
+}
+
+TEST(SeveralSteps, AnInnerBackwardTakesNewMemoryOnce) {
+  if (!support::counts_allocations()) GTEST_SKIP() << "a sanitizer has its own allocator";
+  Tape tape;
+  const auto outer = tape.record();
+  const Tensor x = tape.variable(Numbers(100, 2.0), {100});
+  const Tensor trunk = exp(square(x) * 0.1);
+  std::size_t before = 0;
+  for (int i = 0; i < 10; ++i) {
+    if (i == 3) before = support::allocations();
+    const auto inner = tape.record();
+    tape.backward(sum(trunk * trunk), {.retain_graph = true});
+  }
+  EXPECT_EQ(support::allocations() - before, 0U);
+  EXPECT_NEAR(x.gradient()[99], 10 * 2 * std::exp(0.8) * 0.4, 1e-4);
+}
+
+TEST(SeveralSteps, AGradientThatAnOptimizerClearedReadsAsZero) {
+  ParameterBlock block;
+  const Parameter w(block, block.add("w", {2}, true));
+  Tape tape;
+  const auto step = tape.record();
+  tape.backward(sum(w) * 3.0);
+  EXPECT_EQ(tape.leaf(w).gradient(), (Numbers{3, 3}));
+  block.zero_grad();
+  EXPECT_EQ(tape.leaf(w).gradient(), (Numbers{0, 0}));
 }
 
 const Op& failing_op = define({

@@ -119,6 +119,53 @@ TEST_F(MisusedModel, WrittenByHandBetweenForwardAndBackward) {
   });
 }
 
+// A frozen weight gets no gradient, but those of what stands before it are made of it.
+TEST_F(MisusedModel, AFrozenWeightSteppedBetweenForwardAndBackward) {
+  Root root(Seed{1});
+  Linear layer(&root, "layer", 2, 2);
+  const auto step = tape.record();
+  const Tensor x = tape.variable({1.0, 2.0}, {1, 2});
+  const Tensor loss = sum(matmul(x, stop_gradient(layer.weight)));
+  layer.weight.values()[0] = 100;
+  expect_error<StateError>([&] { tape.backward(loss); }, "changed after this step recorded it", another_line);
+  EXPECT_EQ(x.gradient(), (std::vector<double>{0, 0}));
+  layer.weight.values()[0] = 7;
+  tape.backward(sum(matmul(x, stop_gradient(layer.weight))));
+  EXPECT_FLOAT_EQ(static_cast<float>(x.gradient()[0]), 7 + std::as_const(layer.weight).values()[1]);
+}
+
+// It lies in the model's memory: the numbers of before are nowhere.
+TEST_F(MisusedModel, AParameterKeptWithoutACopyBeyondItsChange) {
+  Root root(Seed{1});
+  Linear layer(&root, "layer", 1, 1);
+  const auto step = tape.record();
+  const Tensor leaf = tape.leaf(layer.weight);
+  const Tensor frozen = stop_gradient(layer.weight);
+  const Tensor copy = 1.0 * frozen;
+  const double before = copy.item();
+  layer.weight.values()[0] = 100;
+  const char* part = "changed after this tensor was made of it";
+  expect_error<StateError>([&] { sum(layer.weight - frozen); }, part);
+  expect_error<StateError>([&] { leaf + 1.0; }, part);
+  expect_error<StateError>([&] { frozen.item(); }, part);
+  EXPECT_NEAR(sum(layer.weight - copy).item(), 100 - before, 1e-5);
+}
+
+TEST_F(MisusedModel, APartThatIsSteppedLeavesTheOthersToTheirBackward) {
+  Root root(Seed{1});
+  Linear trunk(&root, "trunk", 3, 2), head(&root, "head", 2, 2);
+  SGD sgd(root, {.learning_rate = 0.5, .groups = {{.names = {"trunk"}, .learning_rate_factor = 0}}});
+  const auto step = tape.record();
+  const Tensor hidden = trunk(input());
+  const Tensor second = sum(square(hidden));
+  const Tensor third = sum(head(hidden));
+  tape.backward(sum(head(hidden)), {.retain_graph = true});
+  sgd.step();
+  tape.backward(second, {.retain_graph = true});
+  EXPECT_TRUE(root.parameters().entry(0).has_gradient);
+  expect_error<StateError>([&] { tape.backward(third); }, "\"head.weight\" changed", another_line);
+}
+
 TEST_F(MisusedModel, BackwardTwice) {
   const auto step = tape.record();
   const Tensor loss = cross_entropy(model(input()), labels);
