@@ -101,7 +101,8 @@ void Tape::check_backward(const Tensor& t, Place place) const {
   if (!top.wants_gradient) {
     throw StateError(place,
                      at(place, "backward: this tensor depends on no variable and no parameter") +
-                         help_line("make an input with tape.variable(...), or use a model's parameters"));
+                         help_line("make an input with tape.variable(...), or use parameters that are not "
+                                   "frozen, in a step opened with record()"));
   }
 }
 

@@ -123,11 +123,15 @@ Tensor Tape::leaf(const Parameter& parameter, Place place) {
   ParameterBlock& block = parameter.block();
   BlockLeaves& leaves = leaves_of(block);
   if (leaves.node.size() < block.count()) leaves.node.resize(block.count(), {0, 0});
+  // Whoever puts numbers in the place of parameters wants derivatives of all of them.
+  const bool overridden = !leaves.values.empty() || !leaves.tangents.empty();
+  const bool inference = steps_.back().inference;
+  const bool wants_gradient = !inference && (overridden || parameter.requires_grad());
   auto& [step, index] = leaves.node[parameter.index()];
   if (step != 0 && index < nodes_.size() && nodes_[index].step == step) {
     const Node& known = nodes_[index];
-    // A leaf of an inference step around this one cannot take a gradient.
-    const bool serves = known.wants_gradient || steps_.back().inference;
+    // One of an inference step around this one takes no gradient, nor one that was frozen then.
+    const bool serves = known.wants_gradient == wants_gradient || inference;
     if (serves && lender(known).version == block.version(parameter.index())) return handle(index);
   }
   Node leaf;
@@ -136,7 +140,7 @@ Tensor Tape::leaf(const Parameter& parameter, Place place) {
   leaf.size = leaf.shape.size();
   leaf.file = place.file;
   leaf.line = place.line;
-  leaf.wants_gradient = !steps_.back().inference;
+  leaf.wants_gradient = wants_gradient;
   leaf.retained = true;
   leaf.waits_since = plays_;
   leaf.parameter = static_cast<std::int32_t>(parameter_leaves_.size());

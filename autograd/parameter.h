@@ -23,6 +23,7 @@ class ParameterBlock {
     Shape shape;
     std::int64_t offset = 0;    ///< of its first value, in floats
     bool decay = true;          ///< whether weight decay applies by default: false for biases and norms
+    bool requires_grad = true;  ///< false: frozen; backward spends nothing on it, and no optimizer moves it
     bool has_gradient = false;  ///< backward has written to it since the last zero_grad
     std::uint64_t changes = 0;  ///< of this one alone: see version()
     std::int64_t size() const { return shape.size(); }
@@ -119,6 +120,11 @@ class Parameter {
   /// What backward left on an f32 tape; zeros if none reached this parameter since zero_grad. Gradients of
   /// f64 and dual tapes stay there: tape.leaf(parameter).gradient().
   std::span<const float> gradient() const;
+
+  /// Whether backward computes its gradient, from its next use on: false freezes it. See
+  /// Module::requires_grad.
+  void requires_grad(bool on) { block_->entry(index_).requires_grad = on; }
+  bool requires_grad() const { return block_->entry(index_).requires_grad; }
 
   ParameterBlock& block() const { return *block_; }
   std::size_t index() const { return index_; }

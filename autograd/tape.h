@@ -102,7 +102,8 @@ class Tape {
   Tensor leaf(const Parameter& parameter, Place place = Place::here());
 
   /// On an f64 or dual tape: from the next step on, leaves of this block take these values (and tangents)
-  /// instead of the block's. Both have the block's length, or are empty to undo.
+  /// instead of the block's, and all of them a gradient, frozen or not. Both have the block's length, or are
+  /// empty to undo.
   void override_parameters(const ParameterBlock& block, std::span<const double> values,
                            std::span<const double> tangents = {});
 

@@ -33,9 +33,20 @@ void Module::claim(std::string_view name, Place place) {
   }
 }
 
+void Module::requires_grad(bool on) {
+  for (std::size_t i = 0; i < state_->block.count(); ++i) {
+    ParameterBlock::Entry& entry = state_->block.entry(i);
+    if (path_.empty() || lies_in(entry.name, path_)) entry.requires_grad = on;
+  }
+}
+
 Parameter Module::add_parameter(std::string_view name, const Shape& shape, bool decay, Place place) {
   claim(name, place);
   return {state_->block, state_->block.add(path_of(name), shape, decay)};
+}
+
+bool lies_in(std::string_view name, std::string_view path) {
+  return name.starts_with(path) && (name.size() == path.size() || name[path.size()] == '.');
 }
 
 std::uint64_t stream_of(std::string_view path) {

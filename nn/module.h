@@ -53,6 +53,11 @@ class Module {
   void eval() { train(false); }
   bool training() const { return state_->training; }
 
+  /// Freezes (false) or frees the parameters of this module and of those below it, from their next use on:
+  /// backward spends nothing on a frozen one, and no optimizer moves it. What stands before it gets its
+  /// gradients all the same. As PyTorch's requires_grad_.
+  void requires_grad(bool on);
+
   /// The number that the masks of dropout follow from. Unless it was set it is parameters().steps(), which
   /// every step of an optimizer counts up and a checkpoint keeps.
   std::uint64_t step() const { return state_->step.value_or(state_->block.steps()); }
@@ -85,6 +90,9 @@ class Module {
 /// What a module gives that changes nothing: the tensor itself; for a parameter, which is none yet, a product
 /// with 1.
 inline Tensor tensor_of(Here x) { return x.parameter == nullptr ? x.tensor : scale(x, 1); }
+
+/// Whether `name` is `path` or lies below it: "hidden" holds "hidden.weight", not "hidden2.weight".
+bool lies_in(std::string_view name, std::string_view path);
 
 /// A number that stands for a path, for Philox streams: FNV-1a (Fowler, Noll, Vo).
 std::uint64_t stream_of(std::string_view path);

@@ -7,14 +7,10 @@
 #include "kernels/optimizer.h"
 #include "nn/check.h"
 #include "nn/clip.h"
+#include "nn/module.h"
 
 namespace reel::nn {
 namespace {
-
-// Whether `name` is `path` or lies below it: "hidden" holds "hidden.weight", not "hidden2.weight".
-bool lies_in(std::string_view name, std::string_view path) {
-  return name.starts_with(path) && (name.size() == path.size() || name[path.size()] == '.');
-}
 
 bool belongs(const std::string& name, const ParameterGroup& group) {
   const bool listed = std::any_of(group.names.begin(), group.names.end(),

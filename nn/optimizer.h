@@ -57,8 +57,9 @@ struct StepReport {
 ///
 /// A parameter that no backward has reached since the last zero_grad is left alone: no decay, no change of
 /// its moments, no step in its own count (as in PyTorch). Weight decay by default leaves out what asks for
-/// none: biases and norms. To freeze a part of a model, give its parameters a group of learning_rate_factor
-/// 0, or spare backward the work too and use stop_gradient(parameter) in a forward pass of your own.
+/// none: biases and norms. Module::requires_grad(false) freezes a part of a model; a group of
+/// learning_rate_factor 0 keeps this optimizer alone from moving it; stop_gradient(parameter) in a forward
+/// pass of your own leaves it out of one loss.
 class Optimizer {
  public:
   virtual ~Optimizer() = default;

@@ -96,6 +96,60 @@ TEST(Module, ItsGradientsAreProvenInDoublePrecision) {
   EXPECT_TRUE(report) << report.message;
 }
 
+struct TwoOfAName final : Module {
+  using Module::Module;
+  Linear hidden{this, "hidden", 3, 4};
+  Linear hidden2{this, "hidden2", 4, 2};
+  Tensor operator()(Here x) const { return hidden2(tanh(hidden(x))); }
+};
+
+TEST(Module, AFrozenPartGetsNoGradientAndDoesNotMove) {
+  TwoOfAName net(Seed{1});
+  ParameterBlock& block = net.parameters();
+  AdamW adam(net, {.learning_rate = 0.1, .weight_decay = 0.5});
+  const auto reached = [&] {
+    std::string all;
+    for (const auto& e : block.entries()) all += e.has_gradient ? '1' : '0';
+    return all;
+  };
+  Tape tape;
+  const auto step = tape.record();
+  const Tensor x = tape.variable({1.0, 2.0, 3.0}, {1, 3});
+  const auto train = [&] { tape.backward(sum(net(x))); };
+  net.hidden.requires_grad(false);
+  EXPECT_FALSE(net.hidden.weight.requires_grad());
+  const std::vector<float> before(block.values(0).begin(), block.values(0).end());
+  train();
+  EXPECT_EQ(reached(), "0011");
+  EXPECT_NE(x.gradient()[0], 0);
+  EXPECT_THROW(tape.leaf(net.hidden.weight).gradient(), StateError);
+  adam.step();
+  EXPECT_TRUE(std::equal(before.begin(), before.end(), std::as_const(block).values(0).begin()));
+
+  net.requires_grad(false);  // in the same step: from their next use on
+  EXPECT_THROW(tape.backward(sum(net(tape.constant({1.0, 2.0, 3.0}, {1, 3})))), StateError);
+  train();
+  EXPECT_EQ(reached(), "0000");
+  net.hidden2.bias().requires_grad(true);
+  train();
+  EXPECT_EQ(reached(), "0001");
+  net.requires_grad(true);
+  train();
+  EXPECT_EQ(reached(), "1111");
+}
+
+TEST(Module, AFrozenPartIsProvenLikeTheOthers) {
+  TwoOfAName net(Seed{1});
+  const auto loss = [&](Tape& tape) { return sum(square(net(tape.constant({1.0, -2.0, 0.5}, {1, 3})))); };
+  net.hidden.requires_grad(false);
+  const auto report = gradcheck(net.parameters(), loss);
+  EXPECT_TRUE(report) << report.message;
+  Tape tape(Precision::f64);
+  const auto step = tape.record();
+  tape.backward(loss(tape));
+  EXPECT_THROW(tape.leaf(net.hidden.weight).gradient(), StateError);
+}
+
 TEST(Module, DropoutDropsOnlyWhileTrainingAndByTheStep) {
   Net net(Seed{3});
   Tape tape;
