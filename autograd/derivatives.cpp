@@ -1,5 +1,7 @@
 #include "autograd/derivatives.h"
 
+#include <algorithm>
+
 #include "autograd/error.h"
 
 namespace reel {
@@ -47,13 +49,21 @@ void require_directions(const Arrays& x, const Arrays& v, const Asked& asked) {
            "give one array per argument, each with the argument's shape and as many numbers");
 }
 
-// What f gives, which is to be one number.
-Tensor one_number(const Tape& tape, const Function& f, const std::vector<Tensor>& inputs,
-                  const Asked& asked) {
-  const Tensor y = detail::checked(tape, f(inputs), asked);
+void require_direction(const ParameterBlock& parameters, std::span<const double> v, const Asked& asked) {
+  if (static_cast<std::int64_t>(v.size()) == parameters.length()) return;
+  refuse(asked,
+         "the direction has " + std::to_string(v.size()) + " numbers, the block of the parameters has " +
+             std::to_string(parameters.length()),
+         "give parameters.length() numbers, gaps included: element j of parameter i stands at "
+         "entry(i).offset + j");
+}
+
+// What the function gives, which is to be one number.
+Tensor one_number(const Tape& tape, const Tensor& given, const Asked& asked,
+                  const char* help = "reduce it with sum() or mean(), or ask for vjp() or jacobian()") {
+  const Tensor y = detail::checked(tape, given, asked);
   if (y.size() != 1)
-    refuse(asked, "the function must give one number, it gave shape " + to_string(y.shape()),
-           "reduce it with sum() or mean(), or ask for vjp() or jacobian()");
+    refuse(asked, "the function must give one number, it gave shape " + to_string(y.shape()), help);
   return y;
 }
 
@@ -116,6 +126,23 @@ Arrays detail::vjp(Tape& tape, const Function& f, const Arrays& x, const Array& 
   return gradients(inputs, x, depends, how.only, &Tensor::gradient);
 }
 
+std::vector<double> detail::pull(Tape& tape, const ParameterBlock& parameters, const Tensor& y,
+                                 std::span<const double> u, const Asked& asked, int times,
+                                 std::vector<double> (Tensor::*part)(Place) const) {
+  std::vector<double> result(static_cast<std::size_t>(parameters.length()));
+  if (!wants_gradient(tape, y)) return result;
+  // Before backward, so that a parameter that y does not depend on has a gradient, of zeros.
+  std::vector<Tensor> leaves;
+  for (std::size_t i = 0; i < parameters.count(); ++i)
+    leaves.push_back(tape.leaf(Parameter(const_cast<ParameterBlock&>(parameters), i)));
+  for (int i = 0; i < times; ++i) tape.backward(at_call(y, asked), u, {.retain_graph = i + 1 < times});
+  for (std::size_t i = 0; i < parameters.count(); ++i) {
+    const std::vector<double> gradient = (leaves[i].*part)(asked.where);
+    std::copy(gradient.begin(), gradient.end(), result.begin() + parameters.entry(i).offset);
+  }
+  return result;
+}
+
 Array evaluate(const Function& f, const Arrays& x, Place where) {
   Tape tape(Precision::f64);
   return detail::evaluate(tape, f, x, {"evaluate", where});
@@ -126,7 +153,7 @@ Arrays grad(const Function& f, const Arrays& x, Place where) {
   Tape tape(Precision::f64);
   const auto step = tape.record();
   const std::vector<Tensor> inputs = leaves(tape, x, nullptr, asked);
-  const Tensor y = one_number(tape, f, inputs, asked);
+  const Tensor y = one_number(tape, f(inputs), asked);
   const bool depends = detail::wants_gradient(tape, y);
   if (depends) tape.backward(at_call(y, asked));
   return gradients(inputs, x, depends, -1, &Tensor::gradient);
@@ -150,10 +177,33 @@ Arrays hvp(const Function& f, const Arrays& x, const Arrays& v, Place where) {
   Tape tape(Precision::dual);
   const auto step = tape.record();
   const std::vector<Tensor> inputs = leaves(tape, x, &v, asked);
-  const Tensor y = one_number(tape, f, inputs, asked);
+  const Tensor y = one_number(tape, f(inputs), asked);
   const bool depends = detail::wants_gradient(tape, y);
   if (depends) tape.backward(at_call(y, asked));
   return gradients(inputs, x, depends, -1, &Tensor::gradient_tangents);
+}
+
+Array jvp(const ParameterBlock& parameters, const std::function<Tensor(Tape&)>& loss,
+          std::span<const double> v, Place where) {
+  const Asked asked{"jvp", where};
+  require_direction(parameters, v, asked);
+  Tape tape(Precision::dual);
+  tape.override_parameters(parameters, {}, v);
+  const auto step = tape.inference();
+  const Tensor y = detail::checked(tape, loss(tape), asked);
+  return {y.shape(), y.tangents()};
+}
+
+std::vector<double> hvp(const ParameterBlock& parameters, const std::function<Tensor(Tape&)>& loss,
+                        std::span<const double> v, Place where) {
+  const Asked asked{"hvp", where};
+  require_direction(parameters, v, asked);
+  Tape tape(Precision::dual);
+  tape.override_parameters(parameters, {}, v);
+  const auto step = tape.record();
+  const Tensor y = one_number(tape, loss(tape), asked, "reduce it with sum() or mean()");
+  const double one = 1;
+  return detail::pull(tape, parameters, y, {&one, 1}, asked, 1, &Tensor::gradient_tangents);
 }
 
 Array jacobian(const Function& f, const Array& x, Place where) {

@@ -2,14 +2,17 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <vector>
 
 #include "autograd/ops.h"
+#include "autograd/parameter.h"
 #include "autograd/tape.h"
 
-// Derivatives of a function of several tensors, in double precision, without opening a tape yourself. Each
-// throws ShapeError for numbers that do not fill their shape, and StateError if the function gives a tensor
-// of a tape of your own instead of one made from those it was given; `where` is the line that errors name.
+// Derivatives of a function of several tensors, or of the parameters of a model, in double precision, without
+// opening a tape yourself. Each throws ShapeError for numbers that do not fill their shape, and StateError if
+// the function gives a tensor of a tape of your own instead of one made from what it was given; `where` is
+// the line that errors name.
 
 namespace reel {
 
@@ -41,6 +44,25 @@ Arrays vjp(const Function& f, const Arrays& x, const Array& u, Place where = Pla
 /// 1994), exact. Throws ShapeError if f gives more numbers, or v has not the shapes of x.
 Arrays hvp(const Function& f, const Arrays& x, const Arrays& v, Place where = Place::here());
 
+/// The directional derivative J v of what `loss` computes, any tensor, in the parameters of a model along v:
+/// one forward pass on dual numbers. v is as for hvp below; throws ShapeError if it has another length.
+Array jvp(const ParameterBlock& parameters, const std::function<Tensor(Tape&)>& loss,
+          std::span<const double> v, Place where = Place::here());
+
+/// The product H v of the Hessian of `loss`, one number computed on the tape that it is given, in the
+/// parameters of a model: a backward pass on dual numbers (Pearlmutter 1994), exact.
+///
+/// v and the result are laid out like the block, gaps included, as in Tape::override_parameters: element j of
+/// parameter i is number entry(i).offset + j of length(). What v holds in the gaps is not read; there, and
+/// for parameters that the loss does not depend on, the result is 0. The model is as it was afterwards, its
+/// gradients too. Dropout of a model in training draws the mask of its step(), the same in every call until
+/// that changes: eval() is for the Hessian without it.
+///
+/// Throws ShapeError if v has another length than the block, or the loss more than one element. What the loss
+/// throws passes through.
+std::vector<double> hvp(const ParameterBlock& parameters, const std::function<Tensor(Tape&)>& loss,
+                        std::span<const double> v, Place where = Place::here());
+
 /// The matrix [outputs, inputs] of all derivatives of f's elements in x's elements.
 Array jacobian(const Function& f, const Array& x, Place where = Place::here());
 
@@ -63,6 +85,11 @@ struct Pull {
   int times = 1;
 };
 Arrays vjp(Tape& tape, const Function& f, const Arrays& x, const Array& u, const Asked& asked, Pull how = {});
+// What backward from y, which starts with u, leaves in the parameters, added up over so many times: their
+// gradients, or the tangents of these. Laid out like the block.
+std::vector<double> pull(Tape& tape, const ParameterBlock& parameters, const Tensor& y,
+                         std::span<const double> u, const Asked& asked, int times,
+                         std::vector<double> (Tensor::*part)(Place) const);
 }  // namespace detail
 
 }  // namespace reel
