@@ -248,15 +248,7 @@ GradcheckReport gradcheck(const ParameterBlock& parameters, const std::function<
     tape.override_parameters(parameters, x);
     const auto step = tape.record();
     const Tensor y = detail::checked(tape, loss(tape), asked);
-    for (int i = 0; i < times; ++i)
-      tape.backward(Here(y, where.file, where.line), u, {.retain_graph = i + 1 < times});
-    Vector result(x.size());
-    for (std::size_t i = 0; i < parameters.count(); ++i) {
-      const Parameter parameter(const_cast<ParameterBlock&>(parameters), i);
-      const Vector gradient = tape.leaf(parameter).gradient();
-      std::copy(gradient.begin(), gradient.end(), result.begin() + parameters.entry(i).offset);
-    }
-    return result;
+    return detail::pull(tape, parameters, y, u, asked, times, &Tensor::gradient);
   };
   const Subject subject{
       point,

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "autograd/derivatives.h"
+#include "autograd/gradcheck.h"
 #include "kernels/philox.h"
 #include "tests/autograd/misuse.h"
 
@@ -253,6 +254,16 @@ TEST(ModelDerivatives, AGradientInsideALossTakesOneLevelOfDuals) {
   }
   EXPECT_GT(std::fabs(along), 1e-2);
   EXPECT_NEAR(along, (penalty_at(1e-5) - penalty_at(-1e-5)) / 2e-5, 1e-7);
+}
+
+TEST(ModelDerivatives, GradcheckTakesALossThatLeavesAParameterOut) {
+  ParameterBlock block;
+  const Parameter used(block, block.add("used", {2}, true));
+  block.add("unused", {3}, true);
+  block.values(0)[0] = 0.5F;
+  const auto report = gradcheck(block, [&](Tape&) { return sum(exp(used)); });
+  EXPECT_TRUE(report) << report.message;
+  EXPECT_TRUE(gradcheck(block, [](Tape& tape) { return tape.constant(1.0); }));
 }
 
 }  // namespace
