@@ -51,6 +51,10 @@ TEST(TrainedLessons, ArriveWhereTheyShould) {
   EXPECT_THAT(output_of("03_spirals"), testing::HasSubstr("epoch 60  loss 0.0"));
   EXPECT_THAT(output_of("08_sorting_transformer"), testing::HasSubstr("-> 2 2 3 3 4 7"));
   EXPECT_THAT(output_of("09_character_model"), testing::HasSubstr("three for a girl, four for a boy,"));
+  EXPECT_THAT(output_of("11_curvature"),
+              testing::ContainsRegex("step 3000 .* curvature +(9\\.[6-9]|10\\.[0-4])"));
+  EXPECT_THAT(output_of("12_gradient_penalty"),
+              testing::ContainsRegex("weight +10: scores 2\\.[12]. apart, slope 1\\.1"));
 }
 
 }  // namespace
