@@ -60,6 +60,9 @@ struct StepReport {
 /// none: biases and norms. Module::requires_grad(false) freezes a part of a model; a group of
 /// learning_rate_factor 0 keeps this optimizer alone from moving it; stop_gradient(parameter) in a forward
 /// pass of your own leaves it out of one loss.
+///
+/// For an optimizer of your own, derive from it: options and slots in the constructor, the formula in update;
+/// examples/13_own_optimizer.cpp is a whole one. What step() promises then holds for it, too.
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
@@ -111,37 +114,46 @@ class Optimizer {
                         Place where = Place::here()) const;
 
   ParameterBlock& block() const { return *block_; }
-  std::string_view name() const { return name_; }  ///< "SGD", "Adam", "AdamW", "RMSprop"
+  std::string_view name() const { return name_; }  ///< "SGD", "Adam", "AdamW", "RMSprop", or your own
 
  protected:
   /// What all optimizers have in common.
   struct Common {
     double learning_rate;
-    double weight_decay;
-    double clip_norm;
-    const std::vector<ParameterGroup>& groups;
-    Place where;
+    double weight_decay;  ///< of what decays by default and is in no group that sets its own
+    double clip_norm;     ///< largest norm of all gradients together; 0: no limit
+    const std::vector<ParameterGroup>& groups;  ///< read in the constructor alone
+    Place where;                                ///< the line of the user, for errors
   };
+  /// `name` must be a literal: errors begin with it, and a checkpoint is loaded only into an optimizer of the
+  /// same name. Throws ValueError for a number out of its range, or a group that is empty, names nothing, or
+  /// shares a parameter with another.
   Optimizer(const char* name, ParameterBlock& block, const Common& common);
 
-  /// Adds a slot of zeros; for constructors. The name must be a literal.
+  /// Adds a slot of zeros, as long as the block; for constructors. The name must be a literal that no other
+  /// slot has. All that an optimizer learns must be in slots: nothing else of it is in checkpoints and
+  /// fingerprints but the counters.
   void add_slot(const char* name);
-
-  /// A stretch of the block in which everything is treated alike: the parameters [first, last), with the gaps
-  /// between them.
-  struct Run {
-    std::size_t first, last;
-    float* values;           ///< [count], to be changed
-    const float* gradients;  ///< [count]
-    std::int64_t offset;     ///< of the first number in the block, and so in every slot
-    std::int64_t count;
-    std::int64_t step;  ///< of these parameters, from 1
-    double learning_rate;
-    double weight_decay;
-    double scale;  ///< of the gradients
-  };
-  virtual void update(const Run& run) = 0;
+  /// The numbers of the slot that was added as number i, from 0; [length of the block].
   float* slot(std::size_t i) { return memory_[i].values.get(); }
+
+  /// A stretch of the block in which everything is treated alike: parameters side by side that all have a
+  /// gradient and are not frozen. It may hold gaps between parameters, where values, gradients and slots are
+  /// zeros; an update must leave zeros there.
+  struct Run {
+    std::size_t first, last;  ///< the parameters: entries [first, last) of the block
+    float* values;            ///< [count], to be changed
+    const float* gradients;   ///< [count], finite
+    std::int64_t offset;      ///< of their first number in the block, and so in every slot
+    std::int64_t count;       ///< how many numbers
+    std::int64_t step;        ///< how many times these parameters have been updated, this time included
+    double learning_rate;     ///< that of the optimizer times the factor of the group
+    double weight_decay;      ///< 0 for what does not decay
+    double scale;  ///< to multiply each gradient by before its use: 1, or less where clip_norm limits
+  };
+  /// Changes the values and slots of a run; called by step(), once for each run. Must not throw, and to keep
+  /// the promises of step() it asks the heap for nothing.
+  virtual void update(const Run& run) = 0;
 
  private:
   void require_model(Place where) const;

@@ -55,6 +55,7 @@ TEST(TrainedLessons, ArriveWhereTheyShould) {
               testing::ContainsRegex("step 3000 .* curvature +(9\\.[6-9]|10\\.[0-4])"));
   EXPECT_THAT(output_of("12_gradient_penalty"),
               testing::ContainsRegex("weight +10: scores 2\\.[12]. apart, slope 1\\.1"));
+  EXPECT_THAT(output_of("13_own_optimizer"), testing::ContainsRegex("no backward +0\\.0"));
 }
 
 }  // namespace

@@ -282,35 +282,6 @@ TEST(Optimizer, AFrozenGroupKeepsEverythingAndDoesNotCountInTheNorm) {
   EXPECT_EQ(adam.step().parameter, 2);
 }
 
-// An optimizer of one's own, which notes what it is given.
-struct Noted final : Optimizer {
-  Noted(Model& model, const std::vector<ParameterGroup>& groups)
-      : Optimizer("Noted", model.block, {0.5, 0, 0, groups, Place::here()}) {}
-  void update(const Run& run) override {
-    runs.push_back(run);
-    for (std::int64_t i = 0; i < run.count; ++i)
-      run.values[i] -= static_cast<float>(run.learning_rate) * run.gradients[i];
-  }
-  std::vector<Run> runs;
-};
-
-TEST(Optimizer, OneOfOnesOwnIsToldWhichParametersItUpdates) {
-  Model model;
-  Noted noted(model, {{.names = {"first"}, .learning_rate_factor = 2}});
-  for (std::size_t i = 0; i < 3; ++i) model.fill_gradient(i, 1);
-  noted.step();
-  ASSERT_EQ(noted.runs.size(), 2U);
-  EXPECT_EQ(noted.runs[0].first, 0U);
-  EXPECT_EQ(noted.runs[0].last, 2U);
-  EXPECT_EQ(noted.runs[0].learning_rate, 1);
-  EXPECT_EQ(noted.runs[1].first, 2U);
-  EXPECT_EQ(noted.runs[1].last, 3U);
-  EXPECT_EQ(noted.runs[1].offset, model.block.entry(2).offset);
-  EXPECT_EQ(noted.runs[1].values, std::as_const(model.block).values(2).data());
-  EXPECT_EQ(model.block.values(1)[2], -0.5F - 1);
-  EXPECT_EQ(model.block.values(2)[7], 2 - 0.5F);
-}
-
 // Only what changed counts as changed: a backward through the others goes on.
 TEST(Optimizer, AStepChangesTheParametersItUpdatesAlone) {
   Model model;
