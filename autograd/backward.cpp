@@ -207,7 +207,7 @@ void* Tape::outer_gradient(const Node& node, std::size_t bytes) {
 void* Tape::kept_gradient(const Node& node) const {
   if (node.parameter >= 0 && precision_ == Precision::f32) {  // an optimizer may have taken it
     const ParameterLeaf& leaf = lender(node);
-    return leaf.block->entry(leaf.index).has_gradient ? node.gradient : nullptr;
+    return leaf.block->entry(leaf.index).has_gradient ? leaf.block->gradients(leaf.index).data() : nullptr;
   }
   if (node.op == nullptr) return node.gradient;
   const auto kept = std::find_if(kept_.begin(), kept_.end(),

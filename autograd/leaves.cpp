@@ -102,16 +102,17 @@ Tape::BlockLeaves& Tape::leaves_of(const ParameterBlock& block) {
 }
 
 void Tape::override_parameters(const ParameterBlock& block, std::span<const double> values,
-                               std::span<const double> tangents) {
+                               std::span<const double> tangents, Place place) {
   if (precision_ == Precision::f32) {
-    throw StateError(Place{},
-                     "override_parameters: an f32 tape reads the parameters themselves; change those");
+    throw StateError(place, at(place, "override_parameters: an f32 tape reads the parameters themselves") +
+                                help_line("change those, or use a tape of another precision"));
   }
   const auto length = static_cast<std::size_t>(block.length());
   if ((!values.empty() && values.size() != length) || (!tangents.empty() && tangents.size() != length)) {
-    throw ShapeError(Place{}, "override_parameters: the block has " + std::to_string(length) +
-                                  " numbers, got " + std::to_string(values.size()) + " values and " +
-                                  std::to_string(tangents.size()) + " tangents");
+    throw ShapeError(place, at(place, "override_parameters: the block has " + std::to_string(length) +
+                                          " numbers, got " + std::to_string(values.size()) + " values and " +
+                                          std::to_string(tangents.size()) + " tangents") +
+                                help_line("give block.length() numbers, gaps included, or none"));
   }
   BlockLeaves& leaves = leaves_of(block);
   leaves.values.assign(values.begin(), values.end());

@@ -103,9 +103,9 @@ class Tape {
 
   /// On an f64 or dual tape: from the next step on, leaves of this block take these values (and tangents)
   /// instead of the block's, and all of them a gradient, frozen or not. Both have the block's length, or are
-  /// empty to undo.
+  /// empty to undo. Throws StateError on an f32 tape, ShapeError for another length.
   void override_parameters(const ParameterBlock& block, std::span<const double> values,
-                           std::span<const double> tangents = {});
+                           std::span<const double> tangents = {}, Place place = Place::here());
 
   /// Plays the tape backwards from a tensor with one element: d(loss)/d(everything it depends on).
   ///

@@ -128,10 +128,10 @@ TEST_F(Misuse, ValuesInPlaceOfParameters) {
   ParameterBlock block;
   block.add("w", {2}, true);
   const std::vector<double> few(3), right(static_cast<std::size_t>(block.length()));
-  EXPECT_THROW(tape.override_parameters(block, few), ShapeError);
-  EXPECT_THROW(tape.override_parameters(block, right, few), ShapeError);
+  EXPECT_ERROR(tape.override_parameters(block, few), ShapeError, "got 3 values and 0 tangents");
+  EXPECT_ERROR(tape.override_parameters(block, right, few), ShapeError, "and 3 tangents");
   EXPECT_NO_THROW(tape.override_parameters(block, right, right));
-  EXPECT_THROW(Tape().override_parameters(block, right), StateError);
+  EXPECT_ERROR(Tape().override_parameters(block, right), StateError, "an f32 tape reads");
 }
 
 TEST_F(Misuse, ParametersThatAreAddedAfterValuesInTheirPlace) {
