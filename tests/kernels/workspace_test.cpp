@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <new>
 #include <thread>
@@ -57,14 +58,13 @@ TEST_F(Workspaces, HaveAPieceForEveryWorkerAlsoIfTheNumberOfThreadsChanges) {
   set_threads(8);
   EXPECT_EQ(memory.workers(), 2);
   std::atomic<int> highest{0};
-  for (int loop = 0; loop < 50; ++loop) {
-    parallel_for(64, 1e12, memory.workers(), [&](std::int64_t, int worker) {
-      int seen = highest.load();
-      while (seen < worker && !highest.compare_exchange_weak(seen, worker)) {
-      }
-      for (int i = 0; i < 200; ++i) highest.load();
-    });
-  }
+  parallel_for(64, 1e12, memory.workers(), [&](std::int64_t, int worker) {
+    int seen = highest.load();
+    while (seen < worker && !highest.compare_exchange_weak(seen, worker)) {
+    }
+    // Long enough for every thread that is called to come.
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  });
   EXPECT_LT(highest, memory.workers());
 }
 
