@@ -136,6 +136,10 @@ TEST(Module, AFrozenPartGetsNoGradientAndDoesNotMove) {
   net.requires_grad(true);
   train();
   EXPECT_EQ(reached(), "1111");
+  block.zero_grad();
+  net.hidden2.requires_grad(false);  // their leaves of this step are there, and nothing has changed since
+  train();
+  EXPECT_EQ(reached(), "1100");
 }
 
 TEST(Module, AFrozenPartIsProvenLikeTheOthers) {
