@@ -241,6 +241,24 @@ REEL_INLINE float erf(float x) {
   return x != x ? x : y;
 }
 
+/// The share of a standard normal distribution that lies below x, (1 + erf(x / sqrt 2)) / 2, but with all its
+/// digits also where that sum has none. At most 67 ulp: far out on the left the rounding of x^2 / 2 counts.
+REEL_INLINE float normal_cdf(float x) {
+  // Beyond |x| lies e^(-x^2 / 2) t p(t).
+  const float t = 1.0f / fma(0.27f, std::fabs(x), 1.0f);
+  float p = 2.89611127e-2f;
+  p = fma(p, t, -1.26485914e-1f);
+  p = fma(p, t, 1.6978626e-1f);
+  p = fma(p, t, -6.92108721e-2f);
+  p = fma(p, t, 1.07825696e-1f);
+  p = fma(p, t, 7.20495805e-2f);
+  p = fma(p, t, 1.01810612e-1f);
+  p = fma(p, t, 1.07542872e-1f);
+  p = fma(p, t, 1.07720658e-1f);
+  const float beyond = exp_of_negative(-(0.5f * x * x)) * (t * p);
+  return x > 0.0f ? 1.0f - beyond : beyond;
+}
+
 }  // namespace reel::kernels
 
 #undef REEL_INLINE

@@ -18,6 +18,7 @@ inline double log(double x) { return std::log(x); }
 inline double log1p(double x) { return std::log1p(x); }
 inline double tanh(double x) { return std::tanh(x); }
 inline double erf(double x) { return std::erf(x); }
+inline double normal_cdf(double x) { return std::erfc(x * -0.70710678118654752440) / 2; }  // -1 / sqrt 2
 inline double sigmoid(double x) {
   const double e = std::exp(-std::fabs(x));
   return (x >= 0 ? 1 : e) / (1 + e);
@@ -82,6 +83,9 @@ inline Dual tanh(Dual x) {
 inline Dual erf(Dual x) {
   return {std::erf(x.value), x.tangent * 1.1283791670955125739 * std::exp(-x.value * x.value)};
 }
+inline Dual normal_cdf(Dual x) {
+  return {normal_cdf(x.value), x.tangent * 0.39894228040143267794 * std::exp(-x.value * x.value / 2)};
+}
 inline Dual sin(Dual x) { return {std::sin(x.value), x.tangent * std::cos(x.value)}; }
 inline Dual cos(Dual x) { return {std::cos(x.value), -x.tangent * std::sin(x.value)}; }
 inline Dual sqrt(Dual x) {
@@ -105,6 +109,13 @@ inline Dual sigmoid4(Dual x) {
   return {y, x.tangent * 1.3862943611198906188 * y * (1 - y)};
 }
 inline Dual softplus(Dual x) { return {softplus(x.value), x.tangent * sigmoid(x.value)}; }
+/// The derivative of sigmoid, e^-|x| / (1 + e^-|x|)^2: s (1 - s) has no digits where s is near 1.
+template <class T>
+T sigmoid_slope(T x) {
+  const T e = exp_of_negative(-abs(x));
+  const T whole = T(1) + e;
+  return e / (whole * whole);
+}
 /// No product of an infinite and a zero factor: x^0 has derivative 0, and so has 0^y in y for y >= 0.
 inline Dual pow(Dual x, Dual y) {
   const double z = std::pow(x.value, y.value);

@@ -11,7 +11,7 @@ const Op& sigmoid_op = define({
     .name = "sigmoid",
     .formula = "y = 1 / (1 + e^-x);  dx = dy y (1 - y)",
     .shape = same,
-    .reads = Reads::output,
+    .reads = Reads::inputs,
     .forward =
         [](auto& c) {
           map<Work::polynomial>(
@@ -19,9 +19,9 @@ const Op& sigmoid_op = define({
         },
     .backward =
         [](auto& c) {
-          const auto one = c.scalar(1);
-          map(
-              c.gradient(), [one](auto y, auto dy) { return dy * (y * (one - y)); }, c.out(), c.upstream());
+          map<Work::polynomial>(
+              c.gradient(), [](auto x, auto dy) { return dy * kernels::sigmoid_slope(x); }, c.in(),
+              c.upstream());
         },
     .samples = {on({2, 3}), on({4}).between(-20, 20)},
 });
@@ -75,9 +75,9 @@ const Op& leaky_relu_op = define({
 
 const Op& elu_op = define({
     .name = "elu",
-    .formula = "y = x where x > 0, else a (e^x - 1);  dx = dy where x > 0, else dy (y + a)",
+    .formula = "y = x where x > 0, else a (e^x - 1);  dx = dy where x > 0, else dy a e^x",
     .shape = same,
-    .reads = Reads::both,
+    .reads = Reads::inputs,
     .forward =
         [](auto& c) {
           const auto zero = c.scalar(0);
@@ -90,9 +90,13 @@ const Op& elu_op = define({
         [](auto& c) {
           const auto zero = c.scalar(0);
           const auto a = c.scalar(c.template options<Slope>().value);
-          map(
-              c.gradient(), [zero, a](auto x, auto y, auto dy) { return x > zero ? dy : dy * (y + a); },
-              c.in(), c.out(), c.upstream());
+          // Not y + a, in which the digits of a small e^x are lost.
+          map<Work::polynomial>(
+              c.gradient(),
+              [zero, a](auto x, auto dy) {
+                return x > zero ? dy : dy * (a * kernels::exp_of_negative(x > zero ? zero : x));
+              },
+              c.in(), c.upstream());
         },
     .samples = {on({2, 3}).call([](Tensors x) { return elu(x[0]); }),
                 on({4}).call([](Tensors x) { return elu(x[0], 0.5); })},
@@ -139,28 +143,23 @@ const Op& gelu_op = define({
 
 const Op& gelu_erf_op = define({
     .name = "gelu_erf",
-    .formula = "y = x/2 (1 + erf(x/sqrt 2));  dx = dy (1/2 (1 + erf(x/sqrt 2)) + x e^(-x^2/2) / sqrt(2 pi))",
+    .formula = "y = x p,  p = 1/2 (1 + erf(x/sqrt 2));  dx = dy (p + x e^(-x^2/2) / sqrt(2 pi))",
     .shape = same,
     .reads = Reads::inputs,
     .forward =
         [](auto& c) {
-          const auto half = c.scalar(0.5);
-          const auto one = c.scalar(1);
-          const auto r = c.scalar(0.70710678118654752440);
           map<Work::polynomial>(
-              c.result(), [=](auto x) { return half * x * (one + kernels::erf(r * x)); }, c.in());
+              c.result(), [](auto x) { return x * kernels::normal_cdf(x); }, c.in());
         },
     .backward =
         [](auto& c) {
           const auto half = c.scalar(0.5);
-          const auto one = c.scalar(1);
-          const auto r = c.scalar(0.70710678118654752440);
           const auto density = c.scalar(0.39894228040143267794);  // 1 / sqrt(2 pi)
           map<Work::polynomial>(
               c.gradient(),
               [=](auto x, auto dy) {
-                return dy *
-                       (half * (one + kernels::erf(r * x)) + x * (density * kernels::exp(-(half * x * x))));
+                return dy * (kernels::normal_cdf(x) +
+                             x * (density * kernels::exp_of_negative(-(half * x * x))));
               },
               c.in(), c.upstream());
         },

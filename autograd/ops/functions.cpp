@@ -19,15 +19,13 @@ const Op& exp_op = define({
 
 const Op& expm1_op = define({
     .name = "expm1",
-    .formula = "y = e^x - 1;  dx = dy (y + 1)",
+    .formula = "y = e^x - 1;  dx = dy e^x",
     .shape = same,
-    .reads = Reads::output,
+    .reads = Reads::inputs,
     .forward = [](auto& c) { map<Work::polynomial>(c.result(), [](auto x) { return kernels::expm1(x); }, c.in()); },
+    // Not y + 1, in which the digits of a small e^x are lost.
     .backward =
-        [](auto& c) {
-          const auto one = c.scalar(1);
-          map(c.gradient(), [one](auto y, auto dy) { return dy * (y + one); }, c.out(), c.upstream());
-        },
+        [](auto& c) { map<Work::polynomial>(c.gradient(), [](auto x, auto dy) { return dy * kernels::exp(x); }, c.in(), c.upstream()); },
     .samples = {on({2, 3}), on({3}).between(-1e-3, 1e-3)},
 });
 
@@ -132,12 +130,13 @@ const Op& tanh_op = define({
     .name = "tanh",
     .formula = "y = tanh x;  dx = dy (1 - y^2)",
     .shape = same,
-    .reads = Reads::output,
+    .reads = Reads::inputs,
     .forward = [](auto& c) { map<Work::polynomial>(c.result(), [](auto x) { return kernels::tanh(x); }, c.in()); },
+    // tanh x is 2 sigmoid(2x) - 1.
     .backward =
         [](auto& c) {
-          const auto one = c.scalar(1);
-          map(c.gradient(), [one](auto y, auto dy) { return dy * (one - y * y); }, c.out(), c.upstream());
+          const auto four = c.scalar(4);
+          map<Work::polynomial>(c.gradient(), [four](auto x, auto dy) { return dy * (four * kernels::sigmoid_slope(x + x)); }, c.in(), c.upstream());
         },
     .samples = {on({2, 3}), on({3}).between(-1e-2, 1e-2)},
 });

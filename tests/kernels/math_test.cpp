@@ -44,10 +44,12 @@ void over(const float* x, float* y, int n) {
 }
 
 double exact_sigmoid(double x) { return x >= 0 ? 1 / (1 + std::exp(-x)) : std::exp(x) / (1 + std::exp(x)); }
+double exact_sigmoid_slope(double x) { return exact_sigmoid(x) * exact_sigmoid(-x); }
 double exact_sigmoid4(double x) { return x <= -64 ? 0 : exact_sigmoid(x * std::log(4.0)); }
 double exact_softplus(double x) {
   return (x < 0 ? 0 : x) + std::log1p(std::exp(-std::fabs(x)));  // keeps a NaN
 }
+double exact_normal_cdf(double x) { return std::erfc(-x * M_SQRT1_2) / 2; }
 double exact_rsqrt(double x) { return 1 / std::sqrt(x); }
 double exact_abs(double x) { return std::fabs(x); }
 double exact_sign(double x) { return std::isnan(x) ? x : x > 0 ? 1 : x < 0 ? -1 : 0; }
@@ -65,9 +67,11 @@ const Function functions[] = {
     {"log1p", over<log1p>, std::log1p, 1.45},
     {"tanh", over<tanh>, std::tanh, 2.01},
     {"sigmoid", over<sigmoid>, exact_sigmoid, 1.65},
+    {"sigmoid_slope", over<sigmoid_slope<float>>, exact_sigmoid_slope, 3.9},
     {"sigmoid4", over<sigmoid4>, exact_sigmoid4, 3.53},
     {"softplus", over<softplus>, exact_softplus, 1.71},
     {"erf", over<erf>, std::erf, 1.43},
+    {"normal_cdf", over<normal_cdf>, exact_normal_cdf, 67},
     {"sin", over<sin<float>>, std::sin, 1.0},
     {"cos", over<cos<float>>, std::cos, 1.0},
     {"sqrt", over<sqrt<float>>, std::sqrt, 0.51},
@@ -187,6 +191,8 @@ TEST(FloatMathAt, TheEdges) {
   EXPECT_EQ(tanh(inf), 1.0f);
   EXPECT_EQ(tanh(-inf), -1.0f);
   EXPECT_EQ(erf(-inf), -1.0f);
+  EXPECT_EQ(normal_cdf(inf), 1.0f);
+  EXPECT_EQ(normal_cdf(-inf), 0.0f);
   EXPECT_EQ(sigmoid(-1e4f), 0.0f);
   EXPECT_EQ(sigmoid(1e4f), 1.0f);
   EXPECT_EQ(sigmoid4(-64.0f), 0.0f);
@@ -306,6 +312,7 @@ TEST(DualMath, CarriesTheDerivative) {
       {"tanh", tanh, [](double x) { return 1 / (std::cosh(x) * std::cosh(x)); }},
       {"erf", erf, [](double x) { return 2 / std::sqrt(M_PI) * std::exp(-x * x); }},
       {"sigmoid", sigmoid, [](double x) { return 1 / (4 * std::cosh(x / 2) * std::cosh(x / 2)); }},
+      {"normal_cdf", normal_cdf, [](double x) { return std::exp(-x * x / 2) / std::sqrt(2 * M_PI); }},
       {"softplus", softplus, [](double x) { return 1 / (1 + std::exp(-x)); }},
       {"sin", sin, [](double x) { return std::cos(x); }},
       {"cos", cos, [](double x) { return -std::sin(x); }},
