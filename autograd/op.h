@@ -204,4 +204,9 @@ inline Tensor record(const Op& op, std::initializer_list<Here> inputs) {
 std::span<const std::int32_t> keep(std::initializer_list<Here> inputs, std::span<const std::int32_t> values);
 std::span<const std::uint8_t> keep(std::initializer_list<Here> inputs, std::span<const std::uint8_t> values);
 
+/// How often this was asked before with the same `of` and `number` in the innermost open step of the tape
+/// that an op with this input will run on: 0, 1, 2, ... For what must differ every time that `of` is used in
+/// a step, and come again in the next step, like the masks of dropout. Throws StateError if no step is open.
+std::uint64_t count_use(const Here& input, const void* of, std::uint64_t number);
+
 }  // namespace reel

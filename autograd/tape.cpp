@@ -86,7 +86,8 @@ void Tape::open(bool inference, Place place) {
   recording.push_back(this);
   try {
     steps_.push_back({next_step.fetch_add(1, std::memory_order_relaxed), inference, false, nodes_.size(),
-                      inputs_.size(), parameter_leaves_.size(), values_.mark(), gradients_.mark()});
+                      inputs_.size(), parameter_leaves_.size(), uses_.size(), values_.mark(),
+                      gradients_.mark()});
     // What an outer step has free lies below the mark that this step will rewind to.
     if (steps_.size() > 1) {
       outer_pools_.push_back(pool_);
@@ -109,6 +110,7 @@ void Tape::close(std::uint64_t number) {
     nodes_.resize(step.nodes);
     inputs_.resize(step.inputs);
     parameter_leaves_.resize(step.leaves);
+    uses_.resize(step.uses);
     values_.rewind(step.values);
     gradients_.rewind(step.gradients);
     std::erase_if(kept_, [&](const KeptGradient& k) { return k.node >= step.nodes; });
@@ -206,6 +208,17 @@ std::span<const std::int32_t> keep(std::initializer_list<Here> inputs, std::span
 }
 std::span<const std::uint8_t> keep(std::initializer_list<Here> inputs, std::span<const std::uint8_t> values) {
   return Tape::copy_for(std::span<const Here>(inputs.begin(), inputs.size()), values);
+}
+
+std::uint64_t count_use(const Here& input, const void* of, std::uint64_t number) {
+  Tape& tape = Tape::of({&input, 1});
+  tape.require_step(input.place);
+  for (std::size_t i = tape.steps_.back().uses; i < tape.uses_.size(); ++i) {
+    Tape::Use& use = tape.uses_[i];
+    if (use.of == of && use.number == number) return ++use.count;
+  }
+  tape.uses_.push_back({of, number, 0});
+  return 0;
 }
 
 namespace {

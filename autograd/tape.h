@@ -153,6 +153,7 @@ class Tape {
   friend Tensor record(const Op&, std::span<const Here>, const void*, std::size_t, std::uint32_t);
   friend std::span<const std::int32_t> keep(std::initializer_list<Here>, std::span<const std::int32_t>);
   friend std::span<const std::uint8_t> keep(std::initializer_list<Here>, std::span<const std::uint8_t>);
+  friend std::uint64_t count_use(const Here&, const void*, std::uint64_t);
   template <class T>
   friend class Context;
 
@@ -160,8 +161,14 @@ class Tape {
     std::uint64_t number;
     bool inference;
     bool played;  // backward ran in it
-    std::size_t nodes, inputs, leaves;
+    std::size_t nodes, inputs, leaves, uses;
     Arena::Mark values, gradients;
+  };
+  // What count_use() counts.
+  struct Use {
+    const void* of;
+    std::uint64_t number;
+    std::uint64_t count;
   };
   // What retain_gradient() asked for. Apart from Node::gradient, which would be played again.
   struct KeptGradient {
@@ -322,6 +329,7 @@ class Tape {
   std::vector<std::uint32_t> inputs_;
   std::vector<OpenStep> steps_;
   std::vector<ParameterLeaf> parameter_leaves_;
+  std::vector<Use> uses_;
   std::vector<BlockLeaves> blocks_;
   Arena values_;
   Arena gradients_;

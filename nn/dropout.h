@@ -3,14 +3,23 @@
 #include <string>
 
 #include "autograd/error.h"
+#include "autograd/op.h"
 #include "nn/module.h"
 
 namespace reel::nn {
 
+/// The Philox stream of a module's next mask: its own for the first use of the module in the innermost open
+/// step of the tape that x is on, another for every further one. A step opened anew starts again with the
+/// first, so that gradcheck and all else that evaluates twice sees the same masks.
+inline std::uint64_t stream_of_next_use(Here x, const Module& module, std::uint64_t stream) {
+  return stream + 0x9E3779B97F4A7C15U * count_use(x, &module, module.step());
+}
+
 /// Sets a share p of the elements to 0 while training and scales the rest by 1 / (1 - p) (Srivastava et al.
-/// 2014). The mask follows from the model's seed, the module's path and the model's step(), which counts the
-/// steps of the optimizer unless set_step set it. Two passes with one step() have one mask; within a pass,
-/// use each module once.
+/// 2014). The mask follows from the model's seed, the module's path, the model's step(), which counts the
+/// steps of the optimizer unless set_step set it, and how often the module was used before in the open step
+/// of the tape: an unrolled network draws another mask at every use, two tape steps with one step() draw the
+/// same.
 class Dropout final : public Module {
  public:
   /// Throws ValueError for p outside [0, 1).
@@ -25,7 +34,8 @@ class Dropout final : public Module {
   double p() const { return p_; }
   Tensor operator()(Here x) const {
     if (!training() || p_ == 0) return tensor_of(x);
-    return dropout(x, {.p = p_, .seed = seed().value, .stream = stream_, .step = step()});
+    return dropout(
+        x, {.p = p_, .seed = seed().value, .stream = stream_of_next_use(x, *this, stream_), .step = step()});
   }
 
  private:

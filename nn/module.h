@@ -61,9 +61,9 @@ class Module {
   /// The number that the masks of dropout follow from. Unless it was set it is parameters().steps(), which
   /// every step of an optimizer counts up and a checkpoint keeps.
   std::uint64_t step() const { return state_->step.value_or(state_->block.steps()); }
-  /// Sets that number from here on, until it is set again; std::nullopt sets it free. Passes with one number
-  /// draw one mask: set another before each of several passes in one optimizer step (gradients that add up,
-  /// samples of a model with dropout) whose masks are to differ.
+  /// Sets that number from here on, until it is set again; std::nullopt sets it free. Passes with one number,
+  /// each in a tape step of its own, draw the same masks: set another before each of several passes in one
+  /// optimizer step (gradients that add up, samples of a model with dropout) whose masks are to differ.
   void set_step(std::optional<std::uint64_t> step) { state_->step = step; }
 
  protected:

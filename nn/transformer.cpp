@@ -41,12 +41,14 @@ Tensor MultiHeadSelfAttention::operator()(Here x) const {
   // Queries, keys and values stay where the projection put them.
   Tensor qkv = c_attn(x);
   if (options_.rotary) qkv = packed_rotary(x.with(qkv), {.heads = heads_});
-  const Tensor y = self_attention(x.with(qkv), {.heads = heads_,
-                                                .causal = options_.causal,
-                                                .dropout = training() ? options_.dropout : 0,
-                                                .seed = seed().value,
-                                                .stream = stream_,
-                                                .step = step()});
+  SelfAttentionOptions options{.heads = heads_, .causal = options_.causal};
+  if (training() && options_.dropout > 0) {
+    options.dropout = options_.dropout;
+    options.seed = seed().value;
+    options.stream = stream_of_next_use(x.with(qkv), *this, stream_);
+    options.step = step();
+  }
+  const Tensor y = self_attention(x.with(qkv), options);
   return resid_dropout_(x.with(c_proj(x.with(y))));
 }
 

@@ -15,6 +15,7 @@
 #include "nn/norm.h"
 #include "nn/sequential.h"
 #include "nn/transformer.h"
+#include "tests/support/count_allocations.h"
 
 namespace reel::nn {
 namespace {
@@ -131,6 +132,95 @@ TEST(Dropout, EveryLayerHasAMaskOfItsOwn) {
   const Tensor x = tape.constant(ones, {64});
   EXPECT_NE(model.a(x).values(), model.b(x).values());
   EXPECT_NE(model.a(x).values(), again.a(x).values());
+}
+
+// The masks of some uses in a row, as the factors of ones.
+std::vector<std::vector<double>> masks(const Dropout& layer, Tape& tape, int uses) {
+  const std::vector<float> ones(64, 1);
+  const Tensor x = tape.constant(ones, {64});
+  std::vector<std::vector<double>> result;
+  for (int i = 0; i < uses; ++i) result.push_back(layer(x).values());
+  return result;
+}
+
+TEST(Dropout, DrawsAnotherMaskAtEveryUseInAStep) {
+  Only<Dropout> model(0.5);
+  Tape tape;
+  const auto step = tape.record();
+  const auto uses = masks(model.layer, tape, 4);
+  for (std::size_t i = 0; i < uses.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) EXPECT_NE(uses[i], uses[j]) << i << " and " << j;
+  }
+  const std::vector<float> ones(64, 1);
+  const DropoutOptions own{.p = 0.5, .seed = 4, .stream = stream_of("layer"), .step = 0};
+  EXPECT_EQ(uses[0], dropout(tape.constant(ones, {64}), own).values());
+}
+
+TEST(Dropout, StartsAgainWithEveryStepOfTheTape) {
+  Only<Dropout> model(0.5);
+  Tape tape;
+  Tape other;
+  std::vector<std::vector<double>> first;
+  {
+    const auto step = tape.record();
+    std::vector<std::vector<double>> inside;
+    {
+      const auto inner = tape.inference();
+      inside = masks(model.layer, tape, 2);
+    }
+    first = masks(model.layer, tape, 2);
+    EXPECT_EQ(inside, first);
+    {
+      const auto inner = tape.inference();
+      EXPECT_EQ(masks(model.layer, tape, 2), first);
+    }
+    const auto elsewhere = other.record();
+    EXPECT_EQ(masks(model.layer, other, 2), first);
+    // The outer step goes on where it was.
+    const auto third = masks(model.layer, tape, 1).front();
+    EXPECT_NE(third, first[0]);
+    EXPECT_NE(third, first[1]);
+  }
+  const auto step = tape.record();
+  EXPECT_EQ(masks(model.layer, tape, 2), first);
+}
+
+TEST(Dropout, CountsUsesByTheNumberOfTheStep) {
+  Only<Dropout> model(0.5);
+  Tape tape;
+  const auto step = tape.record();
+  model.set_step(1);
+  const auto one = masks(model.layer, tape, 1);
+  model.set_step(2);
+  const auto two = masks(model.layer, tape, 1);
+  EXPECT_NE(one, two);
+  const auto inner = tape.record();  // each alone
+  EXPECT_EQ(masks(model.layer, tape, 1), two);
+  model.set_step(1);
+  EXPECT_EQ(masks(model.layer, tape, 1), one);
+}
+
+TEST(Dropout, GradcheckSeesOneMaskForEveryUse) {
+  Only<Dropout> model(0.5);
+  const auto report =
+      gradcheck([&](Tensors x) { return model.layer(tanh(model.layer(tanh(model.layer(x[0]))))); },
+                {{Shape{8}, some_numbers(8)}});
+  EXPECT_TRUE(report) << report.message;
+}
+
+TEST(Dropout, AsksTheHeapForNothingOnceWarm) {
+  if (!support::counts_allocations()) GTEST_SKIP() << "a sanitizer has its own allocator";
+  TwoDropouts model(Seed{1});
+  Tape tape;
+  const std::vector<float> ones(64, 1);
+  std::size_t before = 0;
+  for (int i = 0; i < 5; ++i) {
+    if (i == 3) before = support::allocations();
+    const auto step = tape.record();
+    Tensor x = tape.constant(ones, {64});
+    for (int use = 0; use < 5; ++use) x = model.b(model.a(x));
+  }
+  EXPECT_EQ(support::allocations(), before);
 }
 
 TEST(Dropout, RefusesAShareThatIsNone) {
@@ -283,6 +373,30 @@ TEST(MultiHeadSelfAttention, DropsWeightsAndResultsIndependently) {
   const auto step = tape.inference();
   const std::vector<float> ones(elements, 1);
   EXPECT_THAT((*model.a)(tape.constant(ones, {1, 1, 64})).values(), testing::Each(1));
+}
+
+TEST(MultiHeadSelfAttention, DropsOthersAtEveryUseInAStep) {
+  TwoAttentions model(Seed{4}, 0.5);
+  Tape tape;
+  constexpr std::size_t elements = 64;
+  constexpr int steps = 300;
+  const std::vector<float> ones(elements, 1);
+  int in_both_uses = 0;
+  for (int i = 0; i < steps; ++i) {
+    model.set_step(static_cast<std::uint64_t>(i));
+    const auto step = tape.inference();
+    const Tensor x = tape.constant(ones, {1, 1, 64});
+    const Tensor first = (*model.a)(x);
+    const Tensor second = (*model.a)(x);
+    const auto inner = tape.inference();
+    EXPECT_EQ((*model.a)(tape.constant(ones, {1, 1, 64})).values(), first.values());
+    for (std::size_t k = 0; k < elements; ++k) {
+      in_both_uses += first.data()[k] != 0 && second.data()[k] != 0 ? 1 : 0;
+    }
+  }
+  // Were one of the two masks the same in both uses, it would be an eighth.
+  const double all = steps * double{elements};
+  EXPECT_NEAR(in_both_uses, all / 16, 4.5 * std::sqrt(all * 15 / 256));
 }
 
 TEST(FeedForward, DropsItsResult) {
