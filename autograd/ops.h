@@ -173,6 +173,9 @@ Tensor flip(Here x, Axes axes);
 Tensor index_select(Here x, std::span<const std::int32_t> index, int axis = 0);
 /// Rows of a table: index_select along axis 0.
 Tensor gather(Here x, std::span<const std::int32_t> rows);
+/// x [n, ...] with row i of source [count, ...] added to row index[i]; an index may repeat. Sums over
+/// segments are index_add of zeros: index_add(tape.constant(zeros, {n, ...}), segments, source).
+Tensor index_add(Here x, std::span<const std::int32_t> index, Here source);
 /// One element per row: x [..., n], index one per row; the result lacks the last dimension.
 Tensor take_along(Here x, std::span<const std::int32_t> index);
 /// table [rows, channels] and tokens of any shape: [shape..., channels].
@@ -256,6 +259,9 @@ inline Tensor index_select(Here x, std::initializer_list<std::int32_t> index, in
 }
 inline Tensor gather(Here x, std::initializer_list<std::int32_t> rows) {
   return gather(x, std::span(rows.begin(), rows.size()));
+}
+inline Tensor index_add(Here x, std::initializer_list<std::int32_t> index, Here source) {
+  return index_add(x, std::span(index.begin(), index.size()), source);
 }
 inline Tensor take_along(Here x, std::initializer_list<std::int32_t> index) {
   return take_along(x, std::span(index.begin(), index.size()));

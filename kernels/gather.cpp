@@ -9,14 +9,21 @@ namespace reel::kernels {
 
 template <class T>
 void gather(const T* x, std::int64_t outer, std::int64_t size, std::int64_t inner, const std::int32_t* index,
-            std::int64_t count, T* y) {
+            std::int64_t count, Into<T> y) {
+  if (!y) return;
   constexpr std::int64_t group = 32;
   const std::int64_t groups = (count + group - 1) / group;
   parallel_for(outer * groups, static_cast<double>(outer * count * inner), [&](std::int64_t task) {
     const std::int64_t o = task / groups;
     const std::int64_t first = task % groups * group;
     for (std::int64_t i = first; i < std::min(count, first + group); ++i) {
-      std::copy_n(x + (o * size + index[i]) * inner, inner, y + (o * count + i) * inner);
+      const T* from = x + (o * size + index[i]) * inner;
+      T* to = y.data + (o * count + i) * inner;
+      if (y.add) {
+        for (std::int64_t c = 0; c < inner; ++c) to[c] += from[c];
+      } else {
+        std::copy_n(from, inner, to);
+      }
     }
   });
 }
@@ -49,7 +56,7 @@ void scatter_add(const T* dy, std::int64_t outer, std::int64_t size, std::int64_
 
 #define REEL_INSTANTIATE(T)                                                                          \
   template void gather(const T*, std::int64_t, std::int64_t, std::int64_t, const std::int32_t*,      \
-                       std::int64_t, T*);                                                            \
+                       std::int64_t, Into<T>);                                                       \
   template void scatter_add(const T*, std::int64_t, std::int64_t, std::int64_t, const std::int32_t*, \
                             std::int64_t, Into<T>)
 REEL_INSTANTIATE(float);

@@ -36,7 +36,8 @@ template <class C>
 void gather(C& c) {
   const Index& index = c.template options<Index>();
   const Around x(c.shape(), index.axis);
-  kernels::gather(c.x(), x.outer, x.size, x.inner, index.position, index.count, c.y());
+  kernels::gather(c.x(), x.outer, x.size, x.inner, index.position, index.count,
+                  {c.y(), false});
 }
 
 template <class C>
@@ -142,6 +143,46 @@ const Op& take_along_op = define({
                 on({2, 2, 3}).call([](Tensors x) { return take_along(x[0], some_positions); })},
 });
 
+const Op& index_add_op = define({
+    .name = "index_add",
+    .formula = "y_j = x_j + sum of source_i with index(i) = j;  dx = dy,  dsource_i = dy_index(i)",
+    .inputs = {"x", "source"},
+    .shape = {"index_add",
+              [](const Call& c) {
+                const Index& index = c.options<Index>();
+                if (c[0].rank() == 0) c.fail("a scalar has no rows");
+                Shape rows = c[0];
+                rows.set(0, index.count);
+                if (!(c[1] == rows)) {
+                  c.fail("a source for " + std::to_string(index.count) + " positions must have shape " +
+                             to_string(rows),
+                         "give one position per row of the source; its other sizes are those of x");
+                }
+                check_positions(c, index, c[0][0], "row");
+                return c[0];
+              }},
+    .forward =
+        [](auto& c) {
+          const Index& index = c.template options<Index>();
+          kernels::map(c.result(), [](auto x) { return x; }, c.in());
+          const Around y(c.shape_y(), 0);
+          kernels::scatter_add(c.x(1), 1, y.size, y.inner, index.position, index.count, {c.y(), true});
+        },
+    .backward =
+        [](auto& c) {
+          const Index& index = c.template options<Index>();
+          kernels::map(c.gradient(0), [](auto dy) { return dy; }, c.upstream());
+          const Around y(c.shape_y(), 0);
+          kernels::gather(c.dy(), 1, y.size, y.inner, index.position, index.count, c.dx(1));
+        },
+    .samples = {on({3, 2}, {4, 2}).call([](Tensors x) { return index_add(x[0], some_positions, x[1]); }),
+                on({4, 2}, {4, 2}).call([](Tensors x) { return index_add(x[0], some_positions, x[1]); }),
+                on({5, 2, 3}, {4, 2, 3}).call([](Tensors x) {
+                  return index_add(x[0], some_positions, x[1]);
+                }),
+                on({3}, {4}).call([](Tensors x) { return index_add(x[0], some_positions, x[1]); })},
+});
+
 Index kept_index(Here x, std::span<const std::int32_t> index, int axis, const Shape& shape = {}) {
   const auto kept = keep({x}, index);
   return {kept.data(), static_cast<std::int64_t>(kept.size()), axis, shape};
@@ -155,6 +196,10 @@ Tensor index_select(Here x, std::span<const std::int32_t> index, int axis) {
 }
 Tensor gather(Here x, std::span<const std::int32_t> rows) {
   return record(gather_op, {x}, kept_index(x, rows, 0));
+}
+Tensor index_add(Here x, std::span<const std::int32_t> index, Here source) {
+  const auto kept = keep({x, source}, index);
+  return record(index_add_op, {x, source}, Index{kept.data(), static_cast<std::int64_t>(kept.size()), 0, {}});
 }
 Tensor take_along(Here x, std::span<const std::int32_t> index) {
   return record(take_along_op, {x}, kept_index(x, index, -1));
