@@ -32,6 +32,7 @@ Tensor div(Here x, double divisor);
 Tensor div(double dividend, Here x);
 Tensor pow(Here x, Here y);
 Tensor pow(Here x, double exponent);
+Tensor pow(double base, Here exponent);
 Tensor maximum(Here x, Here y);  ///< gradient of a tie: to x
 Tensor minimum(Here x, Here y);
 Tensor neg(Here x);
@@ -69,6 +70,11 @@ Tensor cos(Here x);
 Tensor tanh(Here x);
 Tensor erf(Here x);
 Tensor clamp(Here x, double low, double high);  ///< gradient 1 on [low, high], 0 outside
+// With a number they are a clamp to one side: the gradient of a tie goes to x.
+Tensor maximum(Here x, double low);
+Tensor minimum(Here x, double high);
+inline Tensor maximum(double low, Here x) { return maximum(x, low); }
+inline Tensor minimum(double high, Here x) { return minimum(x, high); }
 
 // ---- activations ----
 Tensor sigmoid(Here x);

@@ -1,4 +1,5 @@
 #include "autograd/ops/rules.h"
+#include "autograd/tape.h"
 #include "kernels/math.h"
 
 namespace reel {
@@ -289,6 +290,11 @@ Tensor div(double dividend, Here x) { return record(divided_op, {x}, Number{divi
 Tensor div(Here x, double divisor) { return record(divide_op, {x}, Number{divisor}); }
 Tensor pow(Here x, Here y) { return record(pow_op, {x, y}); }
 Tensor pow(Here x, double exponent) { return record(power_op, {x}, Number{exponent}); }
+Tensor pow(double base, Here exponent) {
+  // The constant belongs on the tape of the exponent; a parameter gets there by an op.
+  const Tensor y = exponent.parameter == nullptr ? exponent.tensor : scale(exponent, 1);
+  return pow(exponent.with(y.tape(exponent.place).constant(base, exponent.place)), exponent.with(y));
+}
 Tensor maximum(Here x, Here y) { return record(maximum_op, {x, y}); }
 Tensor minimum(Here x, Here y) { return record(minimum_op, {x, y}); }
 Tensor neg(Here x) { return record(neg_op, {x}); }

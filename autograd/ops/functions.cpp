@@ -1,3 +1,5 @@
+#include <limits>
+
 #include "autograd/ops/rules.h"
 #include "kernels/math.h"
 
@@ -209,5 +211,7 @@ Tensor cos(Here x) { return record(cos_op, {x}); }
 Tensor tanh(Here x) { return record(tanh_op, {x}); }
 Tensor erf(Here x) { return record(erf_op, {x}); }
 Tensor clamp(Here x, double low, double high) { return record(clamp_op, {x}, Bounds{low, high}); }
+Tensor maximum(Here x, double low) { return clamp(x, low, std::numeric_limits<double>::infinity()); }
+Tensor minimum(Here x, double high) { return clamp(x, -std::numeric_limits<double>::infinity(), high); }
 
 }  // namespace reel

@@ -106,6 +106,18 @@ const Point points[] = {
     {"clamp", [](Here x) { return clamp(x, -1, 2); }, -1.5, -1, 0},
     {"pow to 0", [](Here x) { return pow(x, 0.0); }, 0, 1, 0},
     {"pow to 1", [](Here x) { return pow(x, 1.0); }, 0, 0, 1},
+    {"maximum with 0", [](Here x) { return maximum(x, 0.0); }, 0, 0, 1},
+    {"maximum with 0", [](Here x) { return maximum(0.0, x); }, -2, 0, 0},
+    {"maximum with 0", [](Here x) { return maximum(x, 0); }, 2, 2, 1},
+    {"maximum with 0", [](Here x) { return maximum(x, 0); }, inf, inf, 1},
+    {"minimum with 1", [](Here x) { return minimum(x, 1.0); }, 1, 1, 1},
+    {"minimum with 1", [](Here x) { return minimum(1.0, x); }, 2, 1, 0},
+    {"minimum with 1", [](Here x) { return minimum(x, 1); }, -2, -2, 1},
+    {"minimum with 1", [](Here x) { return minimum(x, 1); }, -inf, -inf, 1},
+    {"power of 1", [](Here x) { return pow(1.0, x); }, 5, 1, 0},
+    {"power of 0", [](Here x) { return pow(0.0, x); }, 2, 0, 0},
+    {"power of 0", [](Here x) { return pow(0.0, x); }, 0, 1, 0},
+    {"power of 0", [](Here x) { return pow(0.0, x); }, -1, inf, -inf},
     {"pow to 2", [](Here x) { return pow(x, 2.0); }, 0, 0, 0},
 };
 INSTANTIATE_TEST_SUITE_P(Every, SpecialValues, testing::ValuesIn(points));
@@ -136,6 +148,36 @@ TEST_F(SpecialPairs, APowerOfZeroHasGradients) {
   EXPECT_THAT(gradients(power, 0, 1), ElementsAre(1, 0));
   EXPECT_THAT(gradients(power, 0, 0), ElementsAre(0, 0));
   EXPECT_THAT(gradients(power, 0, -1), ElementsAre(-inf, -inf));
+}
+
+TEST(SpecialSlope, OfAPowerOfANumber) {
+  for (const Precision precision : {Precision::f32, Precision::f64}) {
+    Tape tape(precision);
+    const auto step = tape.record();
+    const Tensor x = tape.variable({3, 0, -1, 0.5}, {4});
+    const Tensor y = pow(2, x);
+    EXPECT_THAT(y.values(), testing::Pointwise(testing::DoubleNear(1e-7), {8.0, 1.0, 0.5, std::sqrt(2.0)}));
+    tape.backward(sum(y));
+    const double slope = std::log(2.0);
+    EXPECT_THAT(x.gradient(), testing::Pointwise(testing::DoubleNear(1e-6),
+                                                 {8 * slope, slope, slope / 2, std::sqrt(2.0) * slope}));
+    const Tensor whole = tape.variable({2, 3}, {2});
+    EXPECT_THAT(pow(-2.0, whole).values(), ElementsAre(4, -8));  // has no slope, as in PyTorch
+  }
+}
+
+TEST(SpecialSlope, OfNumbersAndParameters) {
+  ParameterBlock block;
+  const Parameter w(block, block.add("w", {2}, true));
+  block.values()[0] = 3;
+  block.values()[1] = -1;
+  Tape tape;
+  const auto step = tape.record();
+  EXPECT_THAT(pow(2.0, w).values(), ElementsAre(8, 0.5));
+  EXPECT_THAT(maximum(w, 0).values(), ElementsAre(3, 0));
+  EXPECT_THAT(minimum(1, w).values(), ElementsAre(1, -1));
+  tape.backward(sum(pow(2.0, w)));
+  EXPECT_NEAR(static_cast<double>(w.gradient()[0]), 8 * std::log(2.0), 1e-6);
 }
 
 TEST(SpecialSlope, OfANegativePowerOfZeroIsInfiniteForwardsToo) {
