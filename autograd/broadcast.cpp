@@ -25,6 +25,15 @@ bool broadcast(const Shape& a, const Shape& b, Shape& result) {
   return true;
 }
 
+bool stretches_to(const Shape& small, const Shape& large) {
+  const int lead = large.rank() - small.rank();
+  if (lead < 0) return false;
+  for (int d = 0; d < small.rank(); ++d) {
+    if (small[d] != large[lead + d] && small[d] != 1) return false;
+  }
+  return true;
+}
+
 kernels::Stretch stretch_over(const Shape& small, const Shape& large) {
   kernels::Stretch stretch;
   if (small == large) return stretch;

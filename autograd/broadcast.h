@@ -11,6 +11,9 @@ namespace reel {
 /// other's size. Returns false if they do not fit.
 bool broadcast(const Shape& a, const Shape& b, Shape& result);
 
+/// Whether the common shape of both is `large`.
+bool stretches_to(const Shape& small, const Shape& large);
+
 /// How `small` is stretched over `large`; rank 0 in the result if they are the same.
 kernels::Stretch stretch_over(const Shape& small, const Shape& large);
 

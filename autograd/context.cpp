@@ -14,7 +14,11 @@ Products Context<T>::products() const {
 
 template <class T>
 T* Context<T>::save(std::int64_t count) {
-  T* memory = tape_->values_.template allocate<T>(count);
+  if (saved_ != nullptr) {
+    refuse("its card calls save() twice, and backward would find the last block alone",
+           "save one block in forward, large enough for all");
+  }
+  T* memory = tape_->values_.template allocate<T>(count);  // never null, also for nothing
   saved_ = memory;
   return memory;
 }
@@ -59,6 +63,10 @@ void Context<T>::refuse(const std::string& reason, const std::string& help) cons
 template <class T>
 void Context<T>::refuse_input(int i) const {
   as_call([&](const Call& call) { call.refuse_input(i); });
+}
+template <class T>
+void Context<T>::refuse_saved() const {
+  refuse("its card reads saved(), but its forward has saved nothing", "call save() in forward");
 }
 template <class T>
 void Context<T>::refuse_options() const {

@@ -73,8 +73,11 @@ class Context {
   /// A number from the options in this tape's precision.
   static T scalar(double value) { return static_cast<T>(value); }
 
-  T* save(std::int64_t count);  ///< forward: memory that backward will find at saved()
-  const T* saved() const { return static_cast<const T*>(saved_); }
+  T* save(std::int64_t count);  ///< forward, once: memory that backward will find at saved()
+  const T* saved() const {
+    if (saved_ == nullptr) refuse_saved();
+    return static_cast<const T*>(saved_);
+  }
   T* scratch(std::int64_t count);  ///< memory for this call only
 
   /// Throws ValueError that names the op and the user's line, for what only the values show.
@@ -88,6 +91,7 @@ class Context {
   }
   [[noreturn]] void refuse_input(int i) const;
   [[noreturn]] void refuse_options() const;
+  [[noreturn]] void refuse_saved() const;
   template <class Work>
   [[noreturn]] void as_call(Work work) const;
 

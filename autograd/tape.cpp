@@ -231,6 +231,17 @@ struct Sized {
   std::int64_t size;
 };
 
+// A card whose shape rule does not fit the rest of it; memory outside of an input would be read.
+[[noreturn]] void refuse_view(const Call& call, const Shape& shape) {
+  call.refuse("its card is a view, but its shape rule gives " + to_string(shape),
+              "a view has one input, and as many elements");
+}
+[[noreturn]] void refuse_stretch(const Call& call, std::size_t input, const Shape& shape) {
+  call.refuse("its card stretches its inputs, but input " + std::to_string(input) +
+                  ", counted from 0, does not broadcast to " + to_string(shape),
+              "the shape rule must give a shape to which every input can be stretched");
+}
+
 // The shape of a result. What a shape itself refuses names neither the op nor the user's line.
 Sized shape_of(const Op& op, const Call& call) {
   try {
@@ -282,8 +293,8 @@ Tensor Tape::run(const Op& op, std::span<const Here> inputs, const void* options
       wants_gradient = wants_gradient || nodes_[source].wants_gradient;
     }
     const std::uint32_t* sources = inputs_.data() + first;
-    const auto [shape, size] =
-        shape_of(op, Call(op, inputs, nodes_.data(), sources, options, options_type, place));
+    const auto call = [&] { return Call(op, inputs, nodes_.data(), sources, options, options_type, place); };
+    const auto [shape, size] = shape_of(op, call());
 
     values = values_.mark();
     // The node is filled where it stays: copying what was just written in pieces makes a processor wait.
@@ -299,7 +310,10 @@ Tensor Tape::run(const Op& op, std::span<const Here> inputs, const void* options
     made.file = place.file;
     made.line = place.line;
     for (std::size_t i = 0; i < inputs.size() && op.shape.stretches; ++i) {
-      made.stretches = made.stretches || !(nodes_[sources[i]].shape == shape);
+      const Shape& input = nodes_[sources[i]].shape;
+      if (input == shape) continue;
+      made.stretches = true;
+      if (!stretches_to(input, shape)) refuse_stretch(call(), i, shape);
     }
     made.detours = made.stretches || again;
     if (options_size > 0) {
@@ -308,6 +322,7 @@ Tensor Tape::run(const Op& op, std::span<const Here> inputs, const void* options
       made.options = copy;
       made.options_type = options_type;
     }
+    if (op.view && (inputs.empty() || nodes_[sources[0]].size != size)) refuse_view(call(), shape);
     const bool drops_tangents = op.stops && precision_ == Precision::dual;
     if (op.view && !drops_tangents) {
       made.value = nodes_[sources[0]].value;

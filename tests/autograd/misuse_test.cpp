@@ -436,6 +436,113 @@ TEST_F(Misuse, InputsAndOptionsThatACardReadsAndACallDoesNotGive) {
   EXPECT_EQ((x * x).item(), 16);  // the tape is as it was
 }
 
+const Op& misfitting_view_op = define({
+    .name = "wrong_view_size",
+    .formula = "y = x, whose card is a view of one element more",
+    .shape = {"one more", [](const Call& c) { return Shape{(c.inputs() == 0 ? 0 : c[0].size()) + 1}; }},
+    .view = true,
+});
+const Op& misfitting_stretch_op = define({
+    .name = "wrong_stretch",
+    .formula = "z = x + y, whose card gives the shape of the first input",
+    .inputs = {"x", "y"},
+    .shape = {"first", [](const Call& c) { return c[0]; }, true},
+    .forward =
+        [](auto& c) {
+          kernels::map(
+              c.result(), [](auto x, auto y) { return x + y; }, c.in(0), c.in(1));
+        },
+    .backward =
+        [](auto& c) {
+          for (const int i : {0, 1})
+            kernels::map(
+                c.gradient(i), [](auto dz) { return dz; }, c.upstream());
+        },
+});
+
+TEST_F(Misuse, AViewOfAnotherSize) {
+  const auto step = tape.record();
+  const Tensor x = tape.variable({1, 2}, {2});
+  EXPECT_ERROR(record(misfitting_view_op, {x}), ValueError,
+               "error: wrong_view_size: its card is a view, but its shape rule gives [3]\n    x        [2]");
+  EXPECT_THROW(record(misfitting_view_op, {}), ValueError);
+  EXPECT_EQ(sum(x).item(), 3);  // the tape is as it was
+}
+
+TEST_F(Misuse, AnInputThatDoesNotStretchToTheResult) {
+  const auto step = tape.record();
+  const Tensor one = tape.variable({1}, {1});
+  const Tensor three = tape.variable({1, 2, 3}, {3});
+  const Tensor row = tape.variable({1, 2, 3}, {1, 3});
+  const std::string start =
+      "error: wrong_stretch: its card stretches its inputs, but input 1, counted from 0, "
+      "does not broadcast to ";
+  EXPECT_ERROR(record(misfitting_stretch_op, {one, three}), ValueError, start + "[1]");
+  EXPECT_ERROR(record(misfitting_stretch_op, {three, row}), ValueError, start + "[3]");
+  EXPECT_ERROR(record(misfitting_stretch_op, {three, tape.variable({1, 2}, {2})}), ValueError, start + "[3]");
+  EXPECT_EQ(record(misfitting_stretch_op, {three, one}).values(), (std::vector<double>{2, 3, 4}));
+  EXPECT_EQ(record(misfitting_stretch_op, {row, three}).values(), (std::vector<double>{2, 4, 6}));
+}
+
+struct Saves {
+  int times;
+};
+const Op& saving_op = define({
+    .name = "wrong_saves",
+    .formula = "y = x, and saves as often as its options say",
+    .shape = {"same", [](const Call& c) { return c[0]; }},
+    .forward =
+        [](auto& c) {
+          for (int i = 0; i < c.template options<Saves>().times; ++i) c.save(c.size());
+          for (std::int64_t i = 0; i < c.size_y(); ++i) c.y()[i] = c.x()[i];
+        },
+    .backward =
+        [](auto& c) {
+          if (c.saved() != nullptr && c.dx()) c.dx().store(0, c.dy()[0]);
+        },
+});
+
+TEST_F(Misuse, ACardThatReadsWhatItHasNotSaved) {
+  const auto step = tape.record();
+  const Tensor x = tape.variable(2.0);
+  const Tensor y = record(saving_op, {x}, Saves{0});
+  try {
+    tape.backward(y);
+    FAIL() << "no error";
+  } catch (const ValueError& e) {
+    EXPECT_THAT(e.what(), HasSubstr("misuse_test.cpp:"));
+    EXPECT_THAT(e.what(),
+                HasSubstr("error: wrong_saves: its card reads saved(), but its forward has saved nothing"));
+  }
+  EXPECT_NO_THROW(tape.backward(record(saving_op, {x}, Saves{1})));
+}
+
+TEST_F(Misuse, ACardThatSavesTwice) {
+  const auto step = tape.record();
+  const Tensor x = tape.variable(2.0);
+  EXPECT_ERROR(record(saving_op, {x}, Saves{2}), ValueError,
+               "error: wrong_saves: its card calls save() twice");
+  EXPECT_EQ((x * x).item(), 4);  // the tape is as it was
+}
+
+const Op& saving_all_op = define({
+    .name = "wrong_saves_all",
+    .formula = "y = x, and saves as much as there is",
+    .shape = {"same", [](const Call& c) { return c[0]; }},
+    .forward = [](auto& c) { c.save(c.size()); },
+    .backward = [](auto& c) { c.saved(); },
+});
+
+// A parameter has memory of its own, so that this is all that the tape is asked for.
+TEST(MisusedCards, NothingMayBeSaved) {
+  ParameterBlock block;
+  const Parameter x(block, block.add("x", {0}, true));
+  Tape tape;
+  const auto step = tape.record();
+  const Tensor y = record(saving_all_op, {x});
+  EXPECT_NO_THROW(tape.backward(y, std::vector<double>{}));
+}
+
 // ---- parameters ----
 
 class MisusedParameters : public testing::Test {
