@@ -178,7 +178,10 @@ std::uint32_t Tape::resolve(const Here& here) {
   if (here.parameter != nullptr) return leaf(*here.parameter, here.place).index_;
   if (holds(here.tensor)) return here.tensor.index_;
   find(here.tensor, here.place);
-  throw StateError(here.place, at(here.place, "tensor: it belongs to another tape than the first operand"));
+  throw StateError(here.place,
+                   at(here.place, "tensor: it belongs to another tape than the first operand") +
+                       help_line("with several tapes open, an op of parameters alone goes to "
+                                 "the tape whose step was opened last; use tape.leaf(parameter)"));
 }
 
 Tape& Tape::of(std::span<const Here> inputs) {

@@ -121,7 +121,8 @@ class Tape {
   void backward(Here output, std::span<const double> gradient, BackwardOptions options = {});
 
   /// Checks every value and gradient as it is made; the first that is not finite throws NonFiniteError with
-  /// its op.
+  /// its op. That includes a -inf made on purpose: a mask, an impossible state of a hidden Markov model.
+  /// watch() and autopsy() pass over what never reached the loss.
   void detect_anomaly(bool on) { detect_anomaly_ = on; }
   /// For autopsy(): from now on backward notes the range of every gradient, and where the first number that
   /// is not finite came from, without stopping.

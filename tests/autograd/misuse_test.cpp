@@ -86,6 +86,11 @@ TEST_F(Misuse, TensorsOfTwoTapes) {
   const Tensor y = other.variable(1.0);
   EXPECT_ERROR(x + y, StateError, "tape");
   EXPECT_ERROR(stack({x, y}), StateError, "tape");
+  ParameterBlock block;
+  const Parameter w(block, block.add("w", {}, true));
+  EXPECT_ERROR(x + exp(w), StateError,
+               "an op of parameters alone goes to the tape whose step was opened last");
+  EXPECT_EQ((x + exp(tape.leaf(w))).item(), 2);
 }
 
 TEST_F(Misuse, ATensorOnAnotherThread) {
