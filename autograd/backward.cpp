@@ -69,6 +69,7 @@ void Tape::backward(Here output, std::span<const double> gradient, BackwardOptio
   const PlayingGuard guard(playing_);
   steps_.back().played = true;
   ++plays_;
+  begun_.clear();
   try {
     switch (precision_) {
       case Precision::f32:
@@ -99,10 +100,11 @@ void Tape::check_backward(const Tensor& t, Place place) const {
   for (const ParameterLeaf& leaf : parameter_leaves_) require_memory(leaf, "backward", place);
   const Node& top = nodes_[t.index_];
   if (!top.wants_gradient) {
-    throw StateError(place,
-                     at(place, "backward: this tensor depends on no variable and no parameter") +
-                         help_line("make an input with tape.variable(...), or use parameters that are not "
-                                   "frozen, in a step opened with record()"));
+    throw StateError(
+        place,
+        at(place, "backward: this tensor depends on no variable and no parameter that takes a gradient") +
+            help_line("make an input with tape.variable(...), or use parameters that are not "
+                      "frozen, in a step opened with record()"));
   }
 }
 
@@ -120,8 +122,8 @@ kernels::Into<T> Tape::into_of_parameter(Node& input) {
     const ParameterLeaf& leaf = lender(input);
     ParameterBlock::Entry& entry = leaf.block->entry(leaf.index);
     const bool add = entry.has_gradient;
+    if (!add) begun_.push_back(index_of(input));  // first, because it may throw
     entry.has_gradient = true;
-    if (!add) begun_.push_back(index_of(input));
     input.gradient = leaf.block->gradients(leaf.index).data();
     return {static_cast<T*>(input.gradient), add};
   }
@@ -154,6 +156,7 @@ void Tape::play(std::uint32_t from, const BackwardOptions& options, Place where)
 }
 
 void Tape::forget_gradient(Node& node) {
+  if (node.gradient == nullptr) return;
   if (node.parameter >= 0 && precision_ == Precision::f32) {
     const ParameterLeaf& leaf = lender(node);
     leaf.block->entry(leaf.index).has_gradient = false;
@@ -186,7 +189,8 @@ void Tape::release_gradient(Node& node) {
   } else {
     const auto lent = std::find_if(outer_gradients_.begin(), outer_gradients_.end(),
                                    [&](const OuterGradient& g) { return g.memory.get() == node.gradient; });
-    if (lent != outer_gradients_.end()) lent->free = true;  // not if it came while its step was innermost
+    // Not if it came while its step was innermost, or from a view in this step, by a swap.
+    if (lent != outer_gradients_.end()) lent->free = true;
   }
   node.gradient = nullptr;
 }
@@ -241,7 +245,7 @@ void Tape::deliver(Node& made, const Target& target) {
       (static_cast<unsigned>(made.op->reads) & static_cast<unsigned>(Reads::inputs)) != 0;
   for (int i = 0; i < c.inputs_; ++i) {
     Node& input = nodes_[c.input_nodes_[i]];
-    if (input.borrowed && reads_inputs) require_unchanged(input);  // also if it is frozen
+    if (input.borrowed && reads_inputs) require_unchanged(input);  // also if it is frozen, or a bias
     if (detours != nullptr) {
       const bool stretched = made.stretches && c.stretch_[i].rank > 0;
       const bool again =

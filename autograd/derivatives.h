@@ -54,9 +54,9 @@ Array jvp(const ParameterBlock& parameters, const std::function<Tensor(Tape&)>& 
 ///
 /// v and the result are laid out like the block, gaps included, as in Tape::override_parameters: element j of
 /// parameter i is number entry(i).offset + j of length(). What v holds in the gaps is not read; there, and
-/// for parameters that the loss does not depend on, the result is 0. The model is as it was afterwards, its
-/// gradients too. Dropout of a model in training draws the mask of its step(), the same in every call until
-/// that changes: eval() is for the Hessian without it.
+/// for parameters that the loss does not depend on, the result is 0. Frozen parameters count like the others.
+/// The model is as it was afterwards, its gradients too. Dropout of a model in training draws the mask of its
+/// step(), the same in every call until that changes: eval() is for the Hessian without it.
 ///
 /// Throws ShapeError if v has another length than the block, or the loss more than one element. What the loss
 /// throws passes through.

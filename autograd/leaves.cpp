@@ -133,7 +133,9 @@ Tensor Tape::leaf(const Parameter& parameter, Place place) {
     const Node& known = nodes_[index];
     // One of an inference step around this one takes no gradient, nor one that was frozen then.
     const bool serves = known.wants_gradient == wants_gradient || inference;
-    if (serves && lender(known).version == block.version(parameter.index())) return handle(index);
+    const ParameterLeaf& lent = lender(known);
+    const bool moved = precision_ == Precision::f32 && lent.memory != std::as_const(block).values();
+    if (serves && !moved && lent.version == block.version(parameter.index())) return handle(index);
   }
   Node leaf;
   leaf.step = steps_.back().number;

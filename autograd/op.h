@@ -153,7 +153,7 @@ struct Op {
   ForEachPrecision forward = {};
   ForEachPrecision backward = {};  ///< writes to every dx(i) that is not empty
   bool view = false;   ///< the output is the input's memory under another shape: no forward, no backward
-  bool stops = false;  ///< no gradient passes: there is no backward
+  bool stops = false;  ///< no derivative passes: there is no backward, and on a dual tape tangents become 0
   std::vector<Sample> samples = {};
 
   std::uint32_t index = 0;  ///< position in the registry; set by define

@@ -189,6 +189,8 @@ Tensor embedding(Here table, std::span<const std::int32_t> tokens, const Shape& 
 Tensor embedding(Here table, std::span<const std::int32_t> tokens);
 /// The same values; backward does not go past it.
 Tensor stop_gradient(Here x);
+/// What changes nothing: the tensor itself; for a parameter, which is none yet, a product with 1.
+inline Tensor tensor_of(Here x) { return x.parameter == nullptr ? x.tensor : scale(x, 1); }
 
 // ---- layers ----
 struct DropoutOptions {

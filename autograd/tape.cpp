@@ -325,7 +325,7 @@ Tensor Tape::run(const Op& op, std::span<const Here> inputs, const void* options
       made.options = copy;
       made.options_type = options_type;
     }
-    if (op.view && (inputs.empty() || nodes_[sources[0]].size != size)) refuse_view(call(), shape);
+    if (op.view && (inputs.size() != 1 || nodes_[sources[0]].size != size)) refuse_view(call(), shape);
     const bool drops_tangents = op.stops && precision_ == Precision::dual;
     if (op.view && !drops_tangents) {
       made.value = nodes_[sources[0]].value;

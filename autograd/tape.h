@@ -61,8 +61,8 @@ struct TapeStatistics {
 ///
 /// Operations are kept in recording order, so that backward is one reverse loop. Memory comes from arenas:
 /// once warm, a step asks the heap for nothing. A tape belongs to the thread that opened its step; the
-/// parallelism is inside the kernels. Several threads, each with a tape, may run one model, but only one of
-/// them may train it: backward adds to the model's gradients, and nothing guards these.
+/// parallelism is inside the kernels. Several threads, each with a tape, may run one model while none of them
+/// trains or changes it: nothing guards its values and gradients.
 class Tape {
  public:
   /// On an f32 tape, `Products::bf16` rounds the factors of `linear` and `matmul` to bfloat16, forward and
@@ -98,10 +98,11 @@ class Tape {
   /// A variable that moves along `tangents`, on a dual tape. Throws StateError on another.
   Tensor variable(std::span<const double> values, std::span<const double> tangents, const Shape& shape,
                   Place place = Place::here());
-  /// The leaf of a parameter: one per step, however often it is asked for. Ops call this themselves.
+  /// The leaf of a parameter: one per step, however often it is asked for, and another after its values or
+  /// requires_grad changed; on f64 and dual tapes each has a gradient of its own. Ops call this themselves.
   Tensor leaf(const Parameter& parameter, Place place = Place::here());
 
-  /// On an f64 or dual tape: from the next step on, leaves of this block take these values (and tangents)
+  /// On an f64 or dual tape: leaves of this block that are made from now on take these values (and tangents)
   /// instead of the block's, and all of them a gradient, frozen or not. Both have the block's length, or are
   /// empty to undo. Throws StateError on an f32 tape, ShapeError for another length.
   void override_parameters(const ParameterBlock& block, std::span<const double> values,
@@ -268,8 +269,8 @@ class Tape {
     const bool add = input.gradient != nullptr;
     const std::size_t bytes = static_cast<std::size_t>(input.size) * sizeof(T);
     if (!add) {
+      begun_.push_back(index_of(input));  // first, because it may throw
       input.gradient = is_of_this_step(input) ? pool_.take(gradients_, bytes) : outer_gradient(input, bytes);
-      begun_.push_back(index_of(input));
     }
     return {static_cast<T*>(input.gradient), add};
   }

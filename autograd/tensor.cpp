@@ -92,10 +92,11 @@ const void* Tape::gradient_of(const Tensor& t, Place where) const {
   const Node& node = nodes_[t.index_];
   if (node.borrowed) require_memory(lender(node), "gradient", where);
   if (!node.wants_gradient || !node.retained) {
-    throw StateError(
-        where, at(where, "gradient: this tensor keeps none") + operand_line("tensor", node) +
-                   help_line(node.wants_gradient ? "call retain_gradient() on it before backward"
-                                                 : "only what depends on a variable or parameter has one"));
+    throw StateError(where, at(where, "gradient: this tensor keeps none") + operand_line("tensor", node) +
+                                help_line(node.wants_gradient
+                                              ? "call retain_gradient() on it before backward"
+                                              : "only what depends on a variable has one, or on a parameter "
+                                                "that is not frozen, in a step opened with record()"));
   }
   if (const void* sum = kept_gradient(node)) return sum;
   const bool played = std::any_of(steps_.begin(), steps_.end(), [](const OpenStep& s) { return s.played; });

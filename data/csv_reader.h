@@ -20,7 +20,7 @@ using CsvRecord = std::vector<CsvField>;
 /// spaces around a field). What the fields mean is of no matter to it. A copy reads on by itself.
 class CsvReader {
  public:
-  /// Keeps the text and the name. Throws DataError if it is no UTF-8 text.
+  /// Reads on in the text, which must stay. Throws DataError if it is no UTF-8 text.
   CsvReader(std::string_view text, const std::string& name, char delimiter);
 
   /// The next record, or false at the end. Throws DataError `NAME:LINE:COLUMN: reason`.
@@ -34,7 +34,7 @@ class CsvReader {
   void quoted(CsvField& f);
 
   std::string_view text_;
-  const std::string& name_;
+  std::string name_;
   char delimiter_;
   std::size_t at_ = 0;
   std::size_t line_ = 1;

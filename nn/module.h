@@ -87,10 +87,6 @@ class Module {
   std::unordered_set<std::string> names_;  // of children and parameters
 };
 
-/// What a module gives that changes nothing: the tensor itself; for a parameter, which is none yet, a product
-/// with 1.
-inline Tensor tensor_of(Here x) { return x.parameter == nullptr ? x.tensor : scale(x, 1); }
-
 /// Whether `name` is `path` or lies below it: "hidden" holds "hidden.weight", not "hidden2.weight".
 bool lies_in(std::string_view name, std::string_view path);
 

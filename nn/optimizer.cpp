@@ -76,9 +76,20 @@ Optimizer::Optimizer(const char* name, ParameterBlock& block, const Common& comm
 }
 
 void Optimizer::add_slot(const char* name) {
+  for (const Memory& m : memory_) {
+    if (std::string_view(m.name) == name)
+      throw ValueError(Place{}, std::string(name_) + ": the slot \"" + name + "\" is added twice" +
+                                    help_line("checkpoints find a slot by its name: give each its own"));
+  }
   kernels::Block<float> memory = kernels::make_block<float>(length_);
   std::fill_n(memory.get(), length_, 0.0F);
   memory_.push_back({name, std::move(memory)});
+}
+
+void Optimizer::refuse_slot(std::size_t i) const {
+  throw ValueError(Place{}, std::string(name_) + ": there is no slot " + std::to_string(i) + ", there are " +
+                                std::to_string(memory_.size()) +
+                                help_line("add it in the constructor: add_slot(\"name\")"));
 }
 
 void Optimizer::require_model(Place where) const {
@@ -129,7 +140,9 @@ StepReport Optimizer::step(Place where) {
   require_same_size(where);
   require_gradient(where);
   // A gradient that changes nothing must not make those of others smaller, nor keep them from being applied.
-  const ParameterFilter counts = [this](std::size_t i) { return treatments_[i].rate_factor != 0; };
+  const ParameterFilter counts = [this](std::size_t i) {
+    return treatments_[i].rate_factor != 0 && block_->entry(i).requires_grad;
+  };
   const double norm = gradient_norm(*block_, counts);
   if (!std::isfinite(norm)) {
     ++counts_[skipped];
@@ -140,13 +153,13 @@ StepReport Optimizer::step(Place where) {
     return {norm, true, parameter};
   }
   const double scale = clip_norm_ > 0 ? clip_factor(norm, clip_norm_) : 1.0;
-  const auto alike = [this](std::size_t a, std::size_t b) {
-    return treatments_[a] == treatments_[b] && own_steps_[a] == own_steps_[b];
+  const auto alike = [&](std::size_t a, std::size_t b) {
+    return treatments_[a] == treatments_[b] && own_steps_[a] == own_steps_[b] && counts(a) == counts(b);
   };
   const auto apply = [&](std::size_t first, std::size_t last, std::int64_t offset, std::int64_t count) {
     const std::int64_t step = own_steps_[first] + 1;
     const Treatment& t = treatments_[first];
-    if (t.rate_factor == 0) return;
+    if (!counts(first)) return;
     update({.first = first,
             .last = last,
             .values = block_->values(first, last),

@@ -130,12 +130,16 @@ class Optimizer {
   /// shares a parameter with another.
   Optimizer(const char* name, ParameterBlock& block, const Common& common);
 
-  /// Adds a slot of zeros, as long as the block; for constructors. The name must be a literal that no other
-  /// slot has. All that an optimizer learns must be in slots: nothing else of it is in checkpoints and
-  /// fingerprints but the counters.
+  /// Adds a slot of zeros, as long as the block; for constructors. The name must be a literal; throws
+  /// ValueError if another slot has it. All that an optimizer learns must be in slots: nothing else of it is
+  /// in checkpoints and fingerprints but the counters.
   void add_slot(const char* name);
-  /// The numbers of the slot that was added as number i, from 0; [length of the block].
-  float* slot(std::size_t i) { return memory_[i].values.get(); }
+  /// The numbers of the slot that was added as number i, from 0; [length of the block]. Throws ValueError if
+  /// there are not so many.
+  float* slot(std::size_t i) {
+    if (i >= memory_.size()) refuse_slot(i);
+    return memory_[i].values.get();
+  }
 
   /// A stretch of the block in which everything is treated alike: parameters side by side that all have a
   /// gradient and are not frozen. It may hold gaps between parameters, where values, gradients and slots are
@@ -156,6 +160,7 @@ class Optimizer {
   virtual void update(const Run& run) = 0;
 
  private:
+  [[noreturn]] void refuse_slot(std::size_t i) const;
   void require_model(Place where) const;
   void require_same_size(Place where) const;
   void require_gradient(Place where) const;

@@ -17,6 +17,7 @@ const Op& sigmoid_op = define({
           map<Work::polynomial>(
               c.result(), [](auto x) { return kernels::sigmoid(x); }, c.in());
         },
+    // Not y (1 - y) from the output, in which the digits of a small slope are lost.
     .backward =
         [](auto& c) {
           map<Work::polynomial>(

@@ -292,7 +292,7 @@ Tensor pow(Here x, Here y) { return record(pow_op, {x, y}); }
 Tensor pow(Here x, double exponent) { return record(power_op, {x}, Number{exponent}); }
 Tensor pow(double base, Here exponent) {
   // The constant belongs on the tape of the exponent; a parameter gets there by an op.
-  const Tensor y = exponent.parameter == nullptr ? exponent.tensor : scale(exponent, 1);
+  const Tensor y = tensor_of(exponent);
   return pow(exponent.with(y.tape(exponent.place).constant(base, exponent.place)), exponent.with(y));
 }
 Tensor maximum(Here x, Here y) { return record(maximum_op, {x, y}); }

@@ -134,7 +134,7 @@ const Op& tanh_op = define({
     .shape = same,
     .reads = Reads::inputs,
     .forward = [](auto& c) { map<Work::polynomial>(c.result(), [](auto x) { return kernels::tanh(x); }, c.in()); },
-    // tanh x is 2 sigmoid(2x) - 1.
+    // Not 1 - y^2 from the output, in which the digits of a small slope are lost: tanh x is 2 sigmoid(2x) - 1.
     .backward =
         [](auto& c) {
           const auto four = c.scalar(4);

@@ -465,6 +465,19 @@ const Op& misfitting_stretch_op = define({
         },
 });
 
+const Op& view_of_two_op = define({
+    .name = "wrong_view_of_two",
+    .formula = "y = x, whose card takes two inputs",
+    .shape = {"first", [](const Call& c) { return c[0]; }},
+    .view = true,
+});
+
+TEST_F(Misuse, AViewOfTwoTensors) {
+  const auto step = tape.record();
+  const Tensor x = tape.variable({1, 2}, {2});
+  EXPECT_ERROR(record(view_of_two_op, {tape.constant({1, 2}, {2}), x}), ValueError, "its card is a view");
+}
+
 TEST_F(Misuse, AViewOfAnotherSize) {
   const auto step = tape.record();
   const Tensor x = tape.variable({1, 2}, {2});

@@ -104,6 +104,32 @@ TEST_P(SeveralBackwards, OneThatWasStoppedLeavesNothingToTheNext) {
   EXPECT_EQ(w.gradient(), Numbers{before[0] + 4});
 }
 
+TEST_P(SeveralBackwards, OneThatIsRefusedAgainAndAgain) {
+  const auto step = tape.record();
+  const Tensor x = tape.variable(3.0);
+  const Tensor loss = square(x);
+  tape.backward(loss);
+  for (int i = 0; i < 4; ++i) EXPECT_THROW(tape.backward(loss), StateError);
+  tape.backward(square(x));
+  EXPECT_EQ(x.gradient(), Numbers{12});
+}
+
+TEST_P(SeveralBackwards, OneThatIsRefusedLeavesWhatAnEarlierOneDelivered) {
+  ParameterBlock block;
+  const Parameter w(block, block.add("w", {1}, true));
+  const auto step = tape.record();
+  const Tensor x = tape.variable(3.0);
+  const Tensor u = tape.variable(1.0);
+  const Tensor loss = square(x);
+  tape.backward(loss);
+  tape.backward(tape.leaf(w));
+  EXPECT_THROW(tape.backward(loss), StateError);
+  tape.backward(u);
+  EXPECT_THROW(tape.backward(loss), StateError);
+  EXPECT_EQ(u.gradient(), Numbers{1});
+  EXPECT_EQ(tape.leaf(w).gradient(), Numbers{1});
+}
+
 // An inner step may differentiate what an outer one recorded; its end must not take the gradients away.
 TEST_P(SeveralBackwards, InAnInnerStep) {
   tape.poison(true);
@@ -176,8 +202,8 @@ TEST_P(SeveralBackwards, WhatAFailedOneBeganIsForgotten) {
   EXPECT_EQ(tape.leaf(w).gradient(), (Numbers{2, 5}));
 }
 
-// A parameter that changed is found before anything has been begun.
-TEST(SeveralSteps, ABackwardThatIsRefusedHasBegunNothing) {
+// What an op had begun before a parameter was found to have changed is forgotten.
+TEST(SeveralSteps, ABackwardThatIsRefusedLeavesNoGradient) {
   ParameterBlock block, other;
   const Parameter w(block, block.add("w", {1}, true));
   Parameter v(other, other.add("v", {1}, true));

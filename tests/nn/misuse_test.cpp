@@ -431,8 +431,10 @@ TEST_F(LentMemory, OfAModelThatIsGoneIsNotRead) {
 }
 
 TEST_F(LentMemory, OfAModelThatGrewIsNotRead) {
+  const double before = sum(model->layer.weight).item();
   model->grow();
   expect_refusals("parameters were added");
+  EXPECT_EQ(sum(model->layer.weight).item(), before);  // read where it lies now
 }
 
 TEST(DestroyedModel, ThatTakesThePlaceOfADestroyedOneIsNotTakenForIt) {

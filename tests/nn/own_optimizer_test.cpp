@@ -97,6 +97,38 @@ TEST(OwnOptimizer, IsNotGivenWhatIsFrozenOrHasNoGradient) {
   EXPECT_EQ(recorder.runs[2].step, 2);
 }
 
+TEST(OwnOptimizer, IsNotGivenWhatWasFrozenAfterItsGradientCame) {
+  ThreeOfTwo model;
+  Recorder recorder(model.block, {}, 1.0);
+  for (std::size_t i = 0; i < 3; ++i) model.give(i, i == 0 ? std::nanf("") : 1);
+  Parameter(model.block, 0).requires_grad(false);
+  const StepReport report = recorder.step();
+  EXPECT_FALSE(report.skipped);
+  EXPECT_FLOAT_EQ(static_cast<float>(report.gradient_norm), 2);
+  ASSERT_EQ(recorder.runs.size(), 2u);
+  EXPECT_EQ(recorder.runs[0].first, 1u);
+  EXPECT_EQ(recorder.runs[0].last, 2u);
+}
+
+TEST(OwnOptimizer, HasSlotsOfDifferentNames) {
+  struct Twice final : Optimizer {
+    explicit Twice(ParameterBlock& block) : Optimizer("Twice", block, {0.5, 0, 0, {}, Place::here()}) {
+      add_slot("m");
+      EXPECT_THROW(slot(1), ValueError);
+      slot(0)[0] = 1;
+      add_slot("m");
+    }
+    void update(const Run&) override {}
+  };
+  ThreeOfTwo model;
+  try {
+    Twice twice(model.block);
+    FAIL() << "no error";
+  } catch (const ValueError& e) {
+    EXPECT_THAT(e.what(), testing::HasSubstr("Twice: the slot \"m\" is added twice"));
+  }
+}
+
 TEST(OwnOptimizer, IsKeptByCheckpoints) {
   const TemporaryDirectory directory;
   ThreeOfTwo model;
