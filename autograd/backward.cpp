@@ -241,8 +241,7 @@ void Tape::deliver(Node& made, const Target& target) {
   c.dy_ = static_cast<const T*>(made.gradient);
   auto* into = scratch_.allocate<kernels::Into<T>>(c.inputs_);
   auto* detours = made.detours ? scratch_.allocate<Detour<T>>(c.inputs_) : nullptr;
-  const bool reads_inputs =
-      (static_cast<unsigned>(made.op->reads) & static_cast<unsigned>(Reads::inputs)) != 0;
+  const bool reads_inputs = includes(made.op->reads, Reads::inputs);
   for (int i = 0; i < c.inputs_; ++i) {
     Node& input = nodes_[c.input_nodes_[i]];
     if (input.borrowed && reads_inputs) require_unchanged(input);  // also if it is frozen, or a bias
@@ -337,9 +336,8 @@ void Tape::backward_without_unread(const Node& made, Context<T>& c) {
     restore.kept.push_back({memory, std::vector<T>(memory, memory + unread.size)});
     fill_with_nan<T>(memory, unread.size);
   };
-  const auto reads = static_cast<unsigned>(made.op->reads);
-  if ((reads & static_cast<unsigned>(Reads::output)) == 0) spoil(made);
-  for (std::uint32_t i = 0; i < made.inputs && (reads & static_cast<unsigned>(Reads::inputs)) == 0; ++i) {
+  if (!includes(made.op->reads, Reads::output)) spoil(made);
+  for (std::uint32_t i = 0; i < made.inputs && !includes(made.op->reads, Reads::inputs); ++i) {
     spoil(nodes_[inputs_[made.first_input + i]]);
   }
   made.op->backward(c);

@@ -21,6 +21,9 @@ struct Op;
 
 /// What an op's backward looks at, besides the gradient that arrives: the tests poison the rest.
 enum class Reads : std::uint8_t { nothing = 0, inputs = 1, output = 2, both = 3 };
+inline bool includes(Reads all, Reads part) {
+  return (static_cast<unsigned>(all) & static_cast<unsigned>(part)) != 0;
+}
 
 /// A function for every precision of tape, made from one captureless generic lambda `[](auto& c) { ... }`.
 struct ForEachPrecision {

@@ -36,7 +36,6 @@ std::size_t ParameterBlock::add(std::string name, const Shape& shape, bool decay
   names_.insert(name);
   entries_.push_back({std::move(name), shape, length_, decay});
   length_ += room;
-  ++version_;
   return entries_.size() - 1;
 }
 
@@ -44,6 +43,12 @@ std::int64_t ParameterBlock::parameters() const {
   std::int64_t total = 0;
   for (const Entry& e : entries_) total += e.size();
   return total;
+}
+
+std::uint64_t ParameterBlock::version() const {
+  std::uint64_t count = whole_changes_ + entries_.size();  // one that is added is a change, too
+  for (const Entry& e : entries_) count += e.changes;
+  return count;
 }
 
 std::span<float> ParameterBlock::values(std::size_t i) {

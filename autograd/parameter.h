@@ -68,18 +68,12 @@ class ParameterBlock {
 
   /// Count changes of any value, and of those of parameter i. A tape remembers the second, to notice a change
   /// between forward and backward, which would get wrong gradients: backward refuses.
-  std::uint64_t version() const { return version_; }
+  std::uint64_t version() const;
   std::uint64_t version(std::size_t i) const { return whole_changes_ + entry(i).changes; }
   /// Expires with the block: how tapes and optimizers notice that a model is gone.
   std::weak_ptr<const void> life() const { return life_; }
-  void touch() {
-    ++version_;
-    ++whole_changes_;
-  }
-  void touch(std::size_t i) {
-    ++version_;
-    ++entry(i).changes;
-  }
+  void touch() { ++whole_changes_; }
+  void touch(std::size_t i) { ++entry(i).changes; }
 
   /// How many steps optimizers have made on this block, skipped ones included; dropout draws by it.
   std::uint64_t steps() const { return steps_; }
@@ -100,7 +94,6 @@ class ParameterBlock {
   std::int64_t capacity_ = 0;
   kernels::Block<float> values_;
   kernels::Block<float> gradients_;
-  std::uint64_t version_ = 0;
   std::uint64_t whole_changes_ = 0;  // of all parameters at once
   std::uint64_t steps_ = 0;
   std::shared_ptr<const void> life_ = std::make_shared<const char>();
