@@ -21,7 +21,7 @@ struct LionOptions {
 class Lion final : public nn::Optimizer {
  public:
   explicit Lion(nn::ModelParameters model, LionOptions options = {}, Place where = Place::here())
-      : Optimizer("Lion", model.block(),
+      : Optimizer("Lion", model,
                   {options.learning_rate, options.weight_decay, options.clip_norm, options.groups, where}),
         beta1_(options.beta1),
         beta2_(options.beta2) {

@@ -67,27 +67,46 @@ bool is_there(const std::filesystem::path& path) {
   return true;
 }
 
-// Runs body(name in the file, values) for everything that the optimizer remembers.
+// Runs body(name in the file, values) for everything that the optimizers remember.
 template <class Slot, class Counter>
-void for_optimizer_state(Optimizer& optimizer, const ParameterBlock& parameters, Slot slot_body,
+void for_optimizer_state(const Optimizers& optimizers, const ParameterBlock& parameters, Slot slot_body,
                          Counter counter_body) {
-  for (const auto& slot : optimizer.slots()) {
-    for (const auto& entry : parameters.entries()) {
-      slot_body("optimizer." + std::string(slot.name) + "." + entry.name, entry,
-                slot.values.subspan(static_cast<std::size_t>(entry.offset),
-                                    static_cast<std::size_t>(entry.size())));
+  for (std::size_t o = 0; o < optimizers.size(); ++o) {
+    Optimizer& optimizer = optimizers[o];
+    const std::string prefix =
+        optimizers.size() == 1 ? "optimizer." : "optimizer." + std::to_string(o + 1) + ".";
+    for (const auto& slot : optimizer.slots()) {
+      for (std::size_t i = 0; i < parameters.count(); ++i) {
+        if (!optimizer.moves(i)) continue;
+        const auto& entry = parameters.entry(i);
+        slot_body(prefix + std::string(slot.name) + "." + entry.name, entry,
+                  slot.values.subspan(static_cast<std::size_t>(entry.offset),
+                                      static_cast<std::size_t>(entry.size())));
+      }
     }
+    for (const auto& counter : optimizer.counters())
+      counter_body(prefix + std::string(counter.name), counter.values);
   }
-  for (const auto& counter : optimizer.counters())
-    counter_body("optimizer." + std::string(counter.name), counter.values);
+}
+
+// "AdamW", or "SGD, AdamW".
+std::string names_of(const Optimizers& optimizers) {
+  std::string names;
+  for (const Optimizer& optimizer : optimizers)
+    names += (names.empty() ? "" : ", ") + std::string(optimizer.name());
+  return names;
 }
 
 }  // namespace
 
 Checkpoint::Checkpoint(std::filesystem::path directory, ParameterBlock& parameters, Optimizer& optimizer,
                        Place where)
-    : directory_(std::move(directory)), parameters_(parameters), optimizer_(optimizer) {
-  optimizer.require_made_for(parameters, "checkpoint", where);
+    : Checkpoint(std::move(directory), parameters, Optimizers{optimizer}, where) {}
+
+Checkpoint::Checkpoint(std::filesystem::path directory, ParameterBlock& parameters, Optimizers optimizers,
+                       Place where)
+    : directory_(std::move(directory)), parameters_(parameters), optimizers_(std::move(optimizers)) {
+  require_made_for_these(where);
   std::error_code error;
   if (!std::filesystem::is_directory(directory_, error)) {
     const bool missing = !error || error == std::errc::no_such_file_or_directory;
@@ -98,13 +117,17 @@ Checkpoint::Checkpoint(std::filesystem::path directory, ParameterBlock& paramete
   }
 }
 
+void Checkpoint::require_made_for_these(Place where) const {
+  for (const Optimizer& optimizer : optimizers_) optimizer.require_made_for(parameters_, "checkpoint", where);
+}
+
 void Checkpoint::save(std::int64_t step, Place where) {
-  optimizer_.require_made_for(parameters_, "checkpoint", where);
+  require_made_for_these(where);
   if (step < 0) throw std::invalid_argument("checkpoint: step " + std::to_string(step) + " is negative");
   SafetensorsWriter writer;
   add_weights(writer, parameters_);
   for_optimizer_state(
-      optimizer_, parameters_,
+      optimizers_, parameters_,
       [&](const std::string& name, const auto& entry, std::span<float> values) {
         writer.add<float>(name, sizes_of(entry.shape), values);
       },
@@ -116,8 +139,8 @@ void Checkpoint::save(std::int64_t step, Place where) {
   writer.metadata("version", version);
   writer.metadata("step", std::to_string(step));
   writer.metadata("model_step", std::to_string(parameters_.steps()));
-  writer.metadata("optimizer", std::string(optimizer_.name()));
-  writer.metadata("fingerprint", fingerprint(parameters_, &optimizer_));
+  writer.metadata("optimizer", names_of(optimizers_));
+  writer.metadata("fingerprint", fingerprint(parameters_, optimizers_));
   writer.metadata("checksum", std::string(checksum_digits, '0'));
   for (const auto& [key, value] : notes_) writer.metadata(note_prefix + key, value);
   std::string bytes = writer.bytes();
@@ -172,7 +195,7 @@ std::map<std::string, std::string> notes_of(const Safetensors& file) {
 std::int64_t step_of(const Safetensors& file) { return number_of(file, "step"); }
 
 std::int64_t Checkpoint::load(Place where) {
-  optimizer_.require_made_for(parameters_, "checkpoint", where);
+  require_made_for_these(where);
   skipped_.clear();
   newest_is_damaged_ = false;
   bool unreadable = false;
@@ -207,15 +230,18 @@ std::int64_t Checkpoint::load(Place where) {
 void Checkpoint::restore(const Safetensors& file) {
   auto notes = notes_of(file);
   if (check_) check_(notes);
-  if (metadata_value(file, "optimizer") != optimizer_.name()) {
-    throw FileError(file.name() + ": it was made with " + in_quotes(metadata_value(file, "optimizer")) +
-                    ", not with " + std::string(optimizer_.name()));
+  const std::string theirs = metadata_value(file, "optimizer");
+  const std::string ours = names_of(optimizers_);
+  if (theirs != ours) {
+    throw FileError(file.name() + ": it was made with " +
+                    (theirs.empty() ? "no optimizer" : in_quotes(theirs)) + ", not with " +
+                    (ours.empty() ? "none" : ours));
   }
   std::vector<WantedTensor> wanted;
   for (const auto& entry : parameters_.entries())
     wanted.push_back({entry.name, sizes_of(entry.shape), Dtype::f32});
   for_optimizer_state(
-      optimizer_, parameters_,
+      optimizers_, parameters_,
       [&](const std::string& name, const auto& entry, std::span<float>) {
         wanted.push_back({name, sizes_of(entry.shape), Dtype::f32});
       },
@@ -233,13 +259,14 @@ void Checkpoint::restore(const Safetensors& file) {
     copies.emplace_back(values.data(), file.at(name).bytes);
   };
   for_optimizer_state(
-      optimizer_, parameters_,
+      optimizers_, parameters_,
       [&](const std::string& name, const auto&, std::span<float> values) { plan(name, values); }, plan);
   load_weights(file, parameters_);
   for (const auto& [to, from] : copies) {
     if (!from.empty()) std::memcpy(to, from.data(), from.size());
   }
-  const std::int64_t made = optimizer_.step_count() + optimizer_.skipped_steps();
+  std::int64_t made = 0;
+  for (const Optimizer& optimizer : optimizers_) made += optimizer.step_count() + optimizer.skipped_steps();
   parameters_.set_steps(static_cast<std::uint64_t>(model_step.value_or(made)));
   notes_ = std::move(notes);
 }

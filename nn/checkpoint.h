@@ -12,8 +12,8 @@
 
 namespace reel::nn {
 
-/// Saves a training run so that it can go on exactly where it was: weights, the optimizer's state, the step,
-/// and notes of the user.
+/// Saves a training run so that it can go on exactly where it was: weights, the state of its optimizers, the
+/// step, and notes of the user.
 ///
 ///     nn::DirectoryLock lock("runs/mine");               // one process at a time
 ///     lock.remove_stale_temporaries();                   // of a process that was killed
@@ -24,7 +24,8 @@ namespace reel::nn {
 ///       if ((step + 1) % 100 == 0) checkpoint.save(step + 1);
 ///     }
 ///
-/// One safetensors file holds everything: weights under their own names, the optimizer's under "optimizer.",
+/// One safetensors file holds everything: weights under their own names, an optimizer's numbers for the
+/// parameters that it moves under "optimizer." ("optimizer.1.", "optimizer.2.", ... if there are several),
 /// the rest in the metadata, with a SHA-256 over the whole file. It is written beside the old one, synced and
 /// renamed, and the old one is kept as a second generation. The bytes follow from the state alone.
 class Checkpoint {
@@ -32,6 +33,10 @@ class Checkpoint {
   /// Throws IoError if there is no such directory, before there is anything to lose; StateError, as save and
   /// load do, unless the optimizer was made for these parameters, all of them.
   Checkpoint(std::filesystem::path directory, ParameterBlock& parameters, Optimizer& optimizer,
+             Place where = Place::here());
+  /// The same for several optimizers, {generator, critic}, or for none, {}; they are loaded in the order in
+  /// which they were saved.
+  Checkpoint(std::filesystem::path directory, ParameterBlock& parameters, Optimizers optimizers,
              Place where = Place::here());
 
   /// Writes a checkpoint. Throws IoError; what was saved before is still there then. Throws
@@ -58,11 +63,12 @@ class Checkpoint {
   std::filesystem::path previous_path() const { return directory_ / "checkpoint.previous.safetensors"; }
 
  private:
+  void require_made_for_these(Place where) const;
   void restore(const Safetensors& file);
 
   std::filesystem::path directory_;
   ParameterBlock& parameters_;
-  Optimizer& optimizer_;
+  Optimizers optimizers_;
   std::map<std::string, std::string> notes_;
   std::function<void(const std::map<std::string, std::string>&)> check_;
   std::vector<std::string> skipped_;

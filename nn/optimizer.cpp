@@ -24,55 +24,81 @@ bool belongs(const std::string& name, const ParameterGroup& group) {
 }
 
 // A misspelt name would silently train with the wrong settings.
-void check_group(const char* owner, Place where, const ParameterBlock& block, const ParameterGroup& group,
-                 std::size_t number) {
+void check_group(const char* owner, Place where, const ParameterBlock& block, const std::vector<bool>& chosen,
+                 const ParameterGroup& group, std::size_t number) {
   check_not_negative(group.learning_rate_factor, {owner, "learning_rate_factor", where});
   check_finite_float(group.learning_rate_factor, {owner, "learning_rate_factor", where});
   if (group.weight_decay) {
     check_not_negative(*group.weight_decay, {owner, "weight_decay", where});
     check_finite_float(*group.weight_decay, {owner, "weight_decay", where});
   }
-  const auto& entries = block.entries();
+  const auto any = [&](const auto& condition) {
+    for (std::size_t i = 0; i < block.count(); ++i) {
+      if (condition(block.entry(i).name, chosen[i])) return true;
+    }
+    return false;
+  };
   for (const std::string& path : group.names) {
-    const bool found =
-        std::any_of(entries.begin(), entries.end(), [&](const auto& e) { return lies_in(e.name, path); });
-    if (!found) refuse_group(owner, where, number, "names \"" + path + "\", which is no parameter or module");
+    if (any([&](const std::string& name, bool moves) { return moves && lies_in(name, path); })) continue;
+    const bool exists = any([&](const std::string& name, bool) { return lies_in(name, path); });
+    refuse_group(owner, where, number,
+                 "names \"" + path +
+                     (exists ? "\", which is not among the parameters that this optimizer was made for"
+                             : "\", which is no parameter or module"));
   }
-  const bool used =
-      std::any_of(entries.begin(), entries.end(), [&](const auto& e) { return belongs(e.name, group); });
-  if (!used) refuse_group(owner, where, number, "holds no parameter");
+  if (!any([&](const std::string& name, bool moves) { return moves && belongs(name, group); }))
+    refuse_group(owner, where, number, "holds no parameter");
 }
 
 }  // namespace
 
-Optimizer::Optimizer(const char* name, ParameterBlock& block, const Common& common)
+Optimizer::Optimizer(const char* name, const ModelParameters& model, const Common& common)
     : name_(name),
-      block_(&block),
-      life_(block.life()),
-      length_(block.length()),
+      block_(&block_of(name, model, common.where)),
+      life_(block_->life()),
+      length_(block_->length()),
       learning_rate_(common.learning_rate),
       clip_norm_(common.clip_norm),
-      own_steps_(block.count(), 0) {
+      own_steps_(block_->count(), 0) {
   const Place where = common.where;
   check_not_negative(common.learning_rate, {name, "learning_rate", where});
   check_finite_float(common.learning_rate, {name, "learning_rate", where});
   check_not_negative(common.weight_decay, {name, "weight_decay", where});
   check_finite_float(common.weight_decay, {name, "weight_decay", where});
   check_not_negative(common.clip_norm, {name, "clip_norm", where});
-  for (std::size_t g = 0; g < common.groups.size(); ++g) check_group(name, where, block, common.groups[g], g);
-  for (const ParameterBlock::Entry& e : block.entries()) {
-    Treatment treatment = {1, e.decay ? common.weight_decay : 0};
+  for (std::size_t g = 0; g < common.groups.size(); ++g)
+    check_group(name, where, *block_, model.chosen_, common.groups[g], g);
+  for (std::size_t i = 0; i < block_->count(); ++i) {
+    const ParameterBlock::Entry& e = std::as_const(*block_).entry(i);
+    Treatment treatment = {model.chosen_[i], 1, e.decay ? common.weight_decay : 0};
     bool grouped = false;
-    for (std::size_t g = 0; g < common.groups.size(); ++g) {
+    for (std::size_t g = 0; g < common.groups.size() && treatment.moves; ++g) {
       const ParameterGroup& group = common.groups[g];
       if (!belongs(e.name, group)) continue;
       if (grouped)
         refuse_group(name, where, g, "holds \"" + e.name + "\", which is in another group already");
       grouped = true;
-      treatment = {group.learning_rate_factor, group.weight_decay.value_or(treatment.weight_decay)};
+      treatment.rate_factor = group.learning_rate_factor;
+      treatment.weight_decay = group.weight_decay.value_or(treatment.weight_decay);
     }
     treatments_.push_back(treatment);
   }
+}
+
+ParameterBlock& Optimizer::block_of(const char* name, const ModelParameters& model, Place where) {
+  const auto refuse = [&](const char* reason, const char* help) {
+    throw ValueError(where, at(where, std::string(name) + ": " + reason) + help_line(help));
+  };
+  if (!model.of_one_model_) {
+    refuse("the parts are of several models",
+           "make an optimizer for each, or make them modules of one model");
+  }
+  const bool none = std::find(model.chosen_.begin(), model.chosen_.end(), true) == model.chosen_.end();
+  if (model.block_ == nullptr || (none && model.block_->count() > 0)) {
+    refuse("there is no parameter in the part of the model that it was given",
+           "give it a module that has parameters, or leave it out");
+  }
+  return *model.block_;
 }
 
 void Optimizer::add_slot(const char* name) {
@@ -110,13 +136,14 @@ void Optimizer::require_same_size(Place where) const {
 // A model without parameters has no gradients to wait for.
 void Optimizer::require_gradient(Place where) const {
   const auto& entries = block_->entries();
-  if (entries.empty() ||
-      std::any_of(entries.begin(), entries.end(), [](const auto& e) { return e.has_gradient; }))
-    return;
+  bool found = entries.empty();
+  for (std::size_t i = 0; i < entries.size() && !found; ++i) found = entries[i].has_gradient && moves(i);
+  if (found) return;
   throw StateError(
-      where, at(where, std::string(name_) + ": no backward has reached any parameter since the last step") +
-                 help_line("call tape.backward(loss) first; gradients of an f64 or dual tape stay on "
-                           "the tape; another optimizer of this model may have taken them"));
+      where,
+      at(where, std::string(name_) + ": no backward has reached any of its parameters since the last step") +
+          help_line("call tape.backward(loss) first; gradients of an f64 or dual tape stay on the tape; "
+                    "another optimizer of the same parameters may have taken them: give each its part"));
 }
 
 void Optimizer::require_made_for(const ParameterBlock& parameters, std::string_view owner,
@@ -132,7 +159,14 @@ void Optimizer::require_made_for(const ParameterBlock& parameters, std::string_v
 
 void Optimizer::zero_grad(Place where) {
   require_model(where);
-  block_->zero_grad();
+  require_same_size(where);
+  clear_gradients();
+}
+
+void Optimizer::clear_gradients() {
+  for (std::size_t i = 0; i < treatments_.size(); ++i) {
+    if (treatments_[i].moves) block_->entry(i).has_gradient = false;
+  }
 }
 
 StepReport Optimizer::step(Place where) {
@@ -141,14 +175,15 @@ StepReport Optimizer::step(Place where) {
   require_gradient(where);
   // A gradient that changes nothing must not make those of others smaller, nor keep them from being applied.
   const ParameterFilter counts = [this](std::size_t i) {
-    return treatments_[i].rate_factor != 0 && block_->entry(i).requires_grad;
+    const Treatment& t = treatments_[i];
+    return t.moves && t.rate_factor != 0 && block_->entry(i).requires_grad;
   };
   const double norm = gradient_norm(*block_, counts);
   if (!std::isfinite(norm)) {
     ++counts_[skipped];
     ++counts_[skipped_last];
     const std::int64_t parameter = first_non_finite_gradient(*block_, counts);
-    block_->zero_grad();
+    clear_gradients();
     block_->count_step();
     return {norm, true, parameter};
   }
@@ -176,7 +211,7 @@ StepReport Optimizer::step(Place where) {
   for_gradient_runs(*block_, alike, apply);
   ++counts_[applied];
   counts_[skipped_last] = 0;
-  block_->zero_grad();
+  clear_gradients();
   block_->count_step();
   return {norm, false, -1};
 }
@@ -201,7 +236,7 @@ std::vector<Optimizer::Counter> Optimizer::counters() {
 }
 
 SGD::SGD(ModelParameters model, SGDOptions options, Place where)
-    : Optimizer("SGD", model.block(),
+    : Optimizer("SGD", model,
                 {options.learning_rate, options.weight_decay, options.clip_norm, options.groups, where}),
       momentum_(options.momentum),
       dampening_(options.dampening),
@@ -226,8 +261,9 @@ void SGD::update(const Run& run) {
                run.step, run.scale);
 }
 
-Adam::Adam(const char* name, ParameterBlock& block, const AdamOptions& options, bool decoupled, Place where)
-    : Optimizer(name, block,
+Adam::Adam(const char* name, const ModelParameters& model, const AdamOptions& options, bool decoupled,
+           Place where)
+    : Optimizer(name, model,
                 {options.learning_rate, options.weight_decay, options.clip_norm, options.groups, where}),
       beta1_(options.beta1),
       beta2_(options.beta2),
@@ -241,10 +277,10 @@ Adam::Adam(const char* name, ParameterBlock& block, const AdamOptions& options, 
 }
 
 Adam::Adam(ModelParameters model, AdamOptions options, Place where)
-    : Adam("Adam", model.block(), options, false, where) {}
+    : Adam("Adam", model, options, false, where) {}
 
 AdamW::AdamW(ModelParameters model, AdamWOptions options, Place where)
-    : Adam("AdamW", model.block(),
+    : Adam("AdamW", model,
            {.learning_rate = options.learning_rate,
             .beta1 = options.beta1,
             .beta2 = options.beta2,
@@ -270,7 +306,7 @@ void Adam::update(const Run& run) {
 }
 
 RMSprop::RMSprop(ModelParameters model, RMSpropOptions options, Place where)
-    : Optimizer("RMSprop", model.block(),
+    : Optimizer("RMSprop", model,
                 {options.learning_rate, options.weight_decay, options.clip_norm, options.groups, where}),
       alpha_(options.alpha),
       epsilon_(options.epsilon),

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <concepts>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -13,27 +12,12 @@
 #include "autograd/parameter.h"
 #include "autograd/place.h"
 #include "kernels/optimizer.h"
+#include "nn/model_parameters.h"
 
 namespace reel::nn {
 
-/// What an optimizer works on: a ParameterBlock, or anything whose .parameters() is one, such as a Module.
-class ModelParameters {
- public:
-  ModelParameters(ParameterBlock& block) : block_(&block) {}  // NOLINT: a model is passed as it is
-  template <class Model>
-  requires requires(Model& model) {
-    { model.parameters() } -> std::same_as<ParameterBlock&>;
-  }
-  ModelParameters(Model& model) : block_(&model.parameters()) {}  // NOLINT
-
-  ParameterBlock& block() const { return *block_; }
-
- private:
-  ParameterBlock* block_;
-};
-
-/// Parameters that an optimizer treats in their own way. None may be in two groups, and no group may be
-/// empty.
+/// Parameters that an optimizer treats in their own way. None may be in two groups, no group may be empty,
+/// and none may name what the optimizer does not move.
 struct ParameterGroup {
   /// Full names ("hidden.weight") or the paths of modules ("hidden"), and a test of the full name; either may
   /// be left out.
@@ -48,12 +32,14 @@ struct ParameterGroup {
 
 /// What a step found and did.
 struct StepReport {
-  double gradient_norm = 0;     ///< of all gradients together but those of frozen groups, before clipping
+  double gradient_norm = 0;     ///< of all gradients that it moves by together, before clipping
   bool skipped = false;         ///< a gradient was not finite: no weight has changed
   std::int64_t parameter = -1;  ///< if skipped: the first parameter (index in the block) with such a gradient
 };
 
-/// Changes the parameters of a model by their gradients, once a step.
+/// Changes the parameters of a model, or of a part, by their gradients, once a step. It neither reads nor
+/// clears gradients of parameters that it does not move: so several optimizers can share a model, each with
+/// its part.
 ///
 /// A parameter that no backward has reached since the last zero_grad is left alone: no decay, no change of
 /// its moments, no step in its own count (as in PyTorch). Weight decay by default leaves out what asks for
@@ -72,11 +58,15 @@ class Optimizer {
   /// Applies the gradients and clears them. If one is not finite, they are cleared all the same, and nothing
   /// else changes but the count of skipped steps. A loss that is not finite is not looked at: if its
   /// gradients are finite, they are applied. Throws StateError if parameters were added since the optimizer
-  /// was made, and if no backward has reached any parameter since gradients were last cleared. Does not
-  /// allocate.
+  /// was made, and if no backward has reached any of its parameters since their gradients were last cleared.
+  /// Does not allocate.
   StepReport step(Place where = Place::here());
-  /// Throws StateError, as step does, if the model is gone.
+  /// Clears the gradients of what it moves: those that another part's loss has left there, for one. Throws
+  /// StateError, as step does, if the model is gone or has grown.
   void zero_grad(Place where = Place::here());
+
+  /// Whether parameter i of the block is one of those that this optimizer was made for.
+  bool moves(std::size_t i) const { return i < treatments_.size() && treatments_[i].moves; }
 
   double learning_rate() const { return learning_rate_; }
   /// For schedules, before a step. Throws ValueError, as the constructors do, if negative or not finite. 0 is
@@ -126,9 +116,10 @@ class Optimizer {
     Place where;                                ///< the line of the user, for errors
   };
   /// `name` must be a literal: errors begin with it, and a checkpoint is loaded only into an optimizer of the
-  /// same name. Throws ValueError for a number out of its range, or a group that is empty, names nothing, or
-  /// shares a parameter with another.
-  Optimizer(const char* name, ParameterBlock& block, const Common& common);
+  /// same name. Throws ValueError for a number out of its range, a part without parameters, parts of several
+  /// models, or a group that is empty, names what this optimizer does not move, or shares a parameter with
+  /// another.
+  Optimizer(const char* name, const ModelParameters& model, const Common& common);
 
   /// Adds a slot of zeros, as long as the block; for constructors. The name must be a literal; throws
   /// ValueError if another slot has it. All that an optimizer learns must be in slots: nothing else of it is
@@ -160,15 +151,18 @@ class Optimizer {
   virtual void update(const Run& run) = 0;
 
  private:
+  static ParameterBlock& block_of(const char* name, const ModelParameters& model, Place where);
   [[noreturn]] void refuse_slot(std::size_t i) const;
   void require_model(Place where) const;
   void require_same_size(Place where) const;
   void require_gradient(Place where) const;
+  void clear_gradients();
   struct Memory {
     const char* name;
     kernels::Block<float> values;
   };
   struct Treatment {
+    bool moves;
     double rate_factor;
     double weight_decay;
     bool operator==(const Treatment&) const = default;
@@ -186,6 +180,9 @@ class Optimizer {
   std::vector<Memory> memory_;
   std::int64_t counts_[3] = {};
 };
+
+/// Optimizers of one model, each with its part, for what takes all that a run remembers.
+using Optimizers = std::vector<std::reference_wrapper<Optimizer>>;
 
 struct SGDOptions {
   double learning_rate = 1e-3;
@@ -225,7 +222,8 @@ class Adam : public Optimizer {
   explicit Adam(ModelParameters model, AdamOptions options = {}, Place where = Place::here());
 
  protected:
-  Adam(const char* name, ParameterBlock& block, const AdamOptions& options, bool decoupled, Place where);
+  Adam(const char* name, const ModelParameters& model, const AdamOptions& options, bool decoupled,
+       Place where);
 
  private:
   void update(const Run& run) override;

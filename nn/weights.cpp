@@ -74,22 +74,28 @@ std::string non_finite_weight(const ParameterBlock& parameters) {
 }
 
 std::string fingerprint(const ParameterBlock& parameters, Optimizer* optimizer, Place where) {
-  if (optimizer != nullptr) optimizer->require_made_for(parameters, "fingerprint", where);
+  return fingerprint(parameters, optimizer == nullptr ? Optimizers{} : Optimizers{*optimizer}, where);
+}
+
+std::string fingerprint(const ParameterBlock& parameters, const Optimizers& optimizers, Place where) {
+  for (const Optimizer& optimizer : optimizers) optimizer.require_made_for(parameters, "fingerprint", where);
   Sha256 hash;
   for (std::size_t i = 0; i < parameters.count(); ++i) {
     const auto& entry = parameters.entry(i);
     hash.add(entry.name + to_string(entry.shape));
     hash.add(parameters.values(i).data(), parameters.values(i).size_bytes());
   }
-  if (optimizer != nullptr) {
-    hash.add(optimizer->name());
-    for (const auto& slot : optimizer->slots()) {
+  for (Optimizer& optimizer : optimizers) {
+    hash.add(optimizer.name());
+    for (const auto& slot : optimizer.slots()) {
       hash.add(slot.name);
-      for (const auto& entry : parameters.entries()) {
+      for (std::size_t i = 0; i < parameters.count(); ++i) {
+        if (!optimizer.moves(i)) continue;
+        const auto& entry = parameters.entry(i);
         hash.add(slot.values.data() + entry.offset, static_cast<std::size_t>(entry.size()) * sizeof(float));
       }
     }
-    for (const auto& counter : optimizer->counters()) {
+    for (const auto& counter : optimizer.counters()) {
       hash.add(counter.name);
       hash.add(counter.values.data(), counter.values.size_bytes());
     }

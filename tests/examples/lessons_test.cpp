@@ -56,6 +56,9 @@ TEST(TrainedLessons, ArriveWhereTheyShould) {
   EXPECT_THAT(output_of("12_gradient_penalty"),
               testing::ContainsRegex("weight +10: scores 2\\.[12]. apart, slope 1\\.1"));
   EXPECT_THAT(output_of("13_own_optimizer"), testing::ContainsRegex("no backward +0\\.0"));
+  EXPECT_THAT(output_of("14_two_optimizers"),
+              testing::AllOf(testing::ContainsRegex("step 5000  radius (0\\.[89]|1\\.[01])"),
+                             testing::HasSubstr("the same, bit for bit: yes")));
 }
 
 }  // namespace

@@ -192,7 +192,7 @@ TEST_F(MisusedModel, GrownAfterItsOptimizerWasMade) {
 TEST_F(MisusedModel, SteppedWithoutAGradient) {
   AdamW adam(model, {.weight_decay = 0.5}), second(model);
   const std::string before = fingerprint(model.parameters(), &adam);
-  const char* message = "AdamW: no backward has reached any parameter since the last step";
+  const char* message = "AdamW: no backward has reached any of its parameters since the last step";
   expect_error<StateError>([&] { adam.step(); }, message);
   Tape exact(Precision::f64);
   {
@@ -204,7 +204,8 @@ TEST_F(MisusedModel, SteppedWithoutAGradient) {
   const auto step = tape.record();
   tape.backward(cross_entropy(model(input()), labels));
   second.step();
-  expect_error<StateError>([&] { adam.step(); }, "another optimizer of this model may have taken them");
+  expect_error<StateError>([&] { adam.step(); },
+                           "another optimizer of the same parameters may have taken them");
   EXPECT_EQ(adam.step_count(), 0);
 }
 

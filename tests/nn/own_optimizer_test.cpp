@@ -19,7 +19,7 @@ namespace {
 class Recorder final : public Optimizer {
  public:
   explicit Recorder(ModelParameters model, std::vector<ParameterGroup> groups = {}, double clip_norm = 0)
-      : Optimizer("Recorder", model.block(), {0.5, 0.1, clip_norm, groups, Place::here()}) {
+      : Optimizer("Recorder", model, {0.5, 0.1, clip_norm, groups, Place::here()}) {
     add_slot("sum");
     add_slot("last");
   }
