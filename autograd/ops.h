@@ -55,6 +55,37 @@ inline Tensor operator*(double c, Here x) { return scale(x, c); }
 inline Tensor operator/(Here x, double c) { return div(x, c); }
 inline Tensor operator/(double c, Here x) { return div(c, x); }
 
+// ---- comparisons: 1 where it holds, else 0; of NaN only not_equal holds; they pass no gradient ----
+Tensor greater(Here x, Here y);
+Tensor greater(Here x, double y);
+Tensor greater_equal(Here x, Here y);
+Tensor greater_equal(Here x, double y);
+Tensor less(Here x, Here y);
+Tensor less(Here x, double y);
+Tensor less_equal(Here x, Here y);
+Tensor less_equal(Here x, double y);
+Tensor equal(Here x, Here y);
+Tensor equal(Here x, double y);
+Tensor not_equal(Here x, Here y);
+Tensor not_equal(Here x, double y);
+inline Tensor operator>(Here x, Here y) { return greater(x, y); }
+inline Tensor operator>(Here x, double y) { return greater(x, y); }
+inline Tensor operator>=(Here x, Here y) { return greater_equal(x, y); }
+inline Tensor operator>=(Here x, double y) { return greater_equal(x, y); }
+inline Tensor operator<(Here x, Here y) { return less(x, y); }
+inline Tensor operator<(Here x, double y) { return less(x, y); }
+inline Tensor operator<=(Here x, Here y) { return less_equal(x, y); }
+inline Tensor operator<=(Here x, double y) { return less_equal(x, y); }
+inline Tensor operator>(double y, Here x) { return less(x, y); }
+inline Tensor operator>=(double y, Here x) { return less_equal(x, y); }
+inline Tensor operator<(double y, Here x) { return greater(x, y); }
+inline Tensor operator<=(double y, Here x) { return greater_equal(x, y); }
+/// x where the condition is not 0, else y, broadcast: where(x > 0.0, x, -1.0). NaN counts as not 0. The
+/// condition gets no gradient, and what is not chosen gets 0, whatever its slope is.
+Tensor where(Here condition, Here x, Here y);
+Tensor where(Here condition, Here x, double y);
+Tensor where(Here condition, double x, Here y);
+
 // ---- functions of one number ----
 Tensor exp(Here x);
 Tensor expm1(Here x);
