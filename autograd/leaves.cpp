@@ -71,6 +71,9 @@ Tensor Tape::constant(std::span<const float> v, const Shape& s, Place p) {
 Tensor Tape::constant(std::span<const double> v, const Shape& s, Place p) {
   return add_leaf<double>(v, {}, s, false, p);
 }
+Tensor Tape::constant(std::span<const std::uint8_t> v, const Shape& s, Place p) {
+  return add_leaf<std::uint8_t>(v, {}, s, false, p);
+}
 Tensor Tape::constant(std::initializer_list<double> v, const Shape& s, Place p) {
   return constant(std::span<const double>(v.begin(), v.size()), s, p);
 }

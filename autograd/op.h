@@ -203,6 +203,10 @@ inline Tensor record(const Op& op, std::initializer_list<Here> inputs) {
   return record(op, std::span<const Here>(inputs.begin(), inputs.size()), nullptr, 0);
 }
 
+/// The tape that an op with these inputs will run on: that of the first tensor, or, of parameters alone, the
+/// one whose step was opened last. Throws StateError if there is none.
+Tape& tape_of(std::initializer_list<Here> inputs);
+
 /// Copies integers (labels, tokens) into the memory of the tape that an op with these inputs will run on, so
 /// that they live as long as the step. For the options of an op.
 std::span<const std::int32_t> keep(std::initializer_list<Here> inputs, std::span<const std::int32_t> values);

@@ -38,8 +38,6 @@ Tensor minimum(Here x, Here y);
 Tensor neg(Here x);
 Tensor scale(Here x, double factor);  ///< factor * x
 Tensor shift(Here x, double offset);  ///< x + offset
-/// x where the condition is not 0, else y; one condition per element of the broadcast shape.
-Tensor where(std::span<const std::uint8_t> condition, Here x, Here y);
 
 inline Tensor operator+(Here x, Here y) { return add(x, y); }
 inline Tensor operator-(Here x, Here y) { return sub(x, y); }
@@ -55,36 +53,41 @@ inline Tensor operator*(double c, Here x) { return scale(x, c); }
 inline Tensor operator/(Here x, double c) { return div(x, c); }
 inline Tensor operator/(double c, Here x) { return div(c, x); }
 
-// ---- comparisons: 1 where it holds, else 0; of NaN only not_equal holds; they pass no gradient ----
-Tensor greater(Here x, Here y);
-Tensor greater(Here x, double y);
-Tensor greater_equal(Here x, Here y);
-Tensor greater_equal(Here x, double y);
-Tensor less(Here x, Here y);
-Tensor less(Here x, double y);
-Tensor less_equal(Here x, Here y);
-Tensor less_equal(Here x, double y);
-Tensor equal(Here x, Here y);
-Tensor equal(Here x, double y);
-Tensor not_equal(Here x, Here y);
-Tensor not_equal(Here x, double y);
-inline Tensor operator>(Here x, Here y) { return greater(x, y); }
-inline Tensor operator>(Here x, double y) { return greater(x, y); }
-inline Tensor operator>=(Here x, Here y) { return greater_equal(x, y); }
-inline Tensor operator>=(Here x, double y) { return greater_equal(x, y); }
-inline Tensor operator<(Here x, Here y) { return less(x, y); }
-inline Tensor operator<(Here x, double y) { return less(x, y); }
-inline Tensor operator<=(Here x, Here y) { return less_equal(x, y); }
-inline Tensor operator<=(Here x, double y) { return less_equal(x, y); }
-inline Tensor operator>(double y, Here x) { return less(x, y); }
-inline Tensor operator>=(double y, Here x) { return less_equal(x, y); }
-inline Tensor operator<(double y, Here x) { return greater(x, y); }
-inline Tensor operator<=(double y, Here x) { return greater_equal(x, y); }
-/// x where the condition is not 0, else y, broadcast: where(x > 0.0, x, -1.0). NaN counts as not 0. The
-/// condition gets no gradient, and what is not chosen gets 0, whatever its slope is.
+// ---- comparisons, element by element: 1 where it holds, else 0; of NaN only ne holds; no gradient ----
+// Both of two: (0.0 < x) * (x < 1.0); not: 1.0 - c. 0.0 < x < 1.0 compares the result of the first with 1.
+Tensor gt(Here x, Here y);
+Tensor gt(Here x, double y);
+Tensor ge(Here x, Here y);
+Tensor ge(Here x, double y);
+Tensor lt(Here x, Here y);
+Tensor lt(Here x, double y);
+Tensor le(Here x, Here y);
+Tensor le(Here x, double y);
+Tensor eq(Here x, Here y);
+Tensor eq(Here x, double y);
+Tensor ne(Here x, Here y);
+Tensor ne(Here x, double y);
+inline Tensor operator>(Here x, Here y) { return gt(x, y); }
+inline Tensor operator>(Here x, double y) { return gt(x, y); }
+inline Tensor operator>(double x, Here y) { return lt(y, x); }
+inline Tensor operator>=(Here x, Here y) { return ge(x, y); }
+inline Tensor operator>=(Here x, double y) { return ge(x, y); }
+inline Tensor operator>=(double x, Here y) { return le(y, x); }
+inline Tensor operator<(Here x, Here y) { return lt(x, y); }
+inline Tensor operator<(Here x, double y) { return lt(x, y); }
+inline Tensor operator<(double x, Here y) { return gt(y, x); }
+inline Tensor operator<=(Here x, Here y) { return le(x, y); }
+inline Tensor operator<=(Here x, double y) { return le(x, y); }
+inline Tensor operator<=(double x, Here y) { return ge(y, x); }
+/// x where the condition is not 0, else y, all three broadcast: where(x > 0.0, x, -1.0). NaN is not 0. No
+/// gradient goes to the condition, and one of 0 to what is not chosen. If the slope of that is infinite, 0
+/// times it is NaN: choose what it is made of as well, where(c, sqrt(where(c, x, 1.0)), 0.0).
 Tensor where(Here condition, Here x, Here y);
 Tensor where(Here condition, Here x, double y);
 Tensor where(Here condition, double x, Here y);
+Tensor where(Here condition, double x, double y);
+/// The same by bytes, one per element of the broadcast shape of x and y.
+Tensor where(std::span<const std::uint8_t> condition, Here x, Here y);
 
 // ---- functions of one number ----
 Tensor exp(Here x);

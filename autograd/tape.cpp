@@ -196,6 +196,10 @@ Tensor record(const Op& op, std::span<const Here> inputs, const void* options, s
   return Tape::of(inputs).run(op, inputs, options, options_size, options_type);
 }
 
+Tape& tape_of(std::initializer_list<Here> inputs) {
+  return Tape::of(std::span<const Here>(inputs.begin(), inputs.size()));
+}
+
 template <class Integer>
 std::span<const Integer> Tape::copy_for(std::span<const Here> inputs, std::span<const Integer> values) {
   Tape& tape = of(inputs);

@@ -84,10 +84,11 @@ class Tape {
   /// Whether the innermost open step was opened with inference(); false if none is open.
   bool in_inference() const;
 
-  /// A leaf without a gradient; the values are copied. Throws ShapeError if their number does not fit the
-  /// shape.
+  /// A leaf without a gradient; the values are copied, bytes as the numbers 0 to 255. Throws ShapeError if
+  /// their number does not fit the shape.
   Tensor constant(std::span<const float> values, const Shape& shape, Place place = Place::here());
   Tensor constant(std::span<const double> values, const Shape& shape, Place place = Place::here());
+  Tensor constant(std::span<const std::uint8_t> values, const Shape& shape, Place place = Place::here());
   Tensor constant(std::initializer_list<double> values, const Shape& shape, Place place = Place::here());
   Tensor constant(double value, Place place = Place::here());
   /// A leaf whose gradient backward computes and keeps.
@@ -153,6 +154,7 @@ class Tape {
   friend class Call;
   friend bool detail::wants_gradient(const Tape&, const Tensor&);
   friend Tensor record(const Op&, std::span<const Here>, const void*, std::size_t, std::uint32_t);
+  friend Tape& tape_of(std::initializer_list<Here>);
   friend std::span<const std::int32_t> keep(std::initializer_list<Here>, std::span<const std::int32_t>);
   friend std::span<const std::uint8_t> keep(std::initializer_list<Here>, std::span<const std::uint8_t>);
   friend std::uint64_t count_use(const Here&, const void*, std::uint64_t);

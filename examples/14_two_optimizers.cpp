@@ -48,20 +48,23 @@ Array ring(std::int64_t count, std::uint64_t number) {
   return points;
 }
 
+// How far from the middle the generator's points lie, and how many of a hundred in each quadrant.
 void print(std::int64_t step, const Gan& gan, Tape& tape) {
+  constexpr int count = 4000;
   const auto inference = tape.inference();
-  const Array z = noise(4000, 1'000'000);
+  const Array z = noise(count, 1'000'000);
   const std::vector<double> points = gan.generator(tape.constant(z.values, z.shape)).values();
-  double sum = 0, squares = 0, quarters[4] = {};
+  double sum = 0, squares = 0, quadrants[4] = {};
   for (std::size_t i = 0; i < points.size(); i += 2) {
-    const double r = std::hypot(points[i], points[i + 1]);
-    sum += r, squares += r * r;
-    quarters[(points[i] < 0 ? 1 : 0) + (points[i + 1] < 0 ? 2 : 0)] += 100;
+    const double x = points[i], y = points[i + 1], radius = std::hypot(x, y);
+    sum += radius;
+    squares += radius * radius;
+    quadrants[(x < 0 ? 1 : 0) + (y < 0 ? 2 : 0)] += 100.0 / count;
   }
-  const double mean = sum / 4000;
-  std::printf("step %4ld  radius %.2f +- %.2f   quarters %2.0f %2.0f %2.0f %2.0f %%\n",
-              static_cast<long>(step), mean, std::sqrt(squares / 4000 - mean * mean), quarters[0] / 4000,
-              quarters[1] / 4000, quarters[2] / 4000, quarters[3] / 4000);
+  const double mean = sum / count;
+  std::printf("step %4ld  radius %.2f +- %.2f   quadrants %2.0f %2.0f %2.0f %2.0f %%\n",
+              static_cast<long>(step), mean, std::sqrt(squares / count - mean * mean), quadrants[0],
+              quadrants[1], quadrants[2], quadrants[3]);
 }
 
 // One process: it makes steps up to `end`. Returns the fingerprint of all that it has then.

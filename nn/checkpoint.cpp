@@ -67,14 +67,18 @@ bool is_there(const std::filesystem::path& path) {
   return true;
 }
 
+// What the names of optimizer o's tensors begin with.
+std::string prefix_of(const Optimizers& optimizers, std::size_t o) {
+  return optimizers.size() == 1 ? "optimizer." : "optimizer." + std::to_string(o + 1) + ".";
+}
+
 // Runs body(name in the file, values) for everything that the optimizers remember.
 template <class Slot, class Counter>
 void for_optimizer_state(const Optimizers& optimizers, const ParameterBlock& parameters, Slot slot_body,
                          Counter counter_body) {
   for (std::size_t o = 0; o < optimizers.size(); ++o) {
     Optimizer& optimizer = optimizers[o];
-    const std::string prefix =
-        optimizers.size() == 1 ? "optimizer." : "optimizer." + std::to_string(o + 1) + ".";
+    const std::string prefix = prefix_of(optimizers, o);
     for (const auto& slot : optimizer.slots()) {
       for (std::size_t i = 0; i < parameters.count(); ++i) {
         if (!optimizer.moves(i)) continue;
@@ -86,6 +90,22 @@ void for_optimizer_state(const Optimizers& optimizers, const ParameterBlock& par
     }
     for (const auto& counter : optimizer.counters())
       counter_body(prefix + std::string(counter.name), counter.values);
+  }
+}
+
+// Slots are there for what an optimizer moves alone; one without any, SGD, would not notice another part.
+void require_same_parts(const Safetensors& file, const Optimizers& optimizers,
+                        const ParameterBlock& parameters) {
+  for (std::size_t o = 0; o < optimizers.size(); ++o) {
+    const Optimizer& optimizer = optimizers[o];
+    const std::string name = prefix_of(optimizers, o) + "parameter_steps";
+    const std::vector<std::int64_t> steps = file.values<std::int64_t>(file.at(name));
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+      if (steps[i] == 0 || optimizer.moves(i)) continue;
+      throw FileError(file.name() + ": " + name + " counts " + std::to_string(steps[i]) + " steps of \"" +
+                      parameters.entry(i).name + "\", which this " + std::string(optimizer.name()) +
+                      " does not move; give the optimizers that it was saved with, in their order");
+    }
   }
 }
 
@@ -106,7 +126,7 @@ Checkpoint::Checkpoint(std::filesystem::path directory, ParameterBlock& paramete
 Checkpoint::Checkpoint(std::filesystem::path directory, ParameterBlock& parameters, Optimizers optimizers,
                        Place where)
     : directory_(std::move(directory)), parameters_(parameters), optimizers_(std::move(optimizers)) {
-  require_made_for_these(where);
+  require_made_for(optimizers_, parameters_, "checkpoint", where);
   std::error_code error;
   if (!std::filesystem::is_directory(directory_, error)) {
     const bool missing = !error || error == std::errc::no_such_file_or_directory;
@@ -117,12 +137,8 @@ Checkpoint::Checkpoint(std::filesystem::path directory, ParameterBlock& paramete
   }
 }
 
-void Checkpoint::require_made_for_these(Place where) const {
-  for (const Optimizer& optimizer : optimizers_) optimizer.require_made_for(parameters_, "checkpoint", where);
-}
-
 void Checkpoint::save(std::int64_t step, Place where) {
-  require_made_for_these(where);
+  require_made_for(optimizers_, parameters_, "checkpoint", where);
   if (step < 0) throw std::invalid_argument("checkpoint: step " + std::to_string(step) + " is negative");
   SafetensorsWriter writer;
   add_weights(writer, parameters_);
@@ -195,7 +211,7 @@ std::map<std::string, std::string> notes_of(const Safetensors& file) {
 std::int64_t step_of(const Safetensors& file) { return number_of(file, "step"); }
 
 std::int64_t Checkpoint::load(Place where) {
-  require_made_for_these(where);
+  require_made_for(optimizers_, parameters_, "checkpoint", where);
   skipped_.clear();
   newest_is_damaged_ = false;
   bool unreadable = false;
@@ -233,9 +249,11 @@ void Checkpoint::restore(const Safetensors& file) {
   const std::string theirs = metadata_value(file, "optimizer");
   const std::string ours = names_of(optimizers_);
   if (theirs != ours) {
-    throw FileError(file.name() + ": it was made with " +
-                    (theirs.empty() ? "no optimizer" : in_quotes(theirs)) + ", not with " +
-                    (ours.empty() ? "none" : ours));
+    const auto named = [](const std::string& names) {
+      return names.empty() ? "no optimizer" : in_quotes(names);
+    };
+    throw FileError(file.name() + ": it was made with " + named(theirs) + ", not with " + named(ours) +
+                    "; give the optimizers that it was saved with, in their order");
   }
   std::vector<WantedTensor> wanted;
   for (const auto& entry : parameters_.entries())
@@ -249,6 +267,7 @@ void Checkpoint::restore(const Safetensors& file) {
         wanted.push_back({name, {static_cast<std::int64_t>(values.size())}, Dtype::i64});
       });
   require_fit(file, wanted, nullptr);
+  require_same_parts(file, optimizers_, parameters_);
   // Files of earlier versions lack it.
   std::optional<std::int64_t> model_step;
   if (file.metadata().contains("model_step")) model_step = number_of(file, "model_step");

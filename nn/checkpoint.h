@@ -31,11 +31,11 @@ namespace reel::nn {
 class Checkpoint {
  public:
   /// Throws IoError if there is no such directory, before there is anything to lose; StateError, as save and
-  /// load do, unless the optimizer was made for these parameters, all of them.
+  /// load do, unless the optimizer was made for these parameters or a part of them. It must outlive this.
   Checkpoint(std::filesystem::path directory, ParameterBlock& parameters, Optimizer& optimizer,
              Place where = Place::here());
-  /// The same for several optimizers, {generator, critic}, or for none, {}; they are loaded in the order in
-  /// which they were saved.
+  /// The same for several optimizers, {generator, critic}, or for none, {}; they must be loaded in the order
+  /// in which they were saved. Throws ValueError if one is there twice.
   Checkpoint(std::filesystem::path directory, ParameterBlock& parameters, Optimizers optimizers,
              Place where = Place::here());
 
@@ -63,7 +63,6 @@ class Checkpoint {
   std::filesystem::path previous_path() const { return directory_ / "checkpoint.previous.safetensors"; }
 
  private:
-  void require_made_for_these(Place where) const;
   void restore(const Safetensors& file);
 
   std::filesystem::path directory_;

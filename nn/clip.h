@@ -21,7 +21,7 @@ std::int64_t first_non_finite_gradient(const ParameterBlock& block, const Parame
 
 /// Multiplies all gradients by min(1, max_norm / (norm + 1e-6)) and returns the norm they had (PyTorch's
 /// clip_grad_norm_). Gradients whose norm is not finite are left as they are. Throws ValueError unless
-/// max_norm > 0. An optimizer's clip_norm does the same without a pass over memory.
+/// max_norm > 0. An optimizer's clip_norm does the same without a pass over memory, for what it moves.
 double clip_grad_norm(ParameterBlock& block, double max_norm, Place where = Place::here());
 
 /// The factor that clip_grad_norm multiplies by.

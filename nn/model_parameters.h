@@ -3,7 +3,7 @@
 #include <concepts>
 #include <functional>
 #include <initializer_list>
-#include <string_view>
+#include <memory>
 #include <vector>
 
 #include "autograd/parameter.h"
@@ -15,12 +15,15 @@ class Module;
 /// What an optimizer moves: all parameters of a model, or those of a part of it.
 ///
 ///     nn::AdamW adam(model);                                  // all of the model
-///     nn::AdamW head(model.head);                             // a module and those below it
+///     nn::AdamW head(model.head);                             // a module and those below it, without braces
 ///     nn::AdamW ends({model.first, model.last.bias()});       // several modules and parameters
 ///     nn::SGD matrices({model, [](const auto& entry) { return entry.shape.rank() == 2; }});
+///
+/// The module itself makes the part: model.head.parameters() are those of the whole model. Made for the model
+/// as it is then: what has grown since is refused.
 class ModelParameters {
  public:
-  using Matches = std::function<bool(const ParameterBlock::Entry& entry)>;
+  using Condition = std::function<bool(const ParameterBlock::Entry& entry)>;
 
   ModelParameters(ParameterBlock& block);       // NOLINT: all these are passed as they are
   ModelParameters(const Parameter& parameter);  // NOLINT
@@ -32,17 +35,17 @@ class ModelParameters {
     { model.parameters() } -> std::same_as<ParameterBlock&>;
   }
   ModelParameters(Model& model) : ModelParameters(model.parameters()) {}  // NOLINT
-  /// Those of `parts` that match, or all of them without a condition.
-  ModelParameters(const ModelParameters& parts, const Matches& matches);
+  /// Those of a part for which the condition holds; all of it if that is null.
+  ModelParameters(const ModelParameters& part, const Condition& condition);
   /// All that is in any of `parts`, which must be of one model.
   ModelParameters(std::initializer_list<ModelParameters> parts);
 
  private:
   friend class Optimizer;
-  ModelParameters(ParameterBlock& block, std::string_view path);
 
-  ParameterBlock* block_ = nullptr;
-  std::vector<bool> chosen_;  // one per parameter of the block
+  ParameterBlock* block_ = nullptr;  // of an empty list: none
+  std::weak_ptr<const void> life_;   // of the block
+  std::vector<bool> chosen_;         // one per parameter of the block
   bool of_one_model_ = true;
 };
 

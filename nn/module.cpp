@@ -33,10 +33,12 @@ void Module::claim(std::string_view name, Place place) {
   }
 }
 
+bool Module::holds(std::string_view parameter) const { return path_.empty() || lies_in(parameter, path_); }
+
 void Module::requires_grad(bool on) {
   for (std::size_t i = 0; i < state_->block.count(); ++i) {
     ParameterBlock::Entry& entry = state_->block.entry(i);
-    if (path_.empty() || lies_in(entry.name, path_)) entry.requires_grad = on;
+    if (holds(entry.name)) entry.requires_grad = on;
   }
 }
 

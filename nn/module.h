@@ -46,6 +46,8 @@ class Module {
   ParameterBlock& parameters() { return state_->block; }
   const ParameterBlock& parameters() const { return state_->block; }
   const std::string& path() const { return path_; }
+  /// Whether a parameter of this name is one of this module's, or of those below it.
+  bool holds(std::string_view parameter) const;
   Seed seed() const { return state_->seed; }
 
   /// Training is on at first: dropout drops. It is a property of the whole model.

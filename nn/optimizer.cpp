@@ -86,17 +86,25 @@ Optimizer::Optimizer(const char* name, const ModelParameters& model, const Commo
 }
 
 ParameterBlock& Optimizer::block_of(const char* name, const ModelParameters& model, Place where) {
-  const auto refuse = [&](const char* reason, const char* help) {
-    throw ValueError(where, at(where, std::string(name) + ": " + reason) + help_line(help));
+  const auto text = [&](const char* reason, const char* help) {
+    return at(where, std::string(name) + ": " + reason) + help_line(help);
   };
   if (!model.of_one_model_) {
-    refuse("the parts are of several models",
-           "make an optimizer for each, or make them modules of one model");
+    throw ValueError(where, text("the parts are of several models",
+                                 "make an optimizer for each, or make them modules of one model"));
+  }
+  if (model.block_ != nullptr && model.life_.expired()) {
+    throw StateError(where, text("the model was destroyed after a part of it was taken",
+                                 "make the optimizer while its model is there"));
+  }
+  if (model.block_ != nullptr && model.chosen_.size() != model.block_->count()) {
+    throw StateError(where, text("parameters were added to the model after a part of it was taken",
+                                 "take the part when the model is whole"));
   }
   const bool none = std::find(model.chosen_.begin(), model.chosen_.end(), true) == model.chosen_.end();
   if (model.block_ == nullptr || (none && model.block_->count() > 0)) {
-    refuse("there is no parameter in the part of the model that it was given",
-           "give it a module that has parameters, or leave it out");
+    throw ValueError(where, text("there is no parameter in the part of the model that it was given",
+                                 "give it a module that has parameters, or leave it out"));
   }
   return *model.block_;
 }
@@ -155,6 +163,21 @@ void Optimizer::require_made_for(const ParameterBlock& parameters, std::string_v
                                 help_line("give the optimizer and the parameters of one model"));
   }
   require_same_size(where);
+}
+
+void require_made_for(const Optimizers& optimizers, const ParameterBlock& parameters, std::string_view owner,
+                      Place where) {
+  for (std::size_t i = 0; i < optimizers.size(); ++i) {
+    const Optimizer& optimizer = optimizers[i];
+    optimizer.require_made_for(parameters, owner, where);
+    for (std::size_t k = 0; k < i; ++k) {
+      if (&optimizers[k].get() != &optimizer) continue;
+      throw ValueError(where, at(where, std::string(owner) + ": the " + std::string(optimizer.name()) +
+                                            " stands in the list twice, as number " + std::to_string(k + 1) +
+                                            " and " + std::to_string(i + 1)) +
+                                  help_line("give each optimizer of the model once"));
+    }
+  }
 }
 
 void Optimizer::zero_grad(Place where) {

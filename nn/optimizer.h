@@ -16,8 +16,9 @@
 
 namespace reel::nn {
 
-/// Parameters that an optimizer treats in their own way. None may be in two groups, no group may be empty,
-/// and none may name what the optimizer does not move.
+/// Parameters that an optimizer treats in their own way. None may be in two groups, and no group may be
+/// empty. Of what a group names or matches only what the optimizer moves belongs to it; each name must hold
+/// some of that.
 struct ParameterGroup {
   /// Full names ("hidden.weight") or the paths of modules ("hidden"), and a test of the full name; either may
   /// be left out.
@@ -32,14 +33,14 @@ struct ParameterGroup {
 
 /// What a step found and did.
 struct StepReport {
-  double gradient_norm = 0;     ///< of all gradients that it moves by together, before clipping
+  double gradient_norm = 0;     ///< of the gradients of what it moves, frozen ones left out, before clipping
   bool skipped = false;         ///< a gradient was not finite: no weight has changed
   std::int64_t parameter = -1;  ///< if skipped: the first parameter (index in the block) with such a gradient
 };
 
 /// Changes the parameters of a model, or of a part, by their gradients, once a step. It neither reads nor
 /// clears gradients of parameters that it does not move: so several optimizers can share a model, each with
-/// its part.
+/// its part. The slots of each are as long as the whole block all the same.
 ///
 /// A parameter that no backward has reached since the last zero_grad is left alone: no decay, no change of
 /// its moments, no step in its own count (as in PyTorch). Weight decay by default leaves out what asks for
@@ -65,7 +66,7 @@ class Optimizer {
   /// StateError, as step does, if the model is gone or has grown.
   void zero_grad(Place where = Place::here());
 
-  /// Whether parameter i of the block is one of those that this optimizer was made for.
+  /// Whether parameter i of the block is one of those that this optimizer was made for, frozen or not.
   bool moves(std::size_t i) const { return i < treatments_.size() && treatments_[i].moves; }
 
   double learning_rate() const { return learning_rate_; }
@@ -99,7 +100,7 @@ class Optimizer {
   std::vector<Counter> counters();
 
   /// Throws StateError in the name of `owner`, which reads this optimizer's state beside `parameters`, unless
-  /// these are the ones it was made for, all of them.
+  /// it was made for them, or for a part of them, and they have not grown since.
   void require_made_for(const ParameterBlock& parameters, std::string_view owner,
                         Place where = Place::here()) const;
 
@@ -111,7 +112,7 @@ class Optimizer {
   struct Common {
     double learning_rate;
     double weight_decay;  ///< of what decays by default and is in no group that sets its own
-    double clip_norm;     ///< largest norm of all gradients together; 0: no limit
+    double clip_norm;     ///< largest norm of its gradients together; 0: no limit
     const std::vector<ParameterGroup>& groups;  ///< read in the constructor alone
     Place where;                                ///< the line of the user, for errors
   };
@@ -132,9 +133,9 @@ class Optimizer {
     return memory_[i].values.get();
   }
 
-  /// A stretch of the block in which everything is treated alike: parameters side by side that all have a
-  /// gradient and are not frozen. It may hold gaps between parameters, where values, gradients and slots are
-  /// zeros; an update must leave zeros there.
+  /// A stretch of the block in which everything is treated alike: parameters side by side that it moves, that
+  /// all have a gradient and are not frozen. It may hold gaps between parameters, where values, gradients and
+  /// slots are zeros; an update must leave zeros there.
   struct Run {
     std::size_t first, last;  ///< the parameters: entries [first, last) of the block
     float* values;            ///< [count], to be changed
@@ -184,13 +185,17 @@ class Optimizer {
 /// Optimizers of one model, each with its part, for what takes all that a run remembers.
 using Optimizers = std::vector<std::reference_wrapper<Optimizer>>;
 
+/// Optimizer::require_made_for of each. Throws ValueError if one is there twice.
+void require_made_for(const Optimizers& optimizers, const ParameterBlock& parameters, std::string_view owner,
+                      Place where = Place::here());
+
 struct SGDOptions {
   double learning_rate = 1e-3;
   double momentum = 0;
   double dampening = 0;
   double weight_decay = 0;
   bool nesterov = false;
-  double clip_norm = 0;  ///< largest norm of all gradients together; 0: no limit
+  double clip_norm = 0;  ///< largest norm of its gradients together; 0: no limit
   std::vector<ParameterGroup> groups = {};
 };
 /// Stochastic gradient descent, with momentum if asked for (Sutskever et al. 2013).
@@ -212,7 +217,7 @@ struct AdamOptions {
   double beta2 = 0.999;
   double epsilon = 1e-8;
   double weight_decay = 0;  ///< added to the gradient
-  double clip_norm = 0;     ///< largest norm of all gradients together; 0: no limit
+  double clip_norm = 0;     ///< largest norm of its gradients together; 0: no limit
   std::vector<ParameterGroup> groups = {};
 };
 /// Adam (Kingma, Ba 2015).
@@ -241,7 +246,7 @@ struct AdamWOptions {
   double beta2 = 0.999;
   double epsilon = 1e-8;
   double weight_decay = 1e-2;  ///< times the learning rate, taken off the weight itself
-  double clip_norm = 0;        ///< largest norm of all gradients together; 0: no limit
+  double clip_norm = 0;        ///< largest norm of its gradients together; 0: no limit
   std::vector<ParameterGroup> groups = {};
 };
 /// Adam with weight decay apart from the gradient (Loshchilov, Hutter 2019).
@@ -258,7 +263,7 @@ struct RMSpropOptions {
   double weight_decay = 0;
   double momentum = 0;
   bool centered = false;  ///< divide by the deviation of the gradient, not by its size
-  double clip_norm = 0;   ///< largest norm of all gradients together; 0: no limit
+  double clip_norm = 0;   ///< largest norm of its gradients together; 0: no limit
   std::vector<ParameterGroup> groups = {};
 };
 /// RMSprop (Hinton 2012; centered: Graves 2013).

@@ -78,7 +78,7 @@ std::string fingerprint(const ParameterBlock& parameters, Optimizer* optimizer, 
 }
 
 std::string fingerprint(const ParameterBlock& parameters, const Optimizers& optimizers, Place where) {
-  for (const Optimizer& optimizer : optimizers) optimizer.require_made_for(parameters, "fingerprint", where);
+  require_made_for(optimizers, parameters, "fingerprint", where);
   Sha256 hash;
   for (std::size_t i = 0; i < parameters.count(); ++i) {
     const auto& entry = parameters.entry(i);

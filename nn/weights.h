@@ -49,8 +49,8 @@ void save_weights(const std::filesystem::path& path, const ParameterBlock& param
 /// The first parameter that holds NaN or inf, in words ("hidden.weight: element 3 is nan"), or "".
 std::string non_finite_weight(const ParameterBlock& parameters);
 
-/// SHA-256 over names, shapes and values of the parameters, and over the state of the optimizers if there are
-/// any. Throws StateError unless these were made for these parameters, all of them.
+/// SHA-256 over names, shapes and values of the parameters, and over the state of their optimizers, if there
+/// are any. Throws as nn::require_made_for does.
 std::string fingerprint(const ParameterBlock& parameters, const Optimizers& optimizers,
                         Place where = Place::here());
 std::string fingerprint(const ParameterBlock& parameters, Optimizer* optimizer = nullptr,

@@ -228,58 +228,6 @@ const Op& shift_op = define({
     .samples = {on({2, 3}).call([](Tensors x) { return shift(x[0], 0.5); })},
 });
 
-struct Condition {
-  const std::uint8_t* holds;
-  std::int64_t count;
-};
-
-// The condition as numbers 0 and 1, so that it can be an argument of map.
-template <class C>
-auto condition_of(C& c) {
-  using T = typename C::Scalar;
-  const auto& condition = c.template options<Condition>();
-  T* mask = c.scratch(c.size_y());
-  for (std::int64_t i = 0; i < c.size_y(); ++i) mask[i] = T(condition.holds[i] != 0 ? 1.0F : 0.0F);
-  return kernels::Source<T>{mask, nullptr};
-}
-
-const Op& where_op = define({
-    .name = "where",
-    .formula = "z = condition ? x : y;  dx = dz where the condition holds, else 0;  dy = dz - dx",
-    .inputs = {"x", "y"},
-    .shape = {"broadcast",
-              [](const Call& c) {
-                const Shape result = broadcasting.apply(c);
-                const auto given = c.options<Condition>().count;
-                if (given != result.size()) {
-                  c.fail("the condition has " + std::to_string(given) + " elements, the operands " +
-                         std::to_string(result.size()));
-                }
-                return result;
-              },
-              true},
-    .forward =
-        [](auto& c) {
-          const auto zero = c.scalar(0);
-          map(c.result(), [zero](auto m, auto x, auto y) { return m > zero ? x : y; }, condition_of(c), c.in(0), c.in(1));
-        },
-    .backward =
-        [](auto& c) {
-          const auto zero = c.scalar(0);
-          const auto condition = condition_of(c);
-          map(c.gradient(0), [zero](auto m, auto dz) { return m > zero ? dz : zero; }, condition, c.upstream());
-          map(c.gradient(1), [zero](auto m, auto dz) { return m > zero ? zero : dz; }, condition, c.upstream());
-        },
-    .samples = {on({2, 2}, {2, 2}).call([](Tensors x) {
-                  const std::uint8_t condition[] = {1, 0, 0, 1};
-                  return where(condition, x[0], x[1]);
-                }),
-                on({2, 1}, {3}).call([](Tensors x) {
-                  const std::uint8_t condition[] = {1, 0, 0, 1, 1, 0};
-                  return where(condition, x[0], x[1]);
-                })},
-});
-
 }  // namespace
 
 Tensor add(Here x, Here y) { return record(add_op, {x, y}); }
@@ -291,18 +239,12 @@ Tensor div(Here x, double divisor) { return record(divide_op, {x}, Number{diviso
 Tensor pow(Here x, Here y) { return record(pow_op, {x, y}); }
 Tensor pow(Here x, double exponent) { return record(power_op, {x}, Number{exponent}); }
 Tensor pow(double base, Here exponent) {
-  // The constant belongs on the tape of the exponent; a parameter gets there by an op.
-  const Tensor y = tensor_of(exponent);
-  return pow(exponent.with(y.tape(exponent.place).constant(base, exponent.place)), exponent.with(y));
+  return pow(exponent.with(tape_of({exponent}).constant(base, exponent.place)), exponent);
 }
 Tensor maximum(Here x, Here y) { return record(maximum_op, {x, y}); }
 Tensor minimum(Here x, Here y) { return record(minimum_op, {x, y}); }
 Tensor neg(Here x) { return record(neg_op, {x}); }
 Tensor scale(Here x, double factor) { return record(scale_op, {x}, Number{factor}); }
 Tensor shift(Here x, double offset) { return record(shift_op, {x}, Number{offset}); }
-Tensor where(std::span<const std::uint8_t> condition, Here x, Here y) {
-  const auto kept = keep({x, y}, condition);
-  return record(where_op, {x, y}, Condition{kept.data(), static_cast<std::int64_t>(kept.size())});
-}
 
 }  // namespace reel

@@ -30,8 +30,8 @@ TEST_P(Comparison, IsThatOfNumbers) {
   EXPECT_THAT((x >= y).values(), ElementsAre(0, 1, 1, 1, 1, 0, 0, 0, 0));
   EXPECT_THAT((x < y).values(), ElementsAre(1, 0, 0, 0, 0, 1, 0, 0, 0));
   EXPECT_THAT((x <= y).values(), ElementsAre(1, 1, 1, 0, 1, 1, 0, 0, 0));
-  EXPECT_THAT(equal(x, y).values(), ElementsAre(0, 1, 1, 0, 1, 0, 0, 0, 0));
-  EXPECT_THAT(not_equal(x, y).values(), ElementsAre(1, 0, 0, 1, 0, 1, 1, 1, 1));
+  EXPECT_THAT(eq(x, y).values(), ElementsAre(0, 1, 1, 0, 1, 0, 0, 0, 0));
+  EXPECT_THAT(ne(x, y).values(), ElementsAre(1, 0, 0, 1, 0, 1, 1, 1, 1));
 }
 
 TEST_P(Comparison, WithANumberOnEitherSide) {
@@ -46,15 +46,15 @@ TEST_P(Comparison, WithANumberOnEitherSide) {
   EXPECT_THAT((2.0 > x).values(), ElementsAre(1, 0, 0));
   EXPECT_THAT((x <= 2.0).values(), ElementsAre(1, 1, 0));
   EXPECT_THAT((2.0 >= x).values(), ElementsAre(1, 1, 0));
-  EXPECT_THAT(equal(x, 2).values(), ElementsAre(0, 1, 0));
-  EXPECT_THAT(not_equal(x, 2).values(), ElementsAre(1, 0, 1));
+  EXPECT_THAT(eq(x, 2).values(), ElementsAre(0, 1, 0));
+  EXPECT_THAT(ne(x, 2).values(), ElementsAre(1, 0, 1));
 }
 
 // 0.1 is another number as a float, on both sides.
 TEST(Comparison, RoundsItsNumberAsTheTapeDoes) {
   Tape tape;
   const auto step = tape.record();
-  EXPECT_EQ(equal(tape.constant(0.1), 0.1).item(), 1);
+  EXPECT_EQ(eq(tape.constant(0.1), 0.1).item(), 1);
 }
 
 TEST(Comparison, PassesNoGradient) {
@@ -79,18 +79,38 @@ TEST_P(Comparison, ChoosesByAnyNumberThatIsNotZero) {
   EXPECT_THAT(x.gradient(), ElementsAre(10, 10, 1, 1, 1, 1));
 }
 
-// sqrt has an infinite slope at 0, and none below: it must not come through, not even as 0 times infinity.
-TEST(Where, LeavesOutTheSlopeOfWhatIsNotChosen) {
+// As in torch.where: a slope that is infinite times a gradient of 0 is NaN, so that its input is chosen, too.
+TEST(Where, GivesZeroToWhatIsNotChosen) {
   Tape tape;
   const auto step = tape.record();
   const Tensor x = tape.variable({-4.0, 0.0, 4.0}, {3});
-  const Tensor y = where(x > 0.0, sqrt(where(x > 0.0, x, 1.0)), 0.0);
-  EXPECT_THAT(y.values(), ElementsAre(0, 0, 2));
-  tape.backward(sum(y));
+  const Tensor root = where(x > 0.0, sqrt(where(x > 0.0, x, 1.0)), 0.0);
+  EXPECT_THAT(root.values(), ElementsAre(0, 0, 2));
+  tape.backward(sum(root));
   EXPECT_THAT(x.gradient(), ElementsAre(0, 0, 0.25));
-  const Tensor z = tape.variable({not_a_number, 1.0}, {2});
-  const Tensor w = where(tape.constant({0.0, 1.0}, {2}), z, z * 0.0 + 2.0);
-  EXPECT_EQ(w.values()[1], 1);
+  const Tensor z = tape.variable({0.0, 4.0}, {2});
+  tape.backward(sum(where(z > 0.0, sqrt(z), 0.0)));
+  EXPECT_TRUE(std::isnan(z.gradient()[0]));
+  EXPECT_EQ(z.gradient()[1], 0.25);
+  // Values do not come through, whatever they are.
+  const Tensor w = tape.variable({not_a_number, infinity, 1.0}, {3});
+  const Tensor chosen = where(eq(w, 1), w, 2.0);
+  EXPECT_THAT(chosen.values(), ElementsAre(2, 2, 1));
+  tape.backward(sum(square(chosen)));
+  EXPECT_THAT(w.gradient(), ElementsAre(0, 0, 2));
+}
+
+// Zeros would be NaN behind an infinite slope, and a gradient that moves a parameter by its decay.
+TEST(Where, SendsNothingToItsCondition) {
+  ParameterBlock block;
+  const Parameter gate(block, block.add("gate", {2}, true));
+  block.values(0)[1] = 1;
+  Tape tape;
+  const auto step = tape.record();
+  const Tensor x = tape.variable({0.0, 4.0}, {2});
+  tape.backward(sum(where(gate, where(sqrt(x), x, 3.0), 5.0)));
+  EXPECT_THAT(x.gradient(), ElementsAre(0, 1));
+  EXPECT_FALSE(block.entry(0).has_gradient);
 }
 
 TEST(Where, StretchesAllThree) {
@@ -116,12 +136,39 @@ TEST(Where, TakesParametersEverywhere) {
   block.values(1)[1] = 4;
   Tape tape;
   const auto step = tape.record();
-  const Tensor anchor = tape.variable({1.0, 1.0}, {2});
-  const Tensor y = where(c, w, 0.5) + 0.0 * anchor;
+  const Tensor y = where(c, w, 0.5);
   EXPECT_THAT(y.values(), ElementsAre(0.5, 4));
   EXPECT_THAT((w > 3.5).values(), ElementsAre(0, 1));
   tape.backward(sum(y));
   EXPECT_THAT(w.gradient(), ElementsAre(0, 1));
+}
+
+// With several tapes open, numbers and parameters go where the tensor is.
+TEST(Where, GoesToTheTapeOfItsTensor) {
+  ParameterBlock block;
+  const Parameter c(block, block.add("c", {1}, true));
+  Tape tape, other;
+  const auto step = tape.record();
+  const Tensor x = tape.constant({4.0}, {1});
+  const auto another = other.record();
+  EXPECT_THAT(where(c, x, 1.0).values(), ElementsAre(1));
+  EXPECT_THAT(where(c, 1.0, x).values(), ElementsAre(4));
+  EXPECT_THAT(where(c, x, x).values(), ElementsAre(4));
+  EXPECT_EQ(&where(c, c, c).tape(), &other);
+}
+
+TEST(Where, TakesNumbersAndBytes) {
+  Tape tape;
+  const auto step = tape.record();
+  const Tensor x = tape.variable({-1.0, 2.0}, {2});
+  EXPECT_THAT(where(x > 0.0, 1.0, 0.5).values(), ElementsAre(0.5, 1));
+  EXPECT_THAT(where({255, 0}, x, -x).values(), ElementsAre(-1, -2));
+  const std::vector<std::uint8_t> bytes = {0, 7, 255};
+  EXPECT_THAT(tape.constant(bytes, {3}).values(), ElementsAre(0, 7, 255));
+  EXPECT_ERROR(tape.constant(bytes, {2}), ShapeError, "3 values do not fill the shape [2]");
+  EXPECT_ERROR(where(bytes, x, x), ShapeError, "where: the condition has 3 elements, the operands 2");
+  EXPECT_ERROR(where(bytes, x, tape.constant(bytes, {3})), ShapeError,
+               "where: shapes [2] and [3] do not broadcast");
 }
 
 TEST(Where, AsksTheHeapForNothing) {

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -176,6 +177,13 @@ TEST(PartOptimizer, GroupsAreOfItsPart) {
   EXPECT_TRUE(block.entry(5).has_gradient);
   EXPECT_FALSE(block.entry(1).has_gradient);
 
+  // Outside of its part groups may overlap.
+  const auto matching = [](std::string_view part) {
+    return ParameterGroup{
+        .matches = [part](std::string_view name) { return name == part || name == "body2.weight"; }};
+  };
+  EXPECT_NO_THROW(SGD(net.body, {.groups = {matching("body.first.bias"), matching("body.second.bias")}}));
+
   const auto with_group = [&](ParameterGroup group) {
     return [&net, group] { SGD(net.body, {.groups = {group}}); };
   };
@@ -211,6 +219,32 @@ TEST(PartOptimizer, NeedsAPartOfOneModel) {
       ThrowsMessage<ValueError>(HasSubstr("Adam: the parts are of several models")));
   ParameterBlock none;
   EXPECT_NO_THROW(SGD{none});  // a model that may get parameters
+}
+
+TEST(PartOptimizer, NeedsAPartOfTheModelAsItIs) {
+  ParameterBlock block;
+  block.add("w", {2}, true);
+  const ModelParameters part = block;
+  for (int i = 0; i < 200; ++i) block.add("v" + std::to_string(i), {2}, true);
+  const auto grown =
+      ThrowsMessage<StateError>(HasSubstr("SGD: parameters were added to the model after a part"));
+  EXPECT_THAT([&] { SGD{part}; }, grown);
+  EXPECT_THAT([&] { SGD({part, block}, {}); }, grown);
+  EXPECT_THAT([&] { SGD({block, part}, {}); }, grown);
+  auto net = std::make_unique<Net>(Seed{1});
+  const ModelParameters body = net->body;
+  net.reset();
+  EXPECT_THAT([&] { SGD{body}; },
+              ThrowsMessage<StateError>(HasSubstr("SGD: the model was destroyed after a part")));
+}
+
+// Which names begin with another does not matter: a parameter is a part by itself.
+TEST(PartOptimizer, OfAParameterMovesThatAlone) {
+  ParameterBlock block;
+  block.add("w.scale", {2}, true);
+  const Parameter w(block, block.add("w", {2}, true)), unnamed(block, block.add("", {2}, true));
+  EXPECT_THAT(names_of(SGD(w)), ElementsAre("w"));
+  EXPECT_THAT(names_of(SGD(unnamed)), ElementsAre(""));
 }
 
 TEST(PartOptimizer, ClearsNothingOnceTheModelHasGrown) {
@@ -280,9 +314,10 @@ TEST(SeveralOptimizers, AreLoadedAsTheyWereSaved) {
   };
   const std::string before = run.fingerprint();
   EXPECT_THAT(load({run.rest, run.body}),
-              ThrowsMessage<FileError>(HasSubstr("it was made with \"AdamW, SGD\", not with SGD, AdamW")));
+              ThrowsMessage<FileError>(HasSubstr(
+                  "it was made with \"AdamW, SGD\", not with \"SGD, AdamW\"; give the optimizers")));
   EXPECT_THAT(load({}),
-              ThrowsMessage<FileError>(HasSubstr("it was made with \"AdamW, SGD\", not with none")));
+              ThrowsMessage<FileError>(HasSubstr("it was made with \"AdamW, SGD\", not with no optimizer")));
   AdamW other(run.net.body2);
   SGD another(run.net.body, {.momentum = 0.9});
   EXPECT_THAT(load({other, another}), ThrowsMessage<FileError>(HasSubstr("optimizer.1.m.body2.weight")));
@@ -290,8 +325,48 @@ TEST(SeveralOptimizers, AreLoadedAsTheyWereSaved) {
 
   Checkpoint(directory.path(), parameters, {}).save(2);
   EXPECT_THAT(load({run.body, run.rest}),
-              ThrowsMessage<FileError>(HasSubstr("it was made with no optimizer, not with AdamW, SGD")));
+              ThrowsMessage<FileError>(HasSubstr("it was made with no optimizer, not with \"AdamW, SGD\"")));
   EXPECT_EQ(Checkpoint(directory.path(), parameters, {}).load(), 2);
+}
+
+// SGD remembers nothing whose name would tell that it was of another part.
+TEST(SeveralOptimizers, OfAnotherPartAreNoticedByTheirCounts) {
+  const TemporaryDirectory directory;
+  Net net(Seed{1});
+  ParameterBlock& parameters = net.parameters();
+  SGD body(net.body), rest(net.body2);
+  Checkpoint checkpoint(directory.path(), parameters, {body, rest});
+  checkpoint.save(0);
+  EXPECT_EQ(Checkpoint(directory.path(), parameters, {rest, body}).load(),
+            0);  // there is nothing to lose yet
+  train(net, 2, [&] { body.step(), rest.step(); });
+  checkpoint.save(2);
+  const std::string before = fingerprint(parameters, {body, rest});
+  EXPECT_THAT(
+      [&] {
+        Checkpoint(directory.path(), parameters, {rest, body}).load();
+      },
+      ThrowsMessage<FileError>(HasSubstr("optimizer.1.parameter_steps counts 2 steps of "
+                                         "\"body.first.weight\", which this SGD does not move")));
+  EXPECT_EQ(fingerprint(parameters, {body, rest}), before);
+  EXPECT_EQ(checkpoint.load(), 2);
+}
+
+TEST(SeveralOptimizers, MayNotBeOneTwice) {
+  const TemporaryDirectory directory;
+  TwoOptimizers run;
+  ParameterBlock& parameters = run.net.parameters();
+  EXPECT_THAT(
+      [&] {
+        Checkpoint(directory.path(), parameters, {run.body, run.rest, run.body});
+      },
+      ThrowsMessage<ValueError>(
+          HasSubstr("checkpoint: the AdamW stands in the list twice, as number 1 and 3")));
+  EXPECT_THAT(
+      [&] {
+        fingerprint(parameters, {run.rest, run.rest});
+      },
+      ThrowsMessage<ValueError>(HasSubstr("fingerprint: the SGD stands in the list twice")));
 }
 
 TEST(SeveralOptimizers, AllCountInTheFingerprintAndMustBeOfTheModel) {
