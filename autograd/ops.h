@@ -67,6 +67,8 @@ Tensor eq(Here x, Here y);
 Tensor eq(Here x, double y);
 Tensor ne(Here x, Here y);
 Tensor ne(Here x, double y);
+Tensor operator==(Here x, Here y) = delete;    // of elements: eq(x, y)
+Tensor operator==(Here x, double y) = delete;  // of elements: eq(x, y)
 inline Tensor operator>(Here x, Here y) { return gt(x, y); }
 inline Tensor operator>(Here x, double y) { return gt(x, y); }
 inline Tensor operator>(double x, Here y) { return lt(y, x); }

@@ -93,18 +93,31 @@ void for_optimizer_state(const Optimizers& optimizers, const ParameterBlock& par
   }
 }
 
-// Slots are there for what an optimizer moves alone; one without any, SGD, would not notice another part.
+// Names what an optimizer does not move here and moved there, before the names of tensors are compared, which
+// would only say that they are strange; SGD without momentum has none.
 void require_same_parts(const Safetensors& file, const Optimizers& optimizers,
                         const ParameterBlock& parameters) {
   for (std::size_t o = 0; o < optimizers.size(); ++o) {
-    const Optimizer& optimizer = optimizers[o];
-    const std::string name = prefix_of(optimizers, o) + "parameter_steps";
-    const std::vector<std::int64_t> steps = file.values<std::int64_t>(file.at(name));
-    for (std::size_t i = 0; i < steps.size(); ++i) {
-      if (steps[i] == 0 || optimizer.moves(i)) continue;
-      throw FileError(file.name() + ": " + name + " counts " + std::to_string(steps[i]) + " steps of \"" +
+    Optimizer& optimizer = optimizers[o];
+    const std::string prefix = prefix_of(optimizers, o);
+    const auto refuse = [&](const std::string& tensor, std::size_t i) {
+      throw FileError(file.name() + ": " + in_quotes(tensor) + " has to do with \"" +
                       parameters.entry(i).name + "\", which this " + std::string(optimizer.name()) +
                       " does not move; give the optimizers that it was saved with, in their order");
+    };
+    const std::string name = prefix + "parameter_steps";
+    const SafetensorsEntry* counts = file.find(name);
+    std::vector<std::int64_t> steps(parameters.count());
+    if (counts != nullptr && counts->dtype == Dtype::i64 && counts->count() == steps.size())
+      steps = file.values<std::int64_t>(*counts);
+    const auto slots = optimizer.slots();
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+      if (optimizer.moves(i)) continue;
+      if (steps[i] != 0) refuse(name, i);
+      for (const auto& slot : slots) {
+        const std::string tensor = prefix + std::string(slot.name) + "." + parameters.entry(i).name;
+        if (file.find(tensor) != nullptr) refuse(tensor, i);
+      }
     }
   }
 }
@@ -266,8 +279,8 @@ void Checkpoint::restore(const Safetensors& file) {
       [&](const std::string& name, std::span<std::int64_t> values) {
         wanted.push_back({name, {static_cast<std::int64_t>(values.size())}, Dtype::i64});
       });
-  require_fit(file, wanted, nullptr);
   require_same_parts(file, optimizers_, parameters_);
+  require_fit(file, wanted, nullptr);
   // Files of earlier versions lack it.
   std::optional<std::int64_t> model_step;
   if (file.metadata().contains("model_step")) model_step = number_of(file, "model_step");

@@ -25,7 +25,10 @@ ModelParameters::ModelParameters(const ModelParameters& part, const Condition& c
     chosen_[i] = chosen_[i] && condition(std::as_const(*block_).entry(i));
 }
 
-ModelParameters::ModelParameters(std::initializer_list<ModelParameters> parts) {
+ModelParameters::ModelParameters(std::initializer_list<ModelParameters> parts)
+    : ModelParameters(std::span<const ModelParameters>(parts.begin(), parts.size())) {}
+
+ModelParameters::ModelParameters(std::span<const ModelParameters> parts) {
   for (const ModelParameters& part : parts) {
     if (part.block_ == nullptr) continue;
     if (block_ == nullptr) {

@@ -4,6 +4,7 @@
 #include <functional>
 #include <initializer_list>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "autograd/parameter.h"
@@ -39,6 +40,7 @@ class ModelParameters {
   ModelParameters(const ModelParameters& part, const Condition& condition);
   /// All that is in any of `parts`, which must be of one model.
   ModelParameters(std::initializer_list<ModelParameters> parts);
+  explicit ModelParameters(std::span<const ModelParameters> parts);
 
  private:
   friend class Optimizer;

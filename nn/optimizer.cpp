@@ -150,7 +150,8 @@ void Optimizer::require_gradient(Place where) const {
   throw StateError(
       where,
       at(where, std::string(name_) + ": no backward has reached any of its parameters since the last step") +
-          help_line("call tape.backward(loss) first; gradients of an f64 or dual tape stay on the tape; "
+          help_line("call tape.backward(loss) first; there is none where the loss does not use them or "
+                    "requires_grad(false) froze them, and gradients of an f64 or dual tape stay on the tape; "
                     "another optimizer of the same parameters may have taken them: give each its part"));
 }
 
@@ -171,7 +172,7 @@ void require_made_for(const Optimizers& optimizers, const ParameterBlock& parame
     const Optimizer& optimizer = optimizers[i];
     optimizer.require_made_for(parameters, owner, where);
     for (std::size_t k = 0; k < i; ++k) {
-      if (&optimizers[k].get() != &optimizer) continue;
+      if (&optimizers[k] != &optimizer) continue;
       throw ValueError(where, at(where, std::string(owner) + ": the " + std::string(optimizer.name()) +
                                             " stands in the list twice, as number " + std::to_string(k + 1) +
                                             " and " + std::to_string(i + 1)) +

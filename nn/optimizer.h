@@ -2,11 +2,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "autograd/parameter.h"
@@ -40,7 +42,9 @@ struct StepReport {
 
 /// Changes the parameters of a model, or of a part, by their gradients, once a step. It neither reads nor
 /// clears gradients of parameters that it does not move: so several optimizers can share a model, each with
-/// its part. The slots of each are as long as the whole block all the same.
+/// its part. The slots of each are as long as the whole block all the same. Where parts overlap, the first
+/// step takes the gradients. What no optimizer moves adds up gradients until somebody clears or uses them:
+/// freeze it, or call zero_grad() of the optimizer that takes over before its first backward.
 ///
 /// A parameter that no backward has reached since the last zero_grad is left alone: no decay, no change of
 /// its moments, no step in its own count (as in PyTorch). Weight decay by default leaves out what asks for
@@ -182,8 +186,22 @@ class Optimizer {
   std::int64_t counts_[3] = {};
 };
 
-/// Optimizers of one model, each with its part, for what takes all that a run remembers.
-using Optimizers = std::vector<std::reference_wrapper<Optimizer>>;
+/// Optimizers of one model, each with its part, for what takes all that a run remembers: {generator, critic}.
+/// They must outlive it. No std::vector, which would take two pointers in braces for a range.
+class Optimizers {
+ public:
+  using Reference = std::reference_wrapper<Optimizer>;
+  Optimizers(std::initializer_list<Reference> list) : list_(list) {}  // NOLINT: a list is passed as it is
+  explicit Optimizers(std::vector<Reference> list) : list_(std::move(list)) {}
+
+  std::size_t size() const { return list_.size(); }
+  Optimizer& operator[](std::size_t i) const { return list_[i]; }
+  auto begin() const { return list_.begin(); }
+  auto end() const { return list_.end(); }
+
+ private:
+  std::vector<Reference> list_;
+};
 
 /// Optimizer::require_made_for of each. Throws ValueError if one is there twice.
 void require_made_for(const Optimizers& optimizers, const ParameterBlock& parameters, std::string_view owner,

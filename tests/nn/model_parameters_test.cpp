@@ -196,6 +196,13 @@ TEST(PartOptimizer, GroupsAreOfItsPart) {
               ThrowsMessage<ValueError>(HasSubstr("groups[0] holds no parameter")));
 }
 
+TEST(PartOptimizer, TakesAListMadeAtRunTime) {
+  Net net(Seed{1});
+  const std::vector<ModelParameters> parts = {net.body2.bias(), net.body.first};
+  EXPECT_THAT(names_of(Adam(ModelParameters(parts))),
+              ElementsAre("body.first.weight", "body.first.bias", "body2.bias"));
+}
+
 TEST(PartOptimizer, NeedsAPartOfOneModel) {
   Net net(Seed{1}), other(Seed{2});
   EXPECT_THAT([&] { Adam(net.empty); },
@@ -320,7 +327,15 @@ TEST(SeveralOptimizers, AreLoadedAsTheyWereSaved) {
               ThrowsMessage<FileError>(HasSubstr("it was made with \"AdamW, SGD\", not with no optimizer")));
   AdamW other(run.net.body2);
   SGD another(run.net.body, {.momentum = 0.9});
-  EXPECT_THAT(load({other, another}), ThrowsMessage<FileError>(HasSubstr("optimizer.1.m.body2.weight")));
+  EXPECT_THAT(load({other, another}),
+              ThrowsMessage<FileError>(
+                  HasSubstr("has to do with \"body.first.weight\", which this AdamW does not move")));
+  run.body.counters()[1].values[0] = 0;  // as if there had been no step
+  Checkpoint(directory.path(), parameters, {run.body, run.rest}).save(1);
+  EXPECT_THAT(load({other, another}),
+              ThrowsMessage<FileError>(
+                  HasSubstr("\"optimizer.1.m.body.first.weight\" has to do with \"body.first.weight\"")));
+  run.body.counters()[1].values[0] = 1;
   EXPECT_EQ(run.fingerprint(), before);
 
   Checkpoint(directory.path(), parameters, {}).save(2);
@@ -346,10 +361,24 @@ TEST(SeveralOptimizers, OfAnotherPartAreNoticedByTheirCounts) {
       [&] {
         Checkpoint(directory.path(), parameters, {rest, body}).load();
       },
-      ThrowsMessage<FileError>(HasSubstr("optimizer.1.parameter_steps counts 2 steps of "
+      ThrowsMessage<FileError>(HasSubstr("\"optimizer.1.parameter_steps\" has to do with "
                                          "\"body.first.weight\", which this SGD does not move")));
   EXPECT_EQ(fingerprint(parameters, {body, rest}), before);
   EXPECT_EQ(checkpoint.load(), 2);
+}
+
+// A vector would take two pointers for a range.
+template <class Pointer>
+concept TakesPointers = requires(ParameterBlock& block, Pointer one) {
+  fingerprint(block, {one, one});
+}
+|| requires(ParameterBlock& block, Pointer one) { Checkpoint("", block, {one, one}); };
+static_assert(!TakesPointers<Adam*>);
+
+TEST(SeveralOptimizers, AreAListOfAnyLength) {
+  TwoOptimizers run;
+  const std::vector<Optimizers::Reference> list = {run.body, run.rest};
+  EXPECT_EQ(fingerprint(run.net.parameters(), Optimizers(list)), run.fingerprint());
 }
 
 TEST(SeveralOptimizers, MayNotBeOneTwice) {
