@@ -54,7 +54,8 @@ inline Tensor operator/(Here x, double c) { return div(x, c); }
 inline Tensor operator/(double c, Here x) { return div(c, x); }
 
 // ---- comparisons, element by element: 1 where it holds, else 0; of NaN only ne holds; no gradient ----
-// Both of two: (0.0 < x) * (x < 1.0); not: 1.0 - c. 0.0 < x < 1.0 compares the result of the first with 1.
+// "And" is a product, (0.0 < x) * (x < 1.0), and "not" is 1.0 - c. Do not chain: 0.0 < x < 1.0 compares the 0
+// or 1 of 0.0 < x with 1.
 Tensor gt(Here x, Here y);
 Tensor gt(Here x, double y);
 Tensor ge(Here x, Here y);
@@ -67,8 +68,8 @@ Tensor eq(Here x, Here y);
 Tensor eq(Here x, double y);
 Tensor ne(Here x, Here y);
 Tensor ne(Here x, double y);
-Tensor operator==(Here x, Here y) = delete;    // of elements: eq(x, y)
-Tensor operator==(Here x, double y) = delete;  // of elements: eq(x, y)
+Tensor operator==(Here x, Here y) = delete;    // write eq(x, y) or ne(x, y)
+Tensor operator==(Here x, double y) = delete;  // write eq(x, y) or ne(x, y)
 inline Tensor operator>(Here x, Here y) { return gt(x, y); }
 inline Tensor operator>(Here x, double y) { return gt(x, y); }
 inline Tensor operator>(double x, Here y) { return lt(y, x); }
@@ -81,14 +82,17 @@ inline Tensor operator<(double x, Here y) { return gt(y, x); }
 inline Tensor operator<=(Here x, Here y) { return le(x, y); }
 inline Tensor operator<=(Here x, double y) { return le(x, y); }
 inline Tensor operator<=(double x, Here y) { return ge(y, x); }
-/// x where the condition is not 0, else y, all three broadcast: where(x > 0.0, x, -1.0). NaN is not 0. No
-/// gradient goes to the condition, and one of 0 to what is not chosen. If the slope of that is infinite, 0
-/// times it is NaN: choose what it is made of as well, where(c, sqrt(where(c, x, 1.0)), 0.0).
+
+// ---- a choice, element by element ----
+/// x where the condition is not 0, else y; all three are broadcast: where(x > 0.0, x, -1.0). NaN is not 0.
+///
+/// The condition gets no gradient, and what is not chosen gets 0. That 0 becomes NaN on its way back through
+/// an infinite slope: replace the argument, too, where(c, sqrt(where(c, x, 1.0)), 0.0).
 Tensor where(Here condition, Here x, Here y);
 Tensor where(Here condition, Here x, double y);
 Tensor where(Here condition, double x, Here y);
 Tensor where(Here condition, double x, double y);
-/// The same by bytes, one per element of the broadcast shape of x and y.
+/// The same with a condition of bytes, one per element of the broadcast shape of x and y.
 Tensor where(std::span<const std::uint8_t> condition, Here x, Here y);
 
 // ---- functions of one number ----

@@ -35,13 +35,14 @@ Array noise(std::int64_t count, std::uint64_t number) {
   return z;
 }
 
-// Points on a ring of radius 1, up to 0.05.
+// Points on a ring: they lie 1 from the middle, with a deviation of 0.05.
 Array ring(std::int64_t count, std::uint64_t number) {
   const kernels::Philox random(8, number);
   Array points{{count, 2}, {}};
   for (std::uint64_t i = 0; i < static_cast<std::uint64_t>(count); ++i) {
-    const double angle = 2 * std::numbers::pi * random.uniform(3 * i);
-    const double radius = 1 + 0.05 * random.normal(3 * i + 1);
+    // normal() takes two of four words, which uniform() must not share.
+    const double angle = 2 * std::numbers::pi * random.uniform(4 * i);
+    const double radius = 1 + 0.05 * random.normal(4 * i + 2);
     points.values.push_back(radius * std::cos(angle));
     points.values.push_back(radius * std::sin(angle));
   }

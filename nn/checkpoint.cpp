@@ -93,16 +93,16 @@ void for_optimizer_state(const Optimizers& optimizers, const ParameterBlock& par
   }
 }
 
-// Names what an optimizer does not move here and moved there, before the names of tensors are compared, which
-// would only say that they are strange; SGD without momentum has none.
+// Refuses a file with state of parameters that its optimizer does not move here. It comes before require_fit,
+// which would only call the tensors unexpected; SGD without momentum shows by its counts alone.
 void require_same_parts(const Safetensors& file, const Optimizers& optimizers,
                         const ParameterBlock& parameters) {
   for (std::size_t o = 0; o < optimizers.size(); ++o) {
     Optimizer& optimizer = optimizers[o];
     const std::string prefix = prefix_of(optimizers, o);
-    const auto refuse = [&](const std::string& tensor, std::size_t i) {
-      throw FileError(file.name() + ": " + in_quotes(tensor) + " has to do with \"" +
-                      parameters.entry(i).name + "\", which this " + std::string(optimizer.name()) +
+    const auto refuse = [&](const std::string& tensor, const char* what, std::size_t i) {
+      throw FileError(file.name() + ": " + in_quotes(tensor) + " " + what + " " +
+                      in_quotes(parameters.entry(i).name) + ", which this " + std::string(optimizer.name()) +
                       " does not move; give the optimizers that it was saved with, in their order");
     };
     const std::string name = prefix + "parameter_steps";
@@ -113,10 +113,10 @@ void require_same_parts(const Safetensors& file, const Optimizers& optimizers,
     const auto slots = optimizer.slots();
     for (std::size_t i = 0; i < steps.size(); ++i) {
       if (optimizer.moves(i)) continue;
-      if (steps[i] != 0) refuse(name, i);
+      if (steps[i] != 0) refuse(name, "counts steps of", i);
       for (const auto& slot : slots) {
         const std::string tensor = prefix + std::string(slot.name) + "." + parameters.entry(i).name;
-        if (file.find(tensor) != nullptr) refuse(tensor, i);
+        if (file.find(tensor) != nullptr) refuse(tensor, "is of", i);
       }
     }
   }

@@ -45,7 +45,7 @@ class Checkpoint {
 
   /// Loads the newest checkpoint that can be read and verifies, and returns its step; 0 if there is none. If
   /// there are files and none of them does, throws IoError if one could not be read, else FileError;
-  /// FileError as well if one verifies and does not fit the model or the optimizer.
+  /// FileError as well if one verifies and does not fit the model or its optimizers.
   std::int64_t load(Place where = Place::here());
 
   /// Strings that are saved and loaded with the rest: a configuration, the position in a log, ...

@@ -21,7 +21,8 @@ ModelParameters::ModelParameters(const Parameter& parameter) : ModelParameters(p
 
 ModelParameters::ModelParameters(const ModelParameters& part, const Condition& condition)
     : ModelParameters(part) {
-  for (std::size_t i = 0; i < chosen_.size() && condition; ++i)
+  // A model that is gone has no entries to show; an optimizer refuses the part.
+  for (std::size_t i = 0; i < chosen_.size() && condition && !life_.expired(); ++i)
     chosen_[i] = chosen_[i] && condition(std::as_const(*block_).entry(i));
 }
 
@@ -35,7 +36,9 @@ ModelParameters::ModelParameters(std::span<const ModelParameters> parts) {
       *this = part;
       continue;
     }
-    of_one_model_ = of_one_model_ && part.of_one_model_ && block_ == part.block_;
+    // By its life: a model may stand where one that is gone stood.
+    const bool same = !life_.owner_before(part.life_) && !part.life_.owner_before(life_);
+    of_one_model_ = of_one_model_ && part.of_one_model_ && same;
     // A part that was made before the model grew is too short, and stays so: an optimizer refuses it.
     chosen_.resize(std::min(chosen_.size(), part.chosen_.size()));
     for (std::size_t i = 0; i < chosen_.size(); ++i) chosen_[i] = chosen_[i] || part.chosen_[i];

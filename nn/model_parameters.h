@@ -16,12 +16,12 @@ class Module;
 /// What an optimizer moves: all parameters of a model, or those of a part of it.
 ///
 ///     nn::AdamW adam(model);                                  // all of the model
-///     nn::AdamW head(model.head);                             // a module and those below it, without braces
-///     nn::AdamW ends({model.first, model.last.bias()});       // several modules and parameters
+///     nn::AdamW head(model.head);                             // a module and those below it; braces are for
+///     several nn::AdamW ends({model.first, model.last.bias()});       // several modules and parameters
 ///     nn::SGD matrices({model, [](const auto& entry) { return entry.shape.rank() == 2; }});
 ///
-/// The module itself makes the part: model.head.parameters() are those of the whole model. Made for the model
-/// as it is then: what has grown since is refused.
+/// Give the module itself: model.head.parameters() are those of the whole model. A part is taken of the model
+/// as it is then; an optimizer refuses it if the model has grown or is gone.
 class ModelParameters {
  public:
   using Condition = std::function<bool(const ParameterBlock::Entry& entry)>;

@@ -42,7 +42,8 @@ class Module {
   Module(const Module&) = delete;
   Module& operator=(const Module&) = delete;
 
-  /// The parameters of the whole model, also when a part is asked. An optimizer of a part takes the part.
+  /// The parameters of the whole model, also when a part of it is asked; an optimizer of that part is given
+  /// the module itself.
   ParameterBlock& parameters() { return state_->block; }
   const ParameterBlock& parameters() const { return state_->block; }
   const std::string& path() const { return path_; }

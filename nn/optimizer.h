@@ -19,8 +19,8 @@
 namespace reel::nn {
 
 /// Parameters that an optimizer treats in their own way. None may be in two groups, and no group may be
-/// empty. Of what a group names or matches only what the optimizer moves belongs to it; each name must hold
-/// some of that.
+/// empty. A group holds only parameters that the optimizer moves, and each of its names must stand for at
+/// least one.
 struct ParameterGroup {
   /// Full names ("hidden.weight") or the paths of modules ("hidden"), and a test of the full name; either may
   /// be left out.
@@ -41,10 +41,10 @@ struct StepReport {
 };
 
 /// Changes the parameters of a model, or of a part, by their gradients, once a step. It neither reads nor
-/// clears gradients of parameters that it does not move: so several optimizers can share a model, each with
-/// its part. The slots of each are as long as the whole block all the same. Where parts overlap, the first
-/// step takes the gradients. What no optimizer moves adds up gradients until somebody clears or uses them:
-/// freeze it, or call zero_grad() of the optimizer that takes over before its first backward.
+/// clears the gradients of other parameters, so several optimizers can share a model, each with its part.
+/// Where parts overlap, the first to step takes the gradients. Gradients that no optimizer clears add up:
+/// freeze those parameters, or call zero_grad() of the optimizer that takes them over before its first
+/// backward. The slots of every optimizer are as long as the whole block.
 ///
 /// A parameter that no backward has reached since the last zero_grad is left alone: no decay, no change of
 /// its moments, no step in its own count (as in PyTorch). Weight decay by default leaves out what asks for
@@ -66,8 +66,8 @@ class Optimizer {
   /// was made, and if no backward has reached any of its parameters since their gradients were last cleared.
   /// Does not allocate.
   StepReport step(Place where = Place::here());
-  /// Clears the gradients of what it moves: those that another part's loss has left there, for one. Throws
-  /// StateError, as step does, if the model is gone or has grown.
+  /// Clears the gradients of what it moves, such as those that the loss of another part has left there.
+  /// Throws StateError, as step does, if the model is gone or has grown.
   void zero_grad(Place where = Place::here());
 
   /// Whether parameter i of the block is one of those that this optimizer was made for, frozen or not.
@@ -186,8 +186,8 @@ class Optimizer {
   std::int64_t counts_[3] = {};
 };
 
-/// Optimizers of one model, each with its part, for what takes all that a run remembers: {generator, critic}.
-/// They must outlive it. No std::vector, which would take two pointers in braces for a range.
+/// Optimizers of one model, each with its part: {generator, critic}. They must outlive the list. A class,
+/// because a std::vector would read {&generator, &critic} as the two ends of a range.
 class Optimizers {
  public:
   using Reference = std::reference_wrapper<Optimizer>;

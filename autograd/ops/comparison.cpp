@@ -104,7 +104,7 @@ const Op& where_op = define({
           const auto zero = c.scalar(0);
           map(c.gradient(0), [zero](auto m, auto dz) { return m != zero ? dz : zero; }, c.in(2), c.upstream());
           map(c.gradient(1), [zero](auto m, auto dz) { return m != zero ? zero : dz; }, c.in(2), c.upstream());
-          map(c.gradient(2), [zero](auto) { return zero; }, c.upstream());  // only if it did not come through where()
+          map(c.gradient(2), [zero](auto) { return zero; }, c.upstream());  // for record() of the card alone: where() stops the condition
         },
     .samples = {on({2, 2}, {2, 2}).call([](Tensors x) { return where({1, 0, 0, 1}, x[0], x[1]); }),
                 on({2, 1}, {3}).call([](Tensors x) { return where({1, 0, 0, 1, 1, 0}, x[0], x[1]); }),
@@ -127,11 +127,12 @@ Tensor ne(Here x, Here y) { return record(ne_op, {x, y}); }
 Tensor ne(Here x, double y) { return record(ne_op, {x}, Limit{y}); }
 
 Tensor where(Here condition, Here x, Here y) {
-  // Zeros would still travel on through what made the condition, become NaN where its slope is infinite, and
-  // count as the gradient of a parameter. A parameter goes to the tape of the others first.
+  // Without stop_gradient zeros would go back through what made the condition: they are NaN where its slope is infinite,
+  // and for a parameter they count as a gradient, so that its decay moves it.
   Tape& tape = tape_of({x, y, condition});
-  const Tensor c = condition.parameter == nullptr ? condition.tensor : tape.leaf(*condition.parameter, condition.place);
-  return record(where_op, {x, y, condition.with(stop_gradient(condition.with(c)))});
+  Tensor c = condition.parameter == nullptr ? condition.tensor : tape.leaf(*condition.parameter, condition.place);
+  if (detail::wants_gradient(tape_of({condition.with(c)}), c)) c = stop_gradient(condition.with(c));
+  return record(where_op, {x, y, condition.with(c)});
 }
 Tensor where(Here condition, Here x, double y) {
   return where(condition, x, x.with(tape_of({x, condition}).constant(y, x.place)));
@@ -146,7 +147,7 @@ Tensor where(Here condition, double x, double y) {
 Tensor where(std::span<const std::uint8_t> condition, Here x, Here y) {
   const Shape sx = x.shape(), sy = y.shape();
   Shape all;
-  if (!broadcast(sx, sy, all)) fail(where_op, {x, y}, "shapes " + to_string(sx) + " and " + to_string(sy) + " do not broadcast");
+  if (!broadcast(sx, sy, all)) fail(where_op, {x, y}, "shapes " + to_string(sx) + " and " + to_string(sy) + " do not broadcast", broadcast_help);
   if (static_cast<std::int64_t>(condition.size()) != all.size()) {
     fail(where_op, {x, y},
          "the condition has " + std::to_string(condition.size()) + " elements, the operands " + std::to_string(all.size()));

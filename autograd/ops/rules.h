@@ -14,15 +14,17 @@ namespace reel {
 /// The shape of the only, or first, input.
 inline constexpr ShapeRule same{"same", [](const Call& c) { return c[0]; }};
 
+inline constexpr const char* broadcast_help = "sizes are aligned at the last dimension and must be equal or 1";
+
 /// NumPy's broadcasting of all inputs.
 inline constexpr ShapeRule broadcasting{"broadcast",
                                         [](const Call& c) {
                                           Shape result = c[0];
                                           for (int i = 1; i < c.inputs(); ++i) {
                                             if (!(c[i] == result) && !broadcast(result, c[i], result)) {
-                                              c.fail("shapes " + to_string(c[0]) + " and " + to_string(c[i]) +
+                                              c.fail("shapes " + to_string(result) + " and " + to_string(c[i]) +
                                                          " do not broadcast",
-                                                     "sizes are aligned at the last dimension and must be equal or 1");
+                                                     broadcast_help);
                                             }
                                           }
                                           return result;

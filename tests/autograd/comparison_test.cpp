@@ -1,4 +1,6 @@
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <vector>
 
@@ -125,7 +127,10 @@ TEST(Where, StretchesAllThree) {
   EXPECT_THAT(x.gradient(), ElementsAre(1, 1, 1));
   EXPECT_THAT(y.gradient(), ElementsAre(3));
   EXPECT_THAT(condition.gradient(), Each(0));
-  EXPECT_ERROR(where(condition, x, tape.constant({1.0, 2.0}, {2})), ShapeError, "do not broadcast");
+  const Tensor two = tape.constant({1.0, 2.0}, {2});
+  EXPECT_ERROR(where(condition, x, two), ShapeError, "where: shapes [3] and [2] do not broadcast");
+  EXPECT_ERROR(where(two > 0.0, 1.0, x), ShapeError, "where: shapes [3] and [2] do not broadcast");
+  EXPECT_ERROR(where(two > 0.0, x, x), ShapeError, "condition [2]  made by `gt`");
 }
 
 TEST(Where, TakesParametersEverywhere) {

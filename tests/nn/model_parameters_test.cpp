@@ -225,7 +225,7 @@ TEST(PartOptimizer, NeedsAPartOfOneModel) {
       },
       ThrowsMessage<ValueError>(HasSubstr("Adam: the parts are of several models")));
   ParameterBlock none;
-  EXPECT_NO_THROW(SGD{none});  // a model that may get parameters
+  EXPECT_NO_THROW(SGD{none});  // a model without parameters is whole, too
 }
 
 TEST(PartOptimizer, NeedsAPartOfTheModelAsItIs) {
@@ -241,6 +241,22 @@ TEST(PartOptimizer, NeedsAPartOfTheModelAsItIs) {
   auto net = std::make_unique<Net>(Seed{1});
   const ModelParameters body = net->body;
   net.reset();
+  EXPECT_THAT(
+      [&] {
+        SGD({body, [](const auto&) { return true; }});
+      },
+      ThrowsMessage<StateError>(HasSubstr("SGD: the model was destroyed after a part")));
+  ParameterBlock* const place = &block;
+  std::destroy_at(place);
+  std::construct_at(place);  // another model where one was
+  block.add("w", {2}, true);
+  for (const bool first : {true, false}) {
+    EXPECT_THAT(
+        [&] {
+          first ? SGD({part, block}, {}) : SGD({block, part}, {});
+        },
+        ThrowsMessage<ValueError>(HasSubstr("SGD: the parts are of several models")));
+  }
   EXPECT_THAT([&] { SGD{body}; },
               ThrowsMessage<StateError>(HasSubstr("SGD: the model was destroyed after a part")));
 }
@@ -329,12 +345,12 @@ TEST(SeveralOptimizers, AreLoadedAsTheyWereSaved) {
   SGD another(run.net.body, {.momentum = 0.9});
   EXPECT_THAT(load({other, another}),
               ThrowsMessage<FileError>(
-                  HasSubstr("has to do with \"body.first.weight\", which this AdamW does not move")));
+                  HasSubstr("counts steps of \"body.first.weight\", which this AdamW does not move")));
   run.body.counters()[1].values[0] = 0;  // as if there had been no step
   Checkpoint(directory.path(), parameters, {run.body, run.rest}).save(1);
-  EXPECT_THAT(load({other, another}),
-              ThrowsMessage<FileError>(
-                  HasSubstr("\"optimizer.1.m.body.first.weight\" has to do with \"body.first.weight\"")));
+  EXPECT_THAT(
+      load({other, another}),
+      ThrowsMessage<FileError>(HasSubstr("\"optimizer.1.m.body.first.weight\" is of \"body.first.weight\"")));
   run.body.counters()[1].values[0] = 1;
   EXPECT_EQ(run.fingerprint(), before);
 
@@ -361,7 +377,7 @@ TEST(SeveralOptimizers, OfAnotherPartAreNoticedByTheirCounts) {
       [&] {
         Checkpoint(directory.path(), parameters, {rest, body}).load();
       },
-      ThrowsMessage<FileError>(HasSubstr("\"optimizer.1.parameter_steps\" has to do with "
+      ThrowsMessage<FileError>(HasSubstr("\"optimizer.1.parameter_steps\" counts steps of "
                                          "\"body.first.weight\", which this SGD does not move")));
   EXPECT_EQ(fingerprint(parameters, {body, rest}), before);
   EXPECT_EQ(checkpoint.load(), 2);
