@@ -203,29 +203,28 @@ TEST(PartOptimizer, TakesAListMadeAtRunTime) {
               ElementsAre("body.first.weight", "body.first.bias", "body2.bias"));
 }
 
+TEST(PartOptimizer, NeedsAParameter) {
+  Net net(Seed{1});
+  const auto refused = ThrowsMessage<ValueError>(HasSubstr("SGD: there is no parameter in the part"));
+  const auto none = [](const auto& entry) { return entry.shape.rank() == 7; };
+  const ModelParameters nothing{};
+  EXPECT_THAT([&] { SGD{net.empty}; }, refused);
+  EXPECT_THAT([&] { SGD({}, {}); }, refused);
+  EXPECT_THAT([&] { SGD({net, none}, {}); }, refused);
+  EXPECT_THAT([&] { SGD({nothing, none}, {}); }, refused);
+  EXPECT_EQ(names_of(SGD({net.body2, nothing}, {})).size(), 2u);
+  EXPECT_EQ(names_of(SGD({nothing, net.body2}, {})).size(), 2u);
+  ParameterBlock block;
+  EXPECT_NO_THROW(SGD{block});  // a model without parameters is whole, too
+}
+
 TEST(PartOptimizer, NeedsAPartOfOneModel) {
   Net net(Seed{1}), other(Seed{2});
-  EXPECT_THAT([&] { Adam(net.empty); },
-              ThrowsMessage<ValueError>(HasSubstr("Adam: there is no parameter in the part")));
-  EXPECT_THAT([&] { Adam({}, {}); },
-              ThrowsMessage<ValueError>(HasSubstr("Adam: there is no parameter in the part")));
-  EXPECT_THAT(
-      [&] {
-        SGD({net, [](const auto& entry) { return entry.shape.rank() == 7; }});
-      },
-      ThrowsMessage<ValueError>(HasSubstr("SGD: there is no parameter in the part")));
-  EXPECT_THAT(
-      [&] {
-        Adam({net.body, other.body2}, {});
-      },
-      ThrowsMessage<ValueError>(HasSubstr("Adam: the parts are of several models")));
-  EXPECT_THAT(
-      [&] {
-        Adam({{net.body, other.body2}, net.body}, {});
-      },
-      ThrowsMessage<ValueError>(HasSubstr("Adam: the parts are of several models")));
-  ParameterBlock none;
-  EXPECT_NO_THROW(SGD{none});  // a model without parameters is whole, too
+  const auto refused = ThrowsMessage<ValueError>(HasSubstr("SGD: the parts are of several models"));
+  const ModelParameters both{net.body, other.body2};
+  EXPECT_THAT([&] { SGD{both}; }, refused);
+  EXPECT_THAT([&] { SGD({both, net.body}, {}); }, refused);
+  EXPECT_THAT([&] { SGD({net.body, both}, {}); }, refused);
 }
 
 TEST(PartOptimizer, NeedsAPartOfTheModelAsItIs) {
@@ -243,7 +242,10 @@ TEST(PartOptimizer, NeedsAPartOfTheModelAsItIs) {
   net.reset();
   EXPECT_THAT(
       [&] {
-        SGD({body, [](const auto&) { return true; }});
+        SGD({body, [](const auto&) {
+               ADD_FAILURE() << "there is nothing to ask about";
+               return true;
+             }});
       },
       ThrowsMessage<StateError>(HasSubstr("SGD: the model was destroyed after a part")));
   ParameterBlock* const place = &block;
