@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <utility>
 
 namespace reel::kernels {
@@ -139,5 +140,12 @@ class Philox {
 
   std::array<std::uint32_t, 2> key_;
 };
+
+/// A number that stands for a name, as the stream of a Philox: FNV-1a (Fowler, Noll, Vo).
+inline std::uint64_t stream_of(std::string_view name) {
+  std::uint64_t hash = 0xCBF29CE484222325U;
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3U;
+  return hash;
+}
 
 }  // namespace reel::kernels

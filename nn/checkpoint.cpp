@@ -83,9 +83,7 @@ void for_optimizer_state(const Optimizers& optimizers, const ParameterBlock& par
       for (std::size_t i = 0; i < parameters.count(); ++i) {
         if (!optimizer.moves(i)) continue;
         const auto& entry = parameters.entry(i);
-        slot_body(prefix + std::string(slot.name) + "." + entry.name, entry,
-                  slot.values.subspan(static_cast<std::size_t>(entry.offset),
-                                      static_cast<std::size_t>(entry.size())));
+        slot_body(prefix + std::string(slot.name) + "." + entry.name, entry, slot.of(entry));
       }
     }
     for (const auto& counter : optimizer.counters())

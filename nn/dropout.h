@@ -4,6 +4,7 @@
 
 #include "autograd/error.h"
 #include "autograd/op.h"
+#include "kernels/philox.h"
 #include "nn/module.h"
 
 namespace reel::nn {
@@ -24,7 +25,7 @@ class Dropout final : public Module {
  public:
   /// Throws ValueError for p outside [0, 1).
   Dropout(Module* parent, std::string_view name, double p, Place place = Place::here())
-      : Module(parent, name, place), p_(p), stream_(stream_of(path())) {
+      : Module(parent, name, place), p_(p), stream_(kernels::stream_of(path())) {
     if (!(p >= 0 && static_cast<float>(p) < 1)) {
       throw ValueError(place, at(place, "dropout: p is " + short_number(p) + ", not in [0, 1)") +
                                   help_line("p is the share of the elements that become 0"));

@@ -10,7 +10,7 @@ namespace reel::nn::init {
 namespace {
 
 kernels::Philox numbers_for(const Parameter& p, Seed seed) {
-  return kernels::Philox(seed.value, stream_of(p.name()));
+  return kernels::Philox(seed.value, kernels::stream_of(p.name()));
 }
 
 struct Fans {

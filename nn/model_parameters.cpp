@@ -1,8 +1,10 @@
 #include "nn/model_parameters.h"
 
 #include <algorithm>
+#include <string>
 #include <utility>
 
+#include "autograd/error.h"
 #include "nn/module.h"
 
 namespace reel::nn {
@@ -43,6 +45,30 @@ ModelParameters::ModelParameters(std::span<const ModelParameters> parts) {
     chosen_.resize(std::min(chosen_.size(), part.chosen_.size()));
     for (std::size_t i = 0; i < chosen_.size(); ++i) chosen_[i] = chosen_[i] || part.chosen_[i];
   }
+}
+
+ParameterBlock& ModelParameters::block_for(std::string_view owner, Place where) const {
+  const auto text = [&](const char* reason, const char* help) {
+    return at(where, std::string(owner) + ": " + reason) + help_line(help);
+  };
+  if (!of_one_model_) {
+    throw ValueError(where, text("the parts are of several models",
+                                 "make an optimizer for each, or make them modules of one model"));
+  }
+  if (block_ != nullptr && life_.expired()) {
+    throw StateError(where, text("the model was destroyed after a part of it was taken",
+                                 "make the optimizer while its model is there"));
+  }
+  if (block_ != nullptr && chosen_.size() != block_->count()) {
+    throw StateError(where, text("parameters were added to the model after a part of it was taken",
+                                 "take the part when the model is whole"));
+  }
+  const bool none = std::find(chosen_.begin(), chosen_.end(), true) == chosen_.end();
+  if (block_ == nullptr || (none && block_->count() > 0)) {
+    throw ValueError(where, text("there is no parameter in the part of the model that it was given",
+                                 "give it a module that has parameters, or leave it out"));
+  }
+  return *block_;
 }
 
 }  // namespace reel::nn

@@ -5,9 +5,11 @@
 #include <initializer_list>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "autograd/parameter.h"
+#include "autograd/place.h"
 
 namespace reel::nn {
 
@@ -16,8 +18,8 @@ class Module;
 /// What an optimizer moves: all parameters of a model, or those of a part of it.
 ///
 ///     nn::AdamW adam(model);                                  // all of the model
-///     nn::AdamW head(model.head);                             // a module and those below it; braces are for
-///     several nn::AdamW ends({model.first, model.last.bias()});       // several modules and parameters
+///     nn::AdamW head(model.head);                             // a module and those below it
+///     nn::AdamW ends({model.first, model.last.bias()});       // several, in braces
 ///     nn::SGD matrices({model, [](const auto& entry) { return entry.shape.rank() == 2; }});
 ///
 /// Give the module itself: model.head.parameters() are those of the whole model. A part is taken of the model
@@ -44,6 +46,10 @@ class ModelParameters {
 
  private:
   friend class Optimizer;
+
+  /// Throws in the name of `owner`: ValueError for parts of several models and for no parameter, StateError
+  /// if the model has grown since or is gone.
+  ParameterBlock& block_for(std::string_view owner, Place where) const;
 
   ParameterBlock* block_ = nullptr;  // of an empty list: none
   std::weak_ptr<const void> life_;   // of the block

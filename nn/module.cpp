@@ -51,10 +51,4 @@ bool lies_in(std::string_view name, std::string_view path) {
   return name.starts_with(path) && (name.size() == path.size() || name[path.size()] == '.');
 }
 
-std::uint64_t stream_of(std::string_view path) {
-  std::uint64_t hash = 0xCBF29CE484222325U;
-  for (const char c : path) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3U;
-  return hash;
-}
-
 }  // namespace reel::nn

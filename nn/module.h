@@ -93,7 +93,4 @@ class Module {
 /// Whether `name` is `path` or lies below it: "hidden" holds "hidden.weight", not "hidden2.weight".
 bool lies_in(std::string_view name, std::string_view path);
 
-/// A number that stands for a path, for Philox streams: FNV-1a (Fowler, Noll, Vo).
-std::uint64_t stream_of(std::string_view path);
-
 }  // namespace reel::nn

@@ -54,7 +54,7 @@ void check_group(const char* owner, Place where, const ParameterBlock& block, co
 
 Optimizer::Optimizer(const char* name, const ModelParameters& model, const Common& common)
     : name_(name),
-      block_(&block_of(name, model, common.where)),
+      block_(&model.block_for(name, common.where)),
       life_(block_->life()),
       length_(block_->length()),
       learning_rate_(common.learning_rate),
@@ -83,30 +83,6 @@ Optimizer::Optimizer(const char* name, const ModelParameters& model, const Commo
     }
     treatments_.push_back(treatment);
   }
-}
-
-ParameterBlock& Optimizer::block_of(const char* name, const ModelParameters& model, Place where) {
-  const auto text = [&](const char* reason, const char* help) {
-    return at(where, std::string(name) + ": " + reason) + help_line(help);
-  };
-  if (!model.of_one_model_) {
-    throw ValueError(where, text("the parts are of several models",
-                                 "make an optimizer for each, or make them modules of one model"));
-  }
-  if (model.block_ != nullptr && model.life_.expired()) {
-    throw StateError(where, text("the model was destroyed after a part of it was taken",
-                                 "make the optimizer while its model is there"));
-  }
-  if (model.block_ != nullptr && model.chosen_.size() != model.block_->count()) {
-    throw StateError(where, text("parameters were added to the model after a part of it was taken",
-                                 "take the part when the model is whole"));
-  }
-  const bool none = std::find(model.chosen_.begin(), model.chosen_.end(), true) == model.chosen_.end();
-  if (model.block_ == nullptr || (none && model.block_->count() > 0)) {
-    throw ValueError(where, text("there is no parameter in the part of the model that it was given",
-                                 "give it a module that has parameters, or leave it out"));
-  }
-  return *model.block_;
 }
 
 void Optimizer::add_slot(const char* name) {

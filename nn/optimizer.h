@@ -93,6 +93,10 @@ class Optimizer {
   struct Slot {
     std::string_view name;
     std::span<float> values;
+    /// Those of one parameter.
+    std::span<float> of(const ParameterBlock::Entry& e) const {
+      return values.subspan(static_cast<std::size_t>(e.offset), static_cast<std::size_t>(e.size()));
+    }
   };
   std::vector<Slot> slots(Place where = Place::here());
   /// The integers it remembers: "steps" {applied, skipped, skipped in a row} and "parameter_steps", one per
@@ -156,7 +160,6 @@ class Optimizer {
   virtual void update(const Run& run) = 0;
 
  private:
-  static ParameterBlock& block_of(const char* name, const ModelParameters& model, Place where);
   [[noreturn]] void refuse_slot(std::size_t i) const;
   void require_model(Place where) const;
   void require_same_size(Place where) const;

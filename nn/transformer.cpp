@@ -4,6 +4,7 @@
 #include <string>
 
 #include "autograd/error.h"
+#include "kernels/philox.h"
 #include "nn/gpt.h"
 
 namespace reel::nn {
@@ -35,7 +36,7 @@ MultiHeadSelfAttention::MultiHeadSelfAttention(Module* parent, std::string_view 
       heads_(heads),
       options_(options),
       resid_dropout_(this, "resid_dropout", options.dropout, place),
-      stream_(stream_of(path() + ".attn_dropout")) {}
+      stream_(kernels::stream_of(path() + ".attn_dropout")) {}
 
 Tensor MultiHeadSelfAttention::operator()(Here x) const {
   // Queries, keys and values stay where the projection put them.

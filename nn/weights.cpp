@@ -91,8 +91,8 @@ std::string fingerprint(const ParameterBlock& parameters, const Optimizers& opti
       hash.add(slot.name);
       for (std::size_t i = 0; i < parameters.count(); ++i) {
         if (!optimizer.moves(i)) continue;
-        const auto& entry = parameters.entry(i);
-        hash.add(slot.values.data() + entry.offset, static_cast<std::size_t>(entry.size()) * sizeof(float));
+        const std::span<const float> values = slot.of(parameters.entry(i));
+        hash.add(values.data(), values.size_bytes());
       }
     }
     for (const auto& counter : optimizer.counters()) {

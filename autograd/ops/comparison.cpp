@@ -129,9 +129,9 @@ Tensor ne(Here x, double y) { return record(ne_op, {x}, Limit{y}); }
 Tensor where(Here condition, Here x, Here y) {
   // Without stop_gradient zeros would go back through what made the condition: they are NaN where its slope is infinite,
   // and for a parameter they count as a gradient, so that its decay moves it.
-  Tape& tape = tape_of({x, y, condition});
-  Tensor c = condition.parameter == nullptr ? condition.tensor : tape.leaf(*condition.parameter, condition.place);
-  if (detail::wants_gradient(tape_of({condition.with(c)}), c)) c = stop_gradient(condition.with(c));
+  const Place place = condition.place;
+  Tensor c = condition.parameter == nullptr ? condition.tensor : tape_of({x, y}).leaf(*condition.parameter, place);
+  if (detail::wants_gradient(c.tape(place), c)) c = stop_gradient(condition.with(c));
   return record(where_op, {x, y, condition.with(c)});
 }
 Tensor where(Here condition, Here x, double y) {

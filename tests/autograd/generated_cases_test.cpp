@@ -12,7 +12,6 @@
 
 #include "autograd/derivatives.h"
 #include "kernels/philox.h"
-#include "tests/autograd/number_of_name.h"
 
 // Every card on shapes, subsets of inputs and upstream gradients that nobody chose. One run on a dual tape
 // gives J v forwards and J^T u backwards; u . J v and v . J^T u must be the same number, for the product is
@@ -339,7 +338,7 @@ std::vector<Shape> renamed_shapes(const Sample& sample, Numbers& numbers) {
 }
 
 Case any_case(const Op& op, std::uint64_t seed) {
-  Numbers numbers(seed, number_of(op.name));
+  Numbers numbers(seed, kernels::stream_of(op.name));
   Case c;
   c.op = op.name;
   c.seed = seed;

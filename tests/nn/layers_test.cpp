@@ -152,7 +152,7 @@ TEST(Dropout, DrawsAnotherMaskAtEveryUseInAStep) {
     for (std::size_t j = 0; j < i; ++j) EXPECT_NE(uses[i], uses[j]) << i << " and " << j;
   }
   const std::vector<float> ones(64, 1);
-  const DropoutOptions own{.p = 0.5, .seed = 4, .stream = stream_of("layer"), .step = 0};
+  const DropoutOptions own{.p = 0.5, .seed = 4, .stream = kernels::stream_of("layer"), .step = 0};
   EXPECT_EQ(uses[0], dropout(tape.constant(ones, {64}), own).values());
 }
 
