@@ -29,24 +29,18 @@ void compute_part(const Matmul<T>& p, const Plan<T>& plan, std::int64_t batch, s
   T* c = p.c.data + batch * p.stride_c;
   const std::int64_t tiles = divide_up(last - first, plan.height);
   const auto columns = [&](std::int64_t j) { return static_cast<int>(std::min(width, p.n - j * width)); };
+  const auto packed_panel = [&](std::int64_t j) { return packed + (j - panel) * plan.depth * width; };
   Tile<T> t;
   t.a_stride = p.lda;
   t.c_stride = p.ldc;
   for (std::int64_t k = 0; k < std::max<std::int64_t>(1, p.k); k += plan.depth) {
     t.depth = std::min(plan.depth, p.k - k);
     t.add = p.c.add || k > 0;
-    if (plan.pack_b) {
-      const std::int64_t step = plan.depth * width;
-      if (p.transpose_b) {
-        for (std::int64_t j = panel; j < last_panel; ++j) {
-          pack_transposed(panel_of_b(p, b, k, j), p.ldb, t.depth, columns(j), packed + (j - panel) * step);
-        }
-      } else {
-        pack_rows(panel_of_b(p, b, k, panel), p.ldb, t.depth,
-                  std::min(last_panel * width, p.n) - panel * width, packed, step);
+    if (plan.pack_b && p.transpose_b) {
+      for (std::int64_t j = panel; j < last_panel; ++j) {
+        pack_transposed(panel_of_b(p, b, k, j), p.ldb, t.depth, columns(j), packed_panel(j));
       }
     }
-    t.b_stride = plan.pack_b ? width : p.ldb;
     const Piece<T> next = block_behind(p, plan, b, k, panel, last_panel);
     for (std::int64_t tile = 0; tile < tiles; ++tile) {
       const std::int64_t row = first + (last - first) * tile / tiles;
@@ -57,8 +51,13 @@ void compute_part(const Matmul<T>& p, const Plan<T>& plan, std::int64_t batch, s
         Piece<T>{a + k * p.lda + end, t.depth, rows_ahead, p.lda}.fetch(0, 1);
       }
       t.a = a + (p.transpose_a ? k * p.lda + row : row * p.lda + k);
+      // Rows of B need no turning: the first tile that reads them packs them, beside its multiply-adds.
+      const bool pack = plan.pack_b && !p.transpose_b && tile == 0;
+      const bool packed_before = plan.pack_b && !pack;
+      t.b_stride = packed_before ? width : p.ldb;
       for (std::int64_t j = panel; j < last_panel; ++j) {
-        t.b = plan.pack_b ? packed + (j - panel) * plan.depth * width : panel_of_b(p, b, k, j);
+        t.b = packed_before ? packed_panel(j) : panel_of_b(p, b, k, j);
+        t.packed = pack ? packed_panel(j) : nullptr;
         t.c = c + row * p.ldc + j * width;
         t.columns = columns(j);
         t.bias = t.add || p.bias == nullptr ? nullptr : p.bias + j * width;

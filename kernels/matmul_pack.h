@@ -6,8 +6,8 @@
 #include "kernels/matmul_tile.h"
 #include "kernels/transpose.h"
 
-// Copies a panel of B, depth rows and up to tile_columns columns, into a buffer [depth, tile_columns] with
-// zeros behind the last column, so that a tile reads it from front to back.
+// Turns a panel of B that is stored transposed, depth rows and up to tile_columns columns, into a buffer
+// [depth, tile_columns] with zeros behind the last column, so that a tile reads it from front to back.
 
 namespace reel::kernels {
 namespace detail {
@@ -29,35 +29,6 @@ inline void transpose_square(const T* from, std::int64_t stride, int count, T* t
 }
 
 }  // namespace detail
-
-/// panels [columns / width up][depth, width], `step` numbers apart, = B [depth, columns], row by row.
-template <class T>
-void pack_rows(const T* b, std::int64_t stride, std::int64_t depth, std::int64_t columns, T* panels,
-               std::int64_t step) {
-  using S = Simd<T>;
-  constexpr int lanes = S::lanes;
-  constexpr int width = tile_columns<T>;
-  const std::int64_t whole = columns / width;
-  const int rest = static_cast<int>(columns % width);
-  for (std::int64_t k = 0; k < depth; ++k) {
-    const T* from = b + k * stride;
-    T* to = panels + k * width;
-    for (std::int64_t j = 0; j < whole; ++j) {
-      for (int v = 0; v < tile_vectors; ++v) {
-        __builtin_prefetch(from + v * lanes + 8 * stride);  // rows are too far apart for the hardware to see
-        S::store(to + v * lanes, S::load(from + v * lanes));
-      }
-      from += width;
-      to += step;
-    }
-    for (int v = 0; v < tile_vectors && rest > 0; ++v) {
-      const int left = rest - v * lanes;
-      S::store(to + v * lanes, left >= lanes ? S::load(from + v * lanes)
-                               : left > 0    ? S::load(from + v * lanes, left)
-                                             : S::zero());
-    }
-  }
-}
 
 /// panel [depth, width] = B [depth, columns], which is stored [columns, depth].
 template <class T>

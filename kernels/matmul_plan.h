@@ -34,8 +34,9 @@ struct Plan {
     panels = divide_up(p.n, tile_columns<T>);
 
     // Every group reads all of its part of the rows, which should fit into half of the second cache; but each
-    // part packs B again, which 48 rows outweigh ten times, and turns it over, which takes three times as
-    // long. Few panels: parts for two threads at least, and for more of them where they stay large.
+    // part packs B again: beside the multiply-adds of its first tile or, where B is to be turned over, in a
+    // pass of its own, which 48 rows outweigh three times. Few panels: parts for two threads at least, and
+    // for more of them where they stay large.
     const std::int64_t cache = (p.transpose_b ? 2 << 20 : 512 << 10) / static_cast<std::int64_t>(sizeof(T));
     const auto at_most = [&p](std::int64_t wanted, std::int64_t least_rows) {
       return std::max<std::int64_t>(1, std::min(wanted, p.m / least_rows));

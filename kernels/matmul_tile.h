@@ -25,6 +25,7 @@ struct Tile {
   std::int64_t a_stride = 0;  // between rows if A is row-major, between columns if it is stored transposed
   const T* b = nullptr;
   std::int64_t b_stride = 0;
+  T* packed = nullptr;  // [depth, tile_columns], where B is copied to on the way, or null
   T* c = nullptr;
   std::int64_t c_stride = 0;
   int columns = 0;  // 1 .. tile_columns
@@ -34,9 +35,12 @@ struct Tile {
 
 namespace detail {
 
+// Rows of B to ask for ahead while they are packed: too far apart for the hardware to see which comes next.
+inline constexpr std::int64_t pack_ahead = 16;
+
 // Every element is one chain of fma in ascending k that starts at 0, in every variant of the tile: that is
 // why the bits of an element depend neither on the tile it falls into nor on its neighbours.
-template <class T, int rows, int vectors, bool transposed, bool whole>
+template <class T, int rows, int vectors, bool transposed, bool whole, bool pack>
 void tile(const Tile<T>& t) {
   using S = Simd<T>;
   using Vector = typename S::Vector;
@@ -58,14 +62,19 @@ void tile(const Tile<T>& t) {
   for (int g = 0; g < groups; ++g) a[g] = t.a + (transposed ? 3 * g : 3 * g * t.a_stride);
   const std::int64_t stride = t.a_stride;
   const T* b = t.b;
+  const std::int64_t b_stride = t.b_stride;
+  T* packed = t.packed;
   const auto step = [&](int ahead) __attribute__((always_inline)) {
     Vector right[vectors];
 #pragma GCC unroll 2
     for (int v = 0; v < vectors; ++v) {
+      if constexpr (pack) __builtin_prefetch(b + pack_ahead * b_stride + v * lanes);
       right[v] = load(b, v);
       keep(right[v]);
+      if constexpr (pack) S::store(packed + v * lanes, right[v]);
     }
-    b += t.b_stride;
+    b += b_stride;
+    if constexpr (pack) packed += tile_columns<T>;
 #pragma GCC unroll 12
     for (int r = 0; r < rows; ++r) {
       const Vector left =
@@ -117,9 +126,20 @@ void tile(const Tile<T>& t) {
   }
 }
 
-template <class T, int vectors, bool transposed, bool whole, int... r>
+// What a tile is compiled for, but for its rows: the sum of those that hold.
+inline constexpr std::size_t is_whole = 1, has_two_vectors = 2, is_transposed = 4, packs_b = 8;
+
+template <class T, std::size_t kind, int... r>
 constexpr auto tiles_of(std::integer_sequence<int, r...>) {
-  return std::array<void (*)(const Tile<T>&), sizeof...(r)>{&tile<T, r + 1, vectors, transposed, whole>...};
+  constexpr auto is = [](std::size_t which) { return (kind & which) != 0; };
+  constexpr int vectors = is(has_two_vectors) ? 2 : 1;
+  return std::array<void (*)(const Tile<T>&), sizeof...(r)>{
+      &tile<T, r + 1, vectors, is(is_transposed), is(is_whole), is(packs_b)>...};
+}
+
+template <class T, std::size_t... kind>
+constexpr auto tiles_of_all_kinds(std::index_sequence<kind...>) {
+  return std::array{tiles_of<T, kind>(std::make_integer_sequence<int, tile_rows>{})...};
 }
 
 }  // namespace detail
@@ -127,16 +147,14 @@ constexpr auto tiles_of(std::integer_sequence<int, r...>) {
 /// Computes a tile of `rows` rows, 1 .. tile_rows; A is stored [depth, rows] if `transposed`.
 template <class T>
 inline void compute_tile(const Tile<T>& t, int rows, bool transposed) {
-  using Rows = std::make_integer_sequence<int, tile_rows>;
-  static constexpr std::array variants{
-      detail::tiles_of<T, 1, false, false>(Rows{}), detail::tiles_of<T, 1, false, true>(Rows{}),
-      detail::tiles_of<T, 2, false, false>(Rows{}), detail::tiles_of<T, 2, false, true>(Rows{}),
-      detail::tiles_of<T, 1, true, false>(Rows{}),  detail::tiles_of<T, 1, true, true>(Rows{}),
-      detail::tiles_of<T, 2, true, false>(Rows{}),  detail::tiles_of<T, 2, true, true>(Rows{})};
+  static constexpr std::array tiles = detail::tiles_of_all_kinds<T>(std::make_index_sequence<16>{});
   const int vectors = t.columns > Simd<T>::lanes ? 2 : 1;
-  const int variant =
-      (transposed ? 4 : 0) + (vectors - 1) * 2 + (t.columns == vectors * Simd<T>::lanes ? 1 : 0);
-  variants[static_cast<std::size_t>(variant)][static_cast<std::size_t>(rows - 1)](t);
+  std::size_t kind = 0;
+  if (t.columns == vectors * Simd<T>::lanes) kind += detail::is_whole;
+  if (vectors == 2) kind += detail::has_two_vectors;
+  if (transposed) kind += detail::is_transposed;
+  if (t.packed != nullptr) kind += detail::packs_b;
+  tiles[kind][static_cast<std::size_t>(rows - 1)](t);
 }
 
 }  // namespace reel::kernels
