@@ -55,13 +55,16 @@ class Philox {
   /// A number in (0, 1), never 0 or 1: (k + 1/2) / 2^52 for the 52 highest bits k of bits(index).
   double uniform(std::uint64_t index) const { return to_unit(bits(index)); }
 
-  /// A standard normal number (Box, Muller 1958): sqrt(-2 log u) times cos 2 pi v for even indices, sin 2 pi
-  /// v for odd ones, with u, v from block(index / 2).
-  double normal(std::uint64_t index) const {
-    const std::array<std::uint32_t, 4> words = block(index >> 1);
-    const double u = to_unit(half(words, 0));
-    const double v = to_unit(half(words, 1));
-    return std::sqrt(-2.0 * log_unit(u)) * turn(v, (index & 1) != 0);
+  /// A standard normal number: one of normal_pair(index / 2).
+  double normal(std::uint64_t index) const { return normal_pair(index >> 1)[index & 1]; }
+
+  /// normal(2 pair) and normal(2 pair + 1) (Box, Muller 1958): sqrt(-2 log u) times cos 2 pi v and sin 2 pi
+  /// v, with u, v from block(pair). Takes little longer than one of them.
+  std::array<double, 2> normal_pair(std::uint64_t pair) const {
+    const std::array<std::uint32_t, 4> words = block(pair);
+    const double radius = std::sqrt(-2.0 * log_unit(to_unit(half(words, 0))));
+    const std::array<double, 2> point = turn(to_unit(half(words, 1)));
+    return {radius * point[0], radius * point[1]};
   }
 
   /// An integer in [0, n): floor(bits * n / 2^64), so each has probability 1/n up to 2^-64. 0 if n is 0.
@@ -116,8 +119,8 @@ class Philox {
     return exponent * 0.69314718055994530942 + 2 * (s + s * series);
   }
 
-  /// cos 2 pi v or sin 2 pi v for v in (0, 1): Taylor series around the nearest multiple of a quarter turn.
-  static double turn(double v, bool sine) {
+  /// cos 2 pi v and sin 2 pi v for v in (0, 1): Taylor series around the nearest multiple of a quarter turn.
+  static std::array<double, 2> turn(double v) {
     const int quarter = static_cast<int>(4 * v + 0.5);
     const double a = 6.28318530717958647693 * (v - 0.25 * quarter);  // |a| <= pi/4; the difference is exact
     const double a2 = a * a;
@@ -126,15 +129,15 @@ class Philox {
     double s = 1;
     for (int k = 19; k >= 3; k -= 2) s = 1 - a2 / (k * (k - 1)) * s;
     s *= a;
-    switch ((quarter + (sine ? 3 : 0)) & 3) {  // sin x = cos(x - quarter turn)
+    switch (quarter & 3) {
       case 0:
-        return c;
+        return {c, s};
       case 1:
-        return -s;
+        return {-s, c};
       case 2:
-        return -c;
+        return {-c, -s};
       default:
-        return s;
+        return {s, -c};
     }
   }
 

@@ -1,9 +1,14 @@
 #include "nn/init.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstdint>
+#include <span>
 #include <vector>
 
 #include "autograd/error.h"
+#include "kernels/parallel.h"
 #include "kernels/philox.h"
 
 namespace reel::nn::init {
@@ -28,6 +33,19 @@ Fans fans_of(const Parameter& p, Place place) {
   return {static_cast<double>(shape[1]) * field, static_cast<double>(shape[0]) * field};
 }
 
+// Runs fill(first index, numbers) on stretches of an even length. `cost` is that of one number, in simple
+// operations: the matrices of a large model are worth several threads.
+template <class Fill>
+void fill_stretches(std::span<float> values, double cost, Fill fill) {
+  constexpr std::size_t stretch = 8192;
+  const auto count = static_cast<double>(values.size());
+  const std::size_t tasks = (values.size() + stretch - 1) / stretch;
+  kernels::parallel_for(static_cast<std::int64_t>(tasks), cost * count, [&](std::int64_t task) {
+    const std::size_t first = static_cast<std::size_t>(task) * stretch;
+    fill(std::uint64_t{first}, values.subspan(first, std::min(stretch, values.size() - first)));
+  });
+}
+
 }  // namespace
 
 void constant(Parameter p, double value) {
@@ -36,14 +54,20 @@ void constant(Parameter p, double value) {
 
 void uniform(Parameter p, Seed seed, double low, double high) {
   const kernels::Philox numbers = numbers_for(p, seed);
-  std::uint64_t i = 0;
-  for (float& v : p.values()) v = static_cast<float>(low + (high - low) * numbers.uniform(i++));
+  fill_stretches(p.values(), 100, [&](std::uint64_t i, std::span<float> values) {
+    for (float& v : values) v = static_cast<float>(low + (high - low) * numbers.uniform(i++));
+  });
 }
 
 void normal(Parameter p, Seed seed, double mean, double deviation) {
   const kernels::Philox numbers = numbers_for(p, seed);
-  std::uint64_t i = 0;
-  for (float& v : p.values()) v = static_cast<float>(mean + deviation * numbers.normal(i++));
+  fill_stretches(p.values(), 300, [&](std::uint64_t first, std::span<float> values) {
+    for (std::size_t i = 0; i < values.size(); i += 2) {
+      const std::array<double, 2> pair = numbers.normal_pair((first + i) / 2);
+      const std::size_t count = std::min<std::size_t>(2, values.size() - i);
+      for (std::size_t k = 0; k < count; ++k) values[i + k] = static_cast<float>(mean + deviation * pair[k]);
+    }
+  });
 }
 
 void truncated_normal(Parameter p, Seed seed, double mean, double deviation, double bound) {

@@ -9,6 +9,8 @@
 #include <locale>
 
 #include "autograd/autograd.h"
+#include "kernels/parallel.h"
+#include "kernels/philox.h"
 #include "nn/dropout.h"
 #include "nn/embedding.h"
 #include "nn/linear.h"
@@ -350,6 +352,23 @@ TEST_F(Init, HasTheDeviationsOfThePapers) {
   init::truncated_normal(p, Seed{1}, 0, 1, 2);
   expect(0.8796256610342398, 2);                                        // of a normal cut at two deviations
   EXPECT_EQ(std::ranges::adjacent_find(p.values()), p.values().end());  // drawn again, not taken from others
+}
+
+// Every number follows from its index alone, however they are shared out among threads.
+TEST_F(Init, DrawsTheSameNumbersOnAnyNumberOfThreads) {
+  const Parameter p = make({3, 9001});
+  const kernels::Philox numbers(6, kernels::stream_of(p.name()));
+  const int before = kernels::threads();
+  for (const int threads : {1, 3}) {
+    kernels::set_threads(threads);
+    init::normal(p, Seed{6}, 0.5, 2.0);
+    for (std::size_t i = 0; i < p.values().size(); ++i)
+      ASSERT_EQ(p.values()[i], static_cast<float>(0.5 + 2.0 * numbers.normal(i))) << i;
+    init::uniform(p, Seed{6}, -1.0, 3.0);
+    for (std::size_t i = 0; i < p.values().size(); ++i)
+      ASSERT_EQ(p.values()[i], static_cast<float>(-1.0 + 4.0 * numbers.uniform(i))) << i;
+  }
+  kernels::set_threads(before);
 }
 
 TEST_F(Init, CountsWhatFollowsTheFirstTwoDimensionsIntoBothFans) {
