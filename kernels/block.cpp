@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <memory>
 #include <new>
 
 #if defined(__linux__)
@@ -9,21 +10,46 @@
 #endif
 
 namespace reel::kernels::detail {
+namespace {
 
-void* allocate_block(std::size_t bytes) {
-  constexpr std::size_t line = 64;
-  constexpr std::size_t huge_page = std::size_t{2} << 20;
-  const std::size_t alignment = bytes >= huge_page ? huge_page : line;
-  // aligned_alloc wants a multiple of the alignment.
-  const std::size_t size = std::max((bytes + alignment - 1) / alignment * alignment, line);
-  void* memory = size < bytes ? nullptr : std::aligned_alloc(alignment, size);
+constexpr std::size_t line = 64;
+constexpr std::size_t huge_page = std::size_t{2} << 20;
+
+void* check(void* memory) {
   if (memory == nullptr) throw std::bad_alloc();
-#if defined(__linux__)
-  if (alignment == huge_page) ::madvise(memory, size, MADV_HUGEPAGE);  // advice: not taken, nothing is lost
-#endif
   return memory;
 }
 
-void free_block(void* memory) { std::free(memory); }
+// For the huge pages that lie in it as a whole. It is advice: if it is not taken, nothing is lost.
+void ask_for_huge_pages([[maybe_unused]] void* memory, [[maybe_unused]] std::size_t bytes) {
+#if defined(__linux__)
+  if (std::align(huge_page, huge_page, memory, bytes) == nullptr) return;
+  ::madvise(memory, bytes / huge_page * huge_page, MADV_HUGEPAGE);
+#endif
+}
+
+}  // namespace
+
+Allocation allocate_block(std::size_t bytes) {
+  const std::size_t alignment = bytes >= huge_page ? huge_page : line;
+  // aligned_alloc wants a multiple of the alignment.
+  const std::size_t size = std::max((bytes + alignment - 1) / alignment * alignment, line);
+  void* const memory = check(size < bytes ? nullptr : std::aligned_alloc(alignment, size));
+  ask_for_huge_pages(memory, size);
+  return {memory, memory};
+}
+
+// calloc knows which memory comes as zeros from the system and leaves that alone, but aligns to 16 bytes
+// only.
+Allocation allocate_zeros(std::size_t bytes) {
+  std::size_t room = bytes + line;
+  void* const start = check(room < bytes ? nullptr : std::calloc(room, 1));
+  void* memory = start;
+  std::align(line, bytes, memory, room);
+  ask_for_huge_pages(memory, bytes);
+  return {memory, start};
+}
+
+void free_block(void* start) { std::free(start); }
 
 }  // namespace reel::kernels::detail

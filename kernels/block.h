@@ -8,14 +8,20 @@
 namespace reel::kernels {
 
 namespace detail {
-void* allocate_block(std::size_t bytes);
-void free_block(void* memory);
+struct Allocation {
+  void* memory;  // on a boundary of 64 bytes
+  void* start;   // what is given back
+};
+Allocation allocate_block(std::size_t bytes);
+Allocation allocate_zeros(std::size_t bytes);
+void free_block(void* start);
 }  // namespace detail
 
 struct FreeBlock {
-  void operator()(void* memory) const { detail::free_block(memory); }
+  void* start = nullptr;
+  void operator()(void* /*memory*/) const { detail::free_block(start); }
 };
-/// Memory for numbers, without first values.
+/// Memory for numbers.
 template <class T>
 using Block = std::unique_ptr<T, FreeBlock>;
 
@@ -27,11 +33,19 @@ std::size_t bytes_of(std::int64_t count) {
   return bytes;
 }
 
-/// `count` elements on a boundary of 64 bytes. Large blocks ask for huge pages: they are there sooner when
-/// they are first written. Throws std::bad_alloc.
+/// `count` elements without first values, on a boundary of 64 bytes. Large blocks ask for huge pages: they
+/// are there sooner when they are first written. Throws std::bad_alloc.
 template <class T>
 Block<T> make_block(std::int64_t count) {
-  return Block<T>(static_cast<T*>(detail::allocate_block(bytes_of<T>(count))));
+  const detail::Allocation a = detail::allocate_block(bytes_of<T>(count));
+  return Block<T>(static_cast<T*>(a.memory), FreeBlock{a.start});
+}
+
+/// The same, of zeros. Pages of a large block that are never written take no memory.
+template <class T>
+Block<T> make_zero_block(std::int64_t count) {
+  const detail::Allocation a = detail::allocate_zeros(bytes_of<T>(count));
+  return Block<T>(static_cast<T*>(a.memory), FreeBlock{a.start});
 }
 
 }  // namespace reel::kernels

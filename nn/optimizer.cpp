@@ -91,9 +91,7 @@ void Optimizer::add_slot(const char* name) {
       throw ValueError(Place{}, std::string(name_) + ": the slot \"" + name + "\" is added twice" +
                                     help_line("checkpoints find a slot by its name: give each its own"));
   }
-  kernels::Block<float> memory = kernels::make_block<float>(length_);
-  std::fill_n(memory.get(), length_, 0.0F);
-  memory_.push_back({name, std::move(memory)});
+  memory_.push_back({name, kernels::make_zero_block<float>(length_)});
 }
 
 void Optimizer::refuse_slot(std::size_t i) const {

@@ -44,7 +44,8 @@ struct StepReport {
 /// clears the gradients of other parameters, so several optimizers can share a model, each with its part.
 /// Where parts overlap, the first to step takes the gradients. Gradients that no optimizer clears add up:
 /// freeze those parameters, or call zero_grad() of the optimizer that takes them over before its first
-/// backward. The slots of every optimizer are as long as the whole block.
+/// backward. The slots of every optimizer are laid out like the whole block; what it does not move takes no
+/// memory there.
 ///
 /// A parameter that no backward has reached since the last zero_grad is left alone: no decay, no change of
 /// its moments, no step in its own count (as in PyTorch). Weight decay by default leaves out what asks for

@@ -52,6 +52,21 @@ TEST(Memory, NothingIsAllocatedFromTheThirdStepOn) {
   EXPECT_GT(support::allocations(), probe);
 }
 
+TEST(Memory, ABlockThatGrowsKeepsValuesAndGradients) {
+  ParameterBlock block;
+  const Parameter first(block, block.add("first", {3}, true));
+  Tape tape;
+  const auto step = tape.record();
+  tape.backward(sum(tape.leaf(first) * tape.constant({1.0F, 2.0F, 3.0F}, {3})));
+  block.values()[1] = 7;
+  const float* const before = block.gradients();
+  block.add("second", {1000}, true);
+  ASSERT_NE(block.gradients(), before);
+  EXPECT_EQ(first.values()[1], 7);
+  EXPECT_TRUE(block.entry(0).has_gradient);
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(first.gradient()[i], static_cast<float>(i + 1));
+}
+
 void* long_chain(void* gradient) {
   Tape tape(Precision::f64);
   const auto step = tape.record();

@@ -18,6 +18,7 @@
 #include "nn/weights.h"
 #include "tests/nn/checkpoint_problem.h"
 #include "tests/support/count_allocations.h"
+#include "tests/support/memory_held.h"
 
 // Optimizers of a part of a model: what they move, what they leave alone, and how several share a model.
 
@@ -414,6 +415,27 @@ TEST(SeveralOptimizers, MayNotBeOneTwice) {
         fingerprint(parameters, {run.rest, run.rest});
       },
       ThrowsMessage<ValueError>(HasSubstr("fingerprint: the SGD stands in the list twice")));
+}
+
+// A small part beside 64 MiB that are never trained, as an adapter of a large model: those are held once.
+TEST(SeveralOptimizers, WhatNoneOfThemMovesTakesNoMemoryButItsValues) {
+  if (support::memory_held() == 0) GTEST_SKIP() << "no /proc/self/statm";
+  constexpr std::int64_t large = 64 << 20;
+  const std::int64_t before = support::memory_held();
+  const auto growth = [before] { return support::memory_held() - before; };
+  ParameterBlock block;
+  const Parameter adapter(block, block.add("adapter", {16}, true));
+  block.add("frozen", {4096, 4096}, true);
+  EXPECT_GT(growth(), large * 7 / 8);
+  EXPECT_LT(growth(), large * 5 / 4);
+  Adam adam(adapter);
+  AdamW adamw(adapter);
+  for (Optimizer* optimizer : {static_cast<Optimizer*>(&adam), static_cast<Optimizer*>(&adamw)}) {
+    give(block, 0, 1.0F);
+    optimizer->step();
+  }
+  EXPECT_LT(adapter.values()[0], 0);
+  EXPECT_LT(growth(), large * 3 / 2);
 }
 
 TEST(SeveralOptimizers, AllCountInTheFingerprintAndMustBeOfTheModel) {

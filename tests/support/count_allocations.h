@@ -10,7 +10,7 @@ std::size_t allocations();
 bool counts_allocations();
 
 /// While it lives, the `which`-th request of this thread for memory (the first is 1) fails, once. Under a
-/// sanitizer only operator new (not with clang's) and aligned_alloc fail; malloc from C code does not.
+/// sanitizer only operator new (not with clang's) and aligned_alloc fail; malloc and calloc do not.
 class FailingAllocation {
  public:
   explicit FailingAllocation(std::size_t which);
