@@ -4,6 +4,7 @@
 
 #include "kernels/dual.h"
 #include "kernels/parallel.h"
+#include "kernels/transpose.h"
 
 namespace reel::kernels {
 namespace {
@@ -64,12 +65,100 @@ void parallel_rows(const Strided& view, Body body) {
   });
 }
 
+// to [cols, rows] (+)= the transpose of from [rows, cols]. Going along either's rows alone would use one
+// number of every line of the other; a square of registers uses whole lines of both.
+template <class T>
+void turn(const T* from, std::int64_t from_stride, std::int64_t rows, std::int64_t cols, Into<T> to,
+          std::int64_t to_stride) {
+  using S = Simd<T>;
+  constexpr std::int64_t lanes = S::lanes;
+  const auto turn_one = [&](std::int64_t r, std::int64_t c) {
+    to.store(c * to_stride + r, from[r * from_stride + c]);
+  };
+  std::int64_t r = 0;
+  if constexpr (lanes > 1) {
+    for (; r + lanes <= rows; r += lanes) {
+      std::int64_t c = 0;
+      for (; c + lanes <= cols; c += lanes) {
+        T* const corner = to.data + c * to_stride + r;
+        const SquareRows<T> square(from + r * from_stride + c, from_stride);
+        if (to.add) {
+          turn_square<T>(square, [&](int k, const auto& column) {
+            S::store(corner + k * to_stride, S::load(corner + k * to_stride) + column);
+          });
+        } else {
+          turn_square<T>(square,
+                         [&](int k, const auto& column) { S::store(corner + k * to_stride, column); });
+        }
+      }
+      for (; c < cols; ++c) {
+        for (std::int64_t i = r; i < r + lanes; ++i) turn_one(i, c);
+      }
+    }
+  }
+  for (; r < rows; ++r) {
+    for (std::int64_t c = 0; c < cols; ++c) turn_one(r, c);
+  }
+}
+
+// The dimension whose numbers lie side by side in the view's array, where it is another than the innermost
+// and both are worth turning; -1 if there is none.
+template <class T>
+int side_by_side(const Strided& view) {
+  const int inner = view.rank - 1;
+  const auto worth = [&view](int d) { return view.sizes[d] >= std::max(4, Simd<T>::lanes); };
+  for (int d = 0; d < inner; ++d) {
+    if (view.strides[d] == 1 && view.strides[inner] != 1 && worth(d) && worth(inner)) return d;
+  }
+  return -1;
+}
+
+// gather_strided where dimension `across` is side_by_side: one transposition for all indices of the others.
+template <class T>
+void gather_turned(const T* from, const Strided& view, int across, Into<T> to) {
+  constexpr std::int64_t most = 128;  // rows and columns of a task: both its ends fit into the first caches
+  const int inner = view.rank - 1;
+  const std::int64_t rows = view.sizes[inner], cols = view.sizes[across];
+  std::int64_t to_strides[6];
+  std::int64_t size = 1, planes = 1;
+  for (int d = inner; d >= 0; --d) {
+    to_strides[d] = size;
+    size *= view.sizes[d];
+    if (d != inner && d != across) planes *= view.sizes[d];
+  }
+  if (size == 0) return;
+  const std::int64_t row_tiles = (rows + most - 1) / most, col_tiles = (cols + most - 1) / most;
+  const std::int64_t tiles = planes * row_tiles * col_tiles;
+  const std::int64_t tiles_per_task =
+      std::max<std::int64_t>(1, most * most / (std::min(rows, most) * std::min(cols, most)));
+  parallel_for((tiles + tiles_per_task - 1) / tiles_per_task, 4.0 * static_cast<double>(size),
+               [&](std::int64_t task) {
+                 const std::int64_t last = std::min(tiles, (task + 1) * tiles_per_task);
+                 for (std::int64_t tile = task * tiles_per_task; tile < last; ++tile) {
+                   const std::int64_t row = tile % row_tiles * most;
+                   const std::int64_t col = tile / row_tiles % col_tiles * most;
+                   std::int64_t rest = tile / row_tiles / col_tiles;
+                   std::int64_t x = view.start + row * view.strides[inner] + col;
+                   std::int64_t y = row + col * to_strides[across];
+                   for (int d = inner - 1; d >= 0; --d) {
+                     if (d == across) continue;
+                     x += rest % view.sizes[d] * view.strides[d];
+                     y += rest % view.sizes[d] * to_strides[d];
+                     rest /= view.sizes[d];
+                   }
+                   turn(from + x, view.strides[inner], std::min(most, rows - row), std::min(most, cols - col),
+                        Into<T>{to.data + y, to.add}, to_strides[across]);
+                 }
+               });
+}
+
 }  // namespace
 
 template <class T>
 void gather_strided(const T* from, const Strided& original, Into<T> to) {
   if (!to) return;
   const Strided view = joined(original);
+  if (const int across = side_by_side<T>(view); across >= 0) return gather_turned(from, view, across, to);
   const std::int64_t cols = view.sizes[view.rank - 1];
   const std::int64_t stride = view.strides[view.rank - 1];
   parallel_rows(view, [&](std::int64_t offset, std::int64_t first) {

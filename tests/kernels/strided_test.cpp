@@ -31,12 +31,23 @@ const Example examples[] = {
     {720, {6, {6, 5, 4, 3, 2, 1}, {1, 6, 30, 120, 360, 720}, 0}},  // six dimensions turned round
     {90000, {2, {300, 300}, {1, 300}, 0}},                         // a square transposed, on several threads
     {40000, {2, {2, 20000}, {20000, 1}, 0}},                       // long rows
+    {7400, {3, {5, 40, 37}, {1480, 1, 40}, 0}},                    // transposed matrices
+    {13860, {4, {3, 33, 4, 35}, {4620, 1, 33, 132}, 0}},           // and a dimension between the two
+    {3000, {2, {20, 19}, {1, 60}, 1213}},                          // a part, transposed
+    {3000, {2, {19, 20}, {1, -100}, 2017}},                        // turned and flipped
+    {410000, {3, {16, 16, 160}, {160, 1, 2560}, 40}},              // steps of which the innermost is longest
 };
 // An element may be read twice, but not written twice.
 const Example repeated[] = {
     {11, {2, {3, 4}, {2, 2}, 0}},  // steps of the same length, which are not one stretch
-    {6, {3, {4, 5, 6}, {0, 0, 1}, 0}}, {4, {3, {4, 5, 6}, {1, 0, 0}, 0}},
-    {1, {2, {40, 50}, {0, 0}, 0}},     {300, {2, {300, 300}, {1, 0}, 0}},
+    {6, {3, {4, 5, 6}, {0, 0, 1}, 0}},
+    {4, {3, {4, 5, 6}, {1, 0, 0}, 0}},
+    {1, {2, {40, 50}, {0, 0}, 0}},
+    {300, {2, {300, 300}, {1, 0}, 0}},
+    {2000, {3, {3, 40, 50}, {0, 1, 40}, 0}},  // the same matrix transposed
+                                              // thrice
+    {90, {2, {50, 40}, {1, 1}, 0}},           // windows that move by one
+    {170, {2, {50, 40}, {1, 3}, 0}},          // and by three
 };
 
 std::int64_t size(const Strided& view) {
