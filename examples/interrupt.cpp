@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include <csignal>
+#include <initializer_list>
 
 namespace reel::examples {
 namespace {
@@ -14,16 +15,14 @@ extern "C" void note_signal(int signal) {
   std::signal(signal, SIG_DFL);
 }
 
-volatile std::sig_atomic_t hung_up = 0;
-
-// Of a terminal that is closed a program may hear twice, from the system and from its shell, and once more
-// while it says how far it got: each time it may go on to its end.
-extern "C" void note_hangup(int) {
+// Of a terminal that is closed a program may hear twice, from the system and from its shell, and of a reader
+// that is gone at every line, also while it says how far it got: it may go on to its end.
+extern "C" void note_lost_reader(int signal) {
   caught = 1;
-  hung_up = 1;
+  std::signal(signal, SIG_IGN);
 }
 
-// What nohup has made deaf stays so.
+// What nohup, or the handler above, has made deaf stays so.
 bool deaf_to(int signal) {
   struct sigaction now {};
   return ::sigaction(signal, nullptr, &now) == 0 && now.sa_handler == SIG_IGN;
@@ -35,13 +34,17 @@ InterruptGuard::InterruptGuard() {
   caught = 0;
   std::signal(SIGINT, note_signal);
   std::signal(SIGTERM, note_signal);
-  if (!deaf_to(SIGHUP)) std::signal(SIGHUP, note_hangup);
+  for (const int signal : {SIGHUP, SIGPIPE}) {
+    if (!deaf_to(signal)) std::signal(signal, note_lost_reader);
+  }
 }
 
 InterruptGuard::~InterruptGuard() {
   std::signal(SIGINT, SIG_DFL);
   std::signal(SIGTERM, SIG_DFL);
-  if (!deaf_to(SIGHUP)) std::signal(SIGHUP, hung_up != 0 ? SIG_IGN : SIG_DFL);
+  for (const int signal : {SIGHUP, SIGPIPE}) {
+    if (!deaf_to(signal)) std::signal(signal, SIG_DFL);
+  }
 }
 
 bool InterruptGuard::interrupted() const { return caught != 0; }

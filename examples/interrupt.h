@@ -4,7 +4,8 @@ namespace reel::examples {
 
 /// While it lives, the first Ctrl-C (or SIGTERM) only sets a flag, so that a training step, or the part of it
 /// that is at work, can finish and what is done be saved; the second one ends the program at once. SIGHUP,
-/// when the terminal is closed, only sets the flag, and is ignored from then on.
+/// when the terminal is closed, and SIGPIPE, when whoever read the output is gone, only set the flag, and are
+/// ignored from then on.
 class InterruptGuard {
  public:
   InterruptGuard();
