@@ -115,7 +115,20 @@ Tensor Gpt::operator()(Tape& tape, std::span<const std::int32_t> tokens, std::in
   return head(here.with(x));
 }
 
+Block& Gpt::block(std::int64_t layer, Place where) {
+  if (layer < 0 || layer >= config_.layers) {
+    throw ValueError(where, at(where, "gpt: there is no block " + std::to_string(layer) + ", there are " +
+                                          std::to_string(config_.layers)) +
+                                help_line("count from 0, as the names transformer.h.0, ... do"));
+  }
+  return transformer_.h[static_cast<std::size_t>(layer)];
+}
+
 Tensor Gpt::next(Tape& tape, std::int32_t token, KeyValueCache& cache, Place place) const {
+  if (tape.precision() != Precision::f32) {
+    throw StateError(place, at(place, "gpt: next() keeps keys and values as floats, this tape is not f32") +
+                                help_line("make it Tape tape; or pass all tokens at once"));
+  }
   if (!cache.fits(config_)) {
     throw ValueError(place, at(place, "gpt: the cache was made for a model of another size") +
                                 help_line("make it from this model: KeyValueCache cache(model.config())"));

@@ -58,6 +58,12 @@ class Gpt final : public Module {
 
   const GptConfig& config() const { return config_; }
 
+  /// A block by its number from 0, to freeze it, to look into it, or to give it to an optimizer. Throws
+  /// ValueError if there is none.
+  Block& block(std::int64_t layer, Place where = Place::here());
+  /// The embedding of the tokens, whose weight is also the head's if the two are tied.
+  Embedding& wte() { return transformer_.wte; }
+
   /// Logits [batch, time, vocabulary] for tokens [batch, time]. Throws ValueError if time exceeds the
   /// context.
   Tensor operator()(Tape& tape, std::span<const std::int32_t> tokens, std::int64_t batch, std::int64_t time,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cmath>
+#include <vector>
 
 #include "nn/check.h"
 #include "nn/init.h"
@@ -31,9 +32,11 @@ class Linear final : public Module {
   bool has_bias() const { return !bias_.empty(); }
   /// Throws StateError if the layer was made without one.
   Parameter& bias(Place where = Place::here()) {
-    if (!has_bias())
-      throw StateError(where,
-                       at(where, path() + ": this layer has no bias") + help_line("ask has_bias() first"));
+    require_bias(where);
+    return bias_.front();
+  }
+  const Parameter& bias(Place where = Place::here()) const {
+    require_bias(where);
     return bias_.front();
   }
 
@@ -44,6 +47,12 @@ class Linear final : public Module {
   Parameter weight;
 
  private:
+  void require_bias(Place where) const {
+    if (has_bias()) return;
+    throw StateError(where,
+                     at(where, path() + ": this layer has no bias") + help_line("ask has_bias() first"));
+  }
+
   std::vector<Parameter> bias_;  // one or none
 };
 

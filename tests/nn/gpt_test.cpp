@@ -83,6 +83,25 @@ TEST(Gpt, NamesAndShapesAreGpt2s) {
                        "transformer.ln_f.weight [4]", "transformer.ln_f.bias [4]"));
 }
 
+// Fine-tuning: the last block learns, and what is frozen has no gradients.
+TEST(Gpt, TrainsOneBlockOfItAlone) {
+  Gpt model(Seed{1}, {.vocabulary = 7, .context = 5, .layers = 2, .heads = 2, .width = 4});
+  model.requires_grad(false);
+  model.block(1).requires_grad(true);
+  const std::vector<float> wte(model.wte().weight.values().begin(), model.wte().weight.values().end());
+  const std::vector<float> first(model.block(0).mlp.c_fc.weight.values().begin(),
+                                 model.block(0).mlp.c_fc.weight.values().end());
+  AdamW adam(model.block(1));
+  Tape tape;
+  const auto step = tape.record();
+  tape.backward(cross_entropy(reshape(model(tape, {1, 2, 3}, 1, 3), {3, 7}), {2, 3, 4}));
+  const float before = model.block(1).mlp.c_fc.weight.values()[0];
+  adam.step();
+  EXPECT_NE(model.block(1).mlp.c_fc.weight.values()[0], before);
+  EXPECT_TRUE(same_bits(model.wte().weight.values(), wte));
+  EXPECT_TRUE(same_bits(model.block(0).mlp.c_fc.weight.values(), first));
+}
+
 TEST(Gpt, StartsAsGpt2Does) {
   const Gpt model(Seed{1}, {.vocabulary = 100, .context = 64, .layers = 3, .heads = 4, .width = 96});
   for (std::size_t i = 0; i < model.parameters().count(); ++i) {

@@ -56,6 +56,19 @@ TEST(Linear, StartsAsPyTorchsDoes) {
   EXPECT_FALSE(bare.layer.has_bias());
 }
 
+// As in the forward pass of a module, which is const: a low-rank update beside the weight.
+TEST(Linear, GivesItsBiasToAForwardPassOfOnesOwn) {
+  const Only<Linear> model(2, 3);
+  Tape tape;
+  const auto step = tape.inference();
+  const Tensor x = tape.constant({0.5F, -1.5F}, {1, 2});
+  const Tensor y = linear(x, 2 * tensor_of(model.layer.weight), model.layer.bias());
+  const Tensor expected = 2 * model.layer(x) - tensor_of(model.layer.bias());
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_NEAR(y.data()[i], expected.data()[i], 1e-6F);
+  const Only<Linear> bare(2, 3, LinearOptions{.bias = false});
+  EXPECT_THAT([&] { bare.layer.bias(); }, ThrowsMessage<StateError>(HasSubstr("this layer has no bias")));
+}
+
 TEST(Linear, AWrongInputNamesTheUsersLineAndTheParameter) {
   Only<Linear> model(4, 2);
   Tape tape;

@@ -366,6 +366,23 @@ TEST(MisusedModules, AGptAskedForItsNextTokenWhereGradientsAreWanted) {
   EXPECT_NO_THROW(gpt.next(tape, 0, cache));
 }
 
+TEST(MisusedModules, AGptAskedForItsNextTokenOnADoubleTape) {
+  const Gpt gpt(Seed{1}, {.vocabulary = 5, .context = 4, .layers = 1, .heads = 2, .width = 8});
+  KeyValueCache cache(gpt.config());
+  Tape tape(Precision::f64);
+  const auto step = tape.inference();
+  expect_error<StateError>([&] { gpt.next(tape, 0, cache); }, "misuse_test.cpp");
+  expect_error<StateError>([&] { gpt.next(tape, 0, cache); }, "as floats, this tape is not f32");
+  EXPECT_EQ(cache.length, 0);
+}
+
+TEST(MisusedModules, ABlockThatAGptHasNot) {
+  Gpt gpt(Seed{1}, {.vocabulary = 5, .context = 4, .layers = 2, .heads = 2, .width = 8});
+  EXPECT_NO_THROW(gpt.block(1));
+  expect_error<ValueError>([&] { gpt.block(2); }, "there is no block 2, there are 2");
+  expect_error<ValueError>([&] { gpt.block(-1); }, "there is no block -1");
+}
+
 TEST(MisusedModules, TokensAndLengthsOfAGpt) {
   const Gpt gpt(Seed{1}, {.vocabulary = 5, .context = 4, .layers = 1, .heads = 2, .width = 8});
   Tape tape;
