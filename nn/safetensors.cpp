@@ -72,6 +72,15 @@ void require_coverage(std::vector<SafetensorsEntry>& entries, std::uint64_t data
   }
 }
 
+// The header of a file of `size` bytes, of which at least the header is there.
+SafetensorsHeader header_of(const std::vector<std::byte>& file, std::uint64_t length, std::uint64_t size,
+                            const std::string& name) {
+  const std::string_view json(reinterpret_cast<const char*>(file.data()) + prefix, length);
+  SafetensorsHeader header = parse_safetensors_header(json, name, prefix);
+  require_coverage(header.entries, size - prefix - length, name);
+  return header;
+}
+
 float half_to_float(std::uint16_t half) {
   const std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000U) << 16;
   const std::uint32_t exponent = half >> 10 & 0x1FU;
@@ -154,9 +163,7 @@ Safetensors Safetensors::parse(std::vector<std::byte> file, const std::string& n
   require_prefix(file.size(), name);
   const std::uint64_t length =
       header_length(reinterpret_cast<const unsigned char*>(file.data()), file.size(), name);
-  const std::string_view json(reinterpret_cast<const char*>(file.data()) + prefix, length);
-  SafetensorsHeader header = parse_safetensors_header(json, name, prefix);
-  require_coverage(header.entries, file.size() - prefix - length, name);
+  SafetensorsHeader header = header_of(file, length, file.size(), name);
   Safetensors result;
   result.name_ = name;
   result.file_ = std::move(file);
@@ -192,9 +199,14 @@ Safetensors Safetensors::read(const std::filesystem::path& path) {
   require_prefix(size, name);
   std::byte first[prefix];
   fill(first, 0, prefix);
-  header_length(reinterpret_cast<const unsigned char*>(first), size, name);
-  std::vector<std::byte> bytes(size);
-  fill(bytes.data(), 0, size);
+  const std::uint64_t begin =
+      prefix + header_length(reinterpret_cast<const unsigned char*>(first), size, name);
+  std::vector<std::byte> bytes(begin);
+  fill(bytes.data(), 0, begin);
+  // What no tensor names takes no memory: the size of a file is not to be trusted either.
+  header_of(bytes, begin - prefix, size, name);
+  bytes.resize(size);
+  fill(bytes.data() + begin, begin, size - begin);
   return parse(std::move(bytes), name);
 }
 

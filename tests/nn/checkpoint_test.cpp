@@ -136,6 +136,19 @@ TEST(Checkpoint, passes_over_a_file_that_cannot_be_read) {
                                               HasSubstr("cannot open"), HasSubstr("it has 5 bytes"))));
 }
 
+// Far more than any memory, and nothing of it on the disk.
+TEST(Checkpoint, passes_over_a_file_that_claims_a_terabyte) {
+  const TemporaryDirectory directory;
+  save_steps(directory.path(), {1, 2});
+  std::error_code error;
+  std::filesystem::resize_file(directory.path() / newest, std::uintmax_t{1} << 40, error);
+  if (error) GTEST_SKIP() << "this file system has no files of that size: " << error.message();
+  SmallRun run;
+  nn::Checkpoint checkpoint(directory.path(), run.block, run.adam);
+  EXPECT_EQ(checkpoint.load(), 1);
+  EXPECT_THAT(checkpoint.skipped(), ElementsAre(HasSubstr(std::string(newest) + ": the tensors fill ")));
+}
+
 TEST(Checkpoint, when_all_are_damaged_it_names_all) {
   const TemporaryDirectory directory;
   write_all(directory.path() / newest, "short");
