@@ -1,5 +1,7 @@
 #include "kernels/reduce.h"
 
+#include <algorithm>
+
 #include "kernels/lanes.h"
 #include "kernels/math.h"
 #include "kernels/parallel.h"
@@ -105,10 +107,35 @@ namespace {
 template <class T, class Better>
 void row_extreme(const T* x, std::int64_t rows, std::int64_t cols, T* y, Better better) {
   for_rows(rows, cols, [&](std::int64_t r) {
-    T best = x[r * cols];
-    for (std::int64_t c = 1; c < cols; ++c) best = better(best, x[r * cols + c]);
-    y[r] = best;
+    const T* row = x + r * cols;
+    constexpr std::int64_t lanes = detail::lanes<T>;
+    T best[lanes];
+    std::fill_n(best, lanes, row[0]);
+    std::int64_t c = 0;
+    for (; c + lanes <= cols; c += lanes) {
+      for (std::int64_t l = 0; l < lanes; ++l) best[l] = better(best[l], row[c + l]);
+    }
+    for (std::int64_t l = 0; c + l < cols; ++l) best[l] = better(best[l], row[c + l]);
+    for (std::int64_t l = 1; l < lanes; ++l) best[0] = better(best[0], best[l]);
+    y[r] = best[0];
   });
+}
+
+// The first of x [n] that is y, which is one of them. A row with a NaN has it as its maximum, which equals
+// nothing.
+template <class T>
+std::int64_t first_that_is(const T* x, std::int64_t n, T y) {
+  constexpr std::int64_t stretch = 64;
+  const bool nan = !(y == y);
+  const auto is = [nan, y](T v) { return nan ? !(v == v) : v == y; };
+  std::int64_t i = 0;
+  for (; i + stretch <= n; i += stretch) {
+    bool any = false;
+    for (std::int64_t l = 0; l < stretch; ++l) any |= is(x[i + l]);
+    if (any) break;
+  }
+  while (i < n && !is(x[i])) ++i;
+  return i;
 }
 
 }  // namespace
@@ -127,14 +154,9 @@ template <class T>
 void row_extreme_grad(const T* x, const T* y, const T* dy, std::int64_t rows, std::int64_t cols, Into<T> dx) {
   if (!dx) return;
   for_rows(rows, cols, [&](std::int64_t r) {
-    bool found = false;
-    for (std::int64_t c = 0; c < cols; ++c) {
-      // A row with a NaN has it as its maximum, which equals nothing.
-      const T v = x[r * cols + c];
-      const bool here = !found && (v == y[r] || (!(v == v) && !(y[r] == y[r])));
-      found = found || here;
-      dx.store(r * cols + c, here ? dy[r] : T(0));
-    }
+    if (!dx.add) std::fill_n(dx.data + r * cols, cols, T(0));
+    const std::int64_t first = first_that_is(x + r * cols, cols, y[r]);
+    if (first < cols) dx.store(r * cols + first, dy[r]);
   });
 }
 

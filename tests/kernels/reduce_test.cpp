@@ -51,6 +51,24 @@ TEST(Reduce, TheExtremeIsFoundWhereverItStands) {
   }
 }
 
+TEST(Reduce, ANaNIsTheExtremeWhereverItStandsAndGradientsAreAdded) {
+  for (const std::int64_t cols : {1, 2, 33, 64, 65, 200}) {
+    for (std::int64_t at = 0; at < cols; ++at) {
+      std::vector<float> x(static_cast<std::size_t>(cols), 0.5F);
+      x[static_cast<std::size_t>(at)] = std::nanf("");
+      float high = 0, low = 0;
+      row_max(x.data(), 1, cols, &high);
+      row_min(x.data(), 1, cols, &low);
+      EXPECT_TRUE(std::isnan(high)) << cols << " columns, NaN at " << at;
+      EXPECT_TRUE(std::isnan(low)) << cols << " columns, NaN at " << at;
+      std::vector<float> dx(x.size(), 7);
+      const float dy = 2;
+      row_extreme_grad(x.data(), &high, &dy, 1, cols, Into<float>{dx.data(), true});
+      for (std::int64_t c = 0; c < cols; ++c) EXPECT_EQ(dx[static_cast<std::size_t>(c)], c == at ? 9 : 7);
+    }
+  }
+}
+
 TEST(Norm, EpsilonStandsUnderTheRoot) {
   const float x[2] = {-1, 1}, w[2] = {1, 1}, b[2] = {0, 0};
   float y[2], saved[layer_norm_saved];
