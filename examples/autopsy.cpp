@@ -10,6 +10,7 @@
 #include "data/file.h"
 #include "examples/classifier.h"
 #include "examples/model_file.h"
+#include "examples/shell_word.h"
 #include "examples/transformer.h"
 #include "nn/atomic_file.h"
 #include "nn/error.h"
@@ -113,7 +114,7 @@ std::string StepAutopsy::report(const fs::path& directory) const {
        << "    batch    " << data::printable(where.rows) << "\n"
        << "    files    " << data::printable(directory / "tape.txt") << ", " << batch_name << ", "
        << model_name << "\n"
-       << "    replay   ./reel autopsy " << data::printable(directory) << "\n";
+       << "    replay   ./reel autopsy " << shell_word(directory.string()) << "\n";
   return text.str();
 }
 

@@ -15,6 +15,7 @@
 #include "examples/number_checks.h"
 #include "examples/run_directory.h"
 #include "examples/settings.h"
+#include "examples/shell_word.h"
 #include "examples/usage_error.h"
 
 namespace reel::examples {
@@ -90,7 +91,7 @@ void take_recorded_flags(CLI::App& verb, const RunFlags& run, std::ostream& err)
     const std::string task = config["task"].get<std::string>();
     throw UsageError("--resume: the run in " + data::printable(run.out) + " trains a " + task + ", not a " +
                      verb.get_name() + "; go on with it by reel train " + task + " --out " +
-                     data::printable(run.out) + " --resume");
+                     shell_word(run.out) + " --resume");
   }
   for (CLI::Option* option : verb.get_options()) {
     const std::string flag = option->get_name();

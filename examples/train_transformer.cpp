@@ -16,6 +16,7 @@
 #include "examples/exit_code.h"
 #include "examples/report.h"
 #include "examples/run_directory.h"
+#include "examples/shell_word.h"
 #include "examples/training.h"
 #include "examples/transformer.h"
 #include "examples/usage_error.h"
@@ -322,8 +323,9 @@ void print(const Learner& learner, const Outcome& outcome, const RunDirectory& d
   std::printf("time             %.1f s of training, %.0f tokens/s, %d thread%s\n", outcome.seconds,
               units_per_second(outcome), kernels::threads(), kernels::threads() == 1 ? "" : "s");
   print_end_of_run(outcome, directory, 17);
-  std::cout << "\nTry: ./reel generate --model " << data::printable(directory.checkpoint()) << " --prompt \""
-            << (learner.corpus.addition() ? "47+385=" : first_word(learner.corpus.text())) << "\"\n";
+  std::cout << "\nTry: ./reel generate --model " << shell_word(directory.checkpoint().string())
+            << " --prompt "
+            << shell_word(learner.corpus.addition() ? "47+385=" : first_word(learner.corpus.text())) << "\n";
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include "examples/interrupt.h"
 #include "examples/model_file.h"
 #include "examples/same_run.h"
+#include "examples/shell_word.h"
 #include "examples/usage_error.h"
 #include "nn/checkpoint.h"
 #include "nn/error.h"
@@ -275,7 +276,7 @@ class Loop {
                                " steps in a row had numbers that are not finite; the last one: " + culprit +
                                help_line("a smaller --lr usually helps" + last_good_checkpoint() +
                                          (autopsy_.empty() ? ""
-                                                           : "; ./reel autopsy " + autopsy_ +
+                                                           : "; ./reel autopsy " + shell_word(autopsy_) +
                                                                  " does the first of these steps again")));
     }
   }
@@ -283,7 +284,7 @@ class Loop {
   // Where to go on from, if there is anything.
   std::string last_good_checkpoint() const {
     if (saved_ == 0) return "; no checkpoint had been saved";
-    return "; the last good checkpoint is in " + directory_.path().string();
+    return "; the last good checkpoint is in " + data::printable(directory_.path());
   }
 
   // What went wrong in a step, in words. The first of several in a row is also kept for a closer look, as
@@ -310,8 +311,9 @@ class Loop {
                      flags_.detect_anomaly,
                      kept.rows};
       write_autopsy(autopsy_, found, kept.arrays, training_.model, training_.config);
-      return found.autopsy.text() + help_line("the report is in " + autopsy_ + "; ./reel autopsy " +
-                                              autopsy_ + " does the step again");
+      return found.autopsy.text() +
+             help_line("the report is in " + data::printable(autopsy_) + "; ./reel autopsy " +
+                       shell_word(autopsy_) + " does the step again");
     }
     return "the gradient's norm is not finite";
   }
@@ -383,7 +385,7 @@ double units_per_second(const Outcome& outcome) {
 
 void say_how_to_go_on(const std::string& task, const Outcome& outcome, const RunDirectory& directory) {
   std::cerr << "Interrupted after step " << outcome.step << ". Go on with reel train " << task
-            << " --resume --out " << data::printable(directory.path()) << "\n";
+            << " --resume --out " << shell_word(directory.path().string()) << "\n";
 }
 
 void print_end_of_run(const Outcome& outcome, const RunDirectory& directory, int width) {

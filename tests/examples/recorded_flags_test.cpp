@@ -13,6 +13,7 @@
 namespace reel::examples {
 namespace {
 
+using testing::EndsWith;
 using testing::HasSubstr;
 using Json = nlohmann::ordered_json;
 
@@ -171,6 +172,25 @@ TEST_F(RecordedFlags, ARunOfTheOtherTaskIsNamed) {
   EXPECT_EQ(ran.err,
             "reel: --resume: the run in run trains a transformer, not a classifier; go on with it by reel "
             "train transformer --out run --resume\n");
+}
+
+TEST_F(RecordedFlags, ACommandToPasteNamesTheDirectoryForAShell) {
+  struct Name {
+    std::string name, begin, end;  // as a shell reads it; a path goes on before the end
+  };
+  for (const Name& n :
+       {Name{"-_.=+:,@%", "./-_.=+:,@%", ""}, Name{"a b", "'./a b", "'"}, Name{"it's", "'./it'\\''s", "'"},
+        Name{"$HOME;~", "'./$HOME;~", "'"}, Name{"a\n\\b", "$'./a\\012\\\\b", "'"}}) {
+    const std::string out = "./" + n.name;
+    const Ran made = reel({"train", "--layers", "1", "--heads", "2", "--width", "8", "--batch", "4",
+                           "--steps", "2", "--out", out});
+    ASSERT_EQ(made.code, 0) << made.err;
+    EXPECT_THAT(made.out, EndsWith("Try: ./reel generate --model " + n.begin + "/checkpoint.safetensors" +
+                                   n.end + " --prompt 47+385=\n"));
+    EXPECT_THAT(
+        reel({"train", "classifier", "--out", out, "--resume"}).err,
+        EndsWith("; go on with it by reel train transformer --out " + n.begin + n.end + " --resume\n"));
+  }
 }
 
 TEST_F(RecordedFlags, WhereThereIsNoRunNothingIsTakenAndNothingIsMade) {
