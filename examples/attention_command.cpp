@@ -183,6 +183,11 @@ int show_model(const AttentionFlags& flags) {
   }
   if (tokens.empty()) throw UsageError("--prompt: give a text to look at");
   const auto time = static_cast<std::int64_t>(tokens.size());
+  const std::int64_t context = loaded.model->config().context;
+  if (time > context) {
+    throw UsageError("--prompt: it has " + std::to_string(time) + " tokens, and the model takes " +
+                     std::to_string(context) + " at most; give a shorter text");
+  }
   Tape tape;
   const auto step = tape.inference();
   const std::vector<Tensor> maps = loaded.model->attention_maps(tape, tokens, 1, time);

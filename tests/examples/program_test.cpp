@@ -342,6 +342,15 @@ TEST_F(Program, WritesTextAndTheCacheDoesNotChangeIt) {
       run_reel({"generate", "--model", "run/checkpoint.safetensors", "--prompt", "dog!"}, place.path());
   EXPECT_EQ(unknown.code, 2);
   EXPECT_THAT(unknown.err, HasSubstr("'d' at position 0 never occurs"));
+  const auto look_at = [&](const std::string& prompt) {
+    return reel({"attention", "--model", "run/checkpoint.safetensors", "--prompt", prompt});
+  };
+  EXPECT_EQ(look_at("the cat sat on t").code, 0);
+  const Ran longer = look_at("the cat sat on th");
+  EXPECT_EQ(longer.code, 2);
+  EXPECT_EQ(longer.out, "");
+  EXPECT_EQ(longer.err,
+            "reel: --prompt: it has 17 tokens, and the model takes 16 at most; give a shorter text\n");
 }
 
 TEST_F(Program, AnswersToSumsFollowTheFlagsOfSampling) {
