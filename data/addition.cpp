@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "data/error.h"
+#include "data/file.h"
 #include "kernels/philox.h"
 
 namespace reel::data {
@@ -139,7 +140,7 @@ Addition::Pair Addition::parse(std::string_view prompt) {
   }
   if (!text.empty() && text.back() == '=') text.pop_back();
   const auto fail = [&](const std::string& why) {
-    throw DataError("prompt \"" + std::string(prompt) + "\": " + why + "; write a sum like 47+385=");
+    throw DataError("prompt \"" + excerpt(prompt) + "\": " + why + "; write a sum like 47+385=");
   };
   const std::size_t unknown = text.find_first_not_of("0123456789+");
   if (unknown != std::string::npos)

@@ -388,6 +388,13 @@ TEST_F(Program, AnswersToSumsFollowTheFlagsOfSampling) {
   EXPECT_EQ(few.code, 2);
   EXPECT_EQ(few.out, "");
   EXPECT_THAT(few.err, HasSubstr("--tokens 3 is too few: the answer to a sum takes 4"));
+  const auto refused = [&](const std::string& prompt, const std::string& message) {
+    const Ran ran = reel({"generate", "--model", "run/checkpoint.safetensors", "--prompt", prompt});
+    EXPECT_EQ(ran.code, 2);
+    EXPECT_EQ(ran.out, "");
+    EXPECT_EQ(ran.err, "reel: prompt \"" + message + "; write a sum like 47+385=\n");
+  };
+  refused(std::string(100'000, '1'), std::string(200, '1') + "... (100000 bytes)\": there must be one +");
 }
 
 TEST_F(Program, SavesWhenItsTerminalIsClosedAndGoesOnUnderNohup) {
