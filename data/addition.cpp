@@ -142,9 +142,10 @@ Addition::Pair Addition::parse(std::string_view prompt) {
   const auto fail = [&](const std::string& why) {
     throw DataError("prompt \"" + excerpt(prompt) + "\": " + why + "; write a sum like 47+385=");
   };
-  const std::size_t unknown = text.find_first_not_of("0123456789+");
+  const std::size_t unknown = text.find_first_not_of("0123456789+=");
   if (unknown != std::string::npos)
     fail(std::string("the model does not know the character '") + text[unknown] + "'");
+  if (text.find('=') != std::string::npos) fail("a sum ends with its =, but something follows it");
   const std::size_t plus = text.find('+');
   if (plus == std::string::npos || text.find('+', plus + 1) != std::string::npos) fail("there must be one +");
   Pair pair{};

@@ -394,6 +394,8 @@ TEST_F(Program, AnswersToSumsFollowTheFlagsOfSampling) {
     EXPECT_EQ(ran.out, "");
     EXPECT_EQ(ran.err, "reel: prompt \"" + message + "; write a sum like 47+385=\n");
   };
+  refused("47+385=43", "47+385=43\": a sum ends with its =, but something follows it");
+  refused("47-385=", "47-385=\": the model does not know the character '-'");
   refused(std::string(100'000, '1'), std::string(200, '1') + "... (100000 bytes)\": there must be one +");
 }
 
