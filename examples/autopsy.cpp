@@ -153,10 +153,11 @@ StepAutopsy replay_autopsy(const fs::path& directory) {
                                                    : replay_transformer(file, batch, where),
             where};
   } catch (const Error& e) {
-    throw data::DataError((directory / batch_name).string() +
+    throw data::DataError(data::printable(directory / batch_name) +
                           ": it does not fit the model beside it: " + e.what());
   } catch (const std::out_of_range&) {
-    throw data::DataError((directory / batch_name).string() + ": it is not the batch of an autopsy of a " +
+    throw data::DataError(data::printable(directory / batch_name) +
+                          ": it is not the batch of an autopsy of a " +
                           file.config.at("task").get<std::string>());
   }
 }

@@ -4,6 +4,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "data/file.h"
 #include "examples/allocation_count.h"
 #include "examples/bench_cases.h"
 #include "examples/commands.h"
@@ -50,7 +51,7 @@ int run_bench(const BenchFlags& flags) {
     std::string known;
     for (const BenchCase& c : cases) known += (known.empty() ? "" : ", ") + c.name;
     std::erase_if(cases, [&](const BenchCase& c) { return c.name != flags.name; });
-    if (cases.empty()) throw UsageError("--case " + flags.name + ": the cases are " + known);
+    if (cases.empty()) throw UsageError("--case " + data::excerpt(flags.name) + ": the cases are " + known);
   } else {
     std::erase_if(cases, [](const BenchCase& c) { return c.heavy; });
   }

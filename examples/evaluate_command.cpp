@@ -144,7 +144,7 @@ int evaluate_classifier(const EvaluateFlags& flags, const ModelFile& file) {
 int evaluate_transformer(const EvaluateFlags& flags, const ModelFile& file) {
   if (!flags.labels.empty() || !flags.label_column.empty()) {
     throw UsageError((flags.labels.empty() ? "--label-column" : "--labels") +
-                     (" goes with a classifier; " + flags.model + " holds a transformer"));
+                     (" goes with a classifier; " + data::printable(flags.model) + " holds a transformer"));
   }
   const LoadedGpt loaded = load_gpt(file);
   const std::string data = flags.data.empty() ? file.settings().name("data") : flags.data;

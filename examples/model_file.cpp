@@ -83,11 +83,11 @@ ModelFile read_model(const std::filesystem::path& path) {
   Json config = parse_config(text);
   if (!config.is_object() || !config.contains("task") || !config["task"].is_string()) {
     throw nn::FileError(
-        path.string() +
+        data::printable(path) +
         ": it holds weights, but does not say of which model; use a file that `reel train` wrote");
   }
   if (config["task"] != "classifier" && config["task"] != "transformer") {
-    Settings(config, path.string())
+    Settings(config, data::printable(path))
         .fail("task",
               "is " + data::excerpt(config["task"].dump()) + ", not \"classifier\" or \"transformer\"");
   }
@@ -97,7 +97,7 @@ ModelFile read_model(const std::filesystem::path& path) {
 ModelFile read_model(const std::filesystem::path& path, const std::string& task) {
   ModelFile model = read_model(path);
   if (model.config["task"] != task) {
-    throw nn::FileError(path.string() + ": it holds a " + model.config["task"].get<std::string>() +
+    throw nn::FileError(data::printable(path) + ": it holds a " + model.config["task"].get<std::string>() +
                         ", not a " + task);
   }
   return model;

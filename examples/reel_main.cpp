@@ -60,8 +60,14 @@ int run(const std::vector<std::string>& words) {
   return std::visit(Run{}, std::get<Command>(parsed));
 }
 
+// Messages quote names and contents of files that somebody else may have chosen.
 int complain(const std::string& what, ExitCode code) {
-  // Messages quote names and contents of files that somebody else may have chosen.
+  std::cerr << "reel: " << data::printable(what) << "\n";
+  return code;
+}
+
+// The same for a message that may have several lines.
+int complain_in_lines(const std::string& what, ExitCode code) {
   std::cerr << "reel: " << data::printable_lines(what) << "\n";
   return code;
 }
@@ -100,23 +106,23 @@ int main(int argc, char** argv) {
   } catch (const UsageError& e) {
     return complain(e.what(), usage);
   } catch (const data::DataError& e) {
-    return complain(e.what(), data_file);
+    return complain_in_lines(e.what(), data_file);
   } catch (const nn::FileError& e) {
-    return complain(e.what(), checkpoint);
+    return complain_in_lines(e.what(), checkpoint);
   } catch (const data::IoError& e) {
     return complain(e.what(), io);
   } catch (const nn::IoError& e) {
-    return complain(e.what(), io);
+    return complain_in_lines(e.what(), io);
   } catch (const std::filesystem::filesystem_error& e) {
     // A name that cannot even be looked up: links in a circle, a name too long, a directory that is closed.
     return complain(
         data::printable(e.path1()) + ": cannot be looked up: " + e.code().message() + "; give another path",
         io);
   } catch (const NonFiniteError& e) {
-    return complain(e.what(), non_finite);
+    return complain_in_lines(e.what(), non_finite);
   } catch (const std::bad_alloc&) {
     return complain("not enough memory; a smaller batch, width or context needs less", failed);
   } catch (const std::exception& e) {
-    return complain(e.what(), failed);
+    return complain_in_lines(e.what(), failed);
   }
 }

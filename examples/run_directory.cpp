@@ -80,12 +80,12 @@ std::optional<RecordedConfig> recorded_config(const fs::path& path) {
     const Json task = object.is_object() && object.contains("task") ? object["task"] : Json();
     if ((task == "classifier" && object.contains("epochs")) ||
         (task == "transformer" && object.contains("steps")))
-      return RecordedConfig{std::move(object), config.string()};
+      return RecordedConfig{std::move(object), data::printable(config)};
   } catch (const data::IoError&) {
   }
   for (const char* name : {"checkpoint.safetensors", "checkpoint.previous.safetensors"}) {
     try {
-      return RecordedConfig{read_model(path / name).config, (path / name).string()};
+      return RecordedConfig{read_model(path / name).config, data::printable(path / name)};
     } catch (const nn::FileError&) {  // Whoever loads it will say what is wrong with it.
     } catch (const nn::IoError&) {
     }

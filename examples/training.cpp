@@ -116,11 +116,13 @@ class Loop {
     checkpoint_.check_notes([&](const std::map<std::string, std::string>& notes) {
       const auto config = notes.find("config");
       if (config == notes.end())
-        throw nn::FileError(checkpoint_.path().string() + ": it was not written by this program");
+        throw nn::FileError(data::printable(checkpoint_.path()) + ": it was not written by this program");
       const Json saved = parse_config(config->second);
       if (!saved.is_object())
-        throw nn::FileError(checkpoint_.path().string() + ": its configuration is damaged: no JSON object");
-      require_same_run(saved, training_.config, directory_.path().string(), checkpoint_.path().string());
+        throw nn::FileError(data::printable(checkpoint_.path()) +
+                            ": its configuration is damaged: no JSON object");
+      require_same_run(saved, training_.config, data::printable(directory_.path()),
+                       data::printable(checkpoint_.path()));
     });
     first_ = checkpoint_.load();
     saved_ = first_;
@@ -128,7 +130,7 @@ class Loop {
       std::cerr << "reel: skipped a checkpoint: " << data::printable_lines(reason) << "\n";
     if (first_ == 0) {
       if (const auto recorded = recorded_config(directory_.path()))
-        require_same_data(recorded->config, training_.config, directory_.path().string());
+        require_same_data(recorded->config, training_.config, data::printable(directory_.path()));
       std::cerr << "reel: " << data::printable(directory_.path())
                 << " holds no checkpoint yet: the run starts again from its beginning\n";
       directory_.cut_log(0);
@@ -142,12 +144,12 @@ class Loop {
     }
     const std::string bad = nn::non_finite_weight(training_.model.parameters());
     if (!bad.empty() && !flags_.allow_non_finite) {
-      throw nn::FileError(checkpoint_.path().string() + ": " + bad +
+      throw nn::FileError(data::printable(checkpoint_.path()) + ": " + bad +
                           "; add --allow-non-finite to train on from it all the same");
     }
     Json values;
     for (const auto& [key, text] : checkpoint_.notes()) values[key] = parse_config(text);
-    const Settings notes(values, checkpoint_.path().string());
+    const Settings notes(values, data::printable(checkpoint_.path()));
     average_.sum = notes.number("average_sum");
     average_.weight = notes.number("average_weight");
     const bool none_yet = notes.has("best") && values["best"].is_null();

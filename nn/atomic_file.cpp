@@ -95,9 +95,9 @@ void write(const std::filesystem::path& path, std::string_view bytes, const std:
   const std::string text = path.string();
   const std::string name = path.filename().string();
   if (name.empty() || name == "." || name == "..")
-    throw IoError(text + ": cannot write: the path names no file");
+    throw IoError(in_one_line(path) + ": cannot write: the path names no file");
   if (text.find('\0') != std::string::npos)
-    throw IoError(text.c_str() + std::string(": the path holds a NUL"));
+    throw IoError(in_one_line(text.c_str()) + ": the path holds a NUL");
   const std::filesystem::path parent = path.has_parent_path() ? path.parent_path() : ".";
   const FileDescriptor directory = open_at(AT_FDCWD, parent.c_str(), O_RDONLY | O_DIRECTORY);
   if (!directory.is_open()) throw_io_error(text, "open its directory", errno);
@@ -105,7 +105,7 @@ void write(const std::filesystem::path& path, std::string_view bytes, const std:
   // A rename would put a file in the place of a device, or of a link to one such as /dev/stdout.
   struct stat there {};
   if (::fstatat(directory.get(), name.c_str(), &there, 0) == 0 && !S_ISREG(there.st_mode))
-    throw IoError(text + ": cannot write: what stands there is not a file; choose another name");
+    throw IoError(in_one_line(path) + ": cannot write: what stands there is not a file; choose another name");
 
   Temporary temporary(directory.get(), name, text);
   temporary.write(bytes);

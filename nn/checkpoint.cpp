@@ -141,7 +141,7 @@ Checkpoint::Checkpoint(std::filesystem::path directory, ParameterBlock& paramete
   std::error_code error;
   if (!std::filesystem::is_directory(directory_, error)) {
     const bool missing = !error || error == std::errc::no_such_file_or_directory;
-    throw IoError(directory_.string() + ": cannot keep checkpoints there: " +
+    throw IoError(in_one_line(directory_) + ": cannot keep checkpoints there: " +
                   (std::filesystem::exists(directory_, error) ? "it is no directory; choose another"
                    : missing ? "there is no such directory; make it first, as mkdir -p does"
                              : error.message() + "; choose another directory"));

@@ -82,7 +82,7 @@ DirectoryLock::DirectoryLock(const std::filesystem::path& directory) : directory
   } while (failed != 0 && errno == EINTR);
   if (failed != 0) {
     if (errno != EWOULDBLOCK) throw_io_error(path, "lock", errno);
-    throw IoError(directory_.string() + ": " + holder_of(file.get()) +
+    throw IoError(in_one_line(directory_) + ": " + holder_of(file.get()) +
                   " is writing to this run directory; wait until it ends, or give another --out");
   }
   // The process id is only for the message above; the lock holds without it.

@@ -53,8 +53,14 @@ bool make_directories(const std::filesystem::path& path) {
   return true;
 }
 
+std::string in_one_line(const std::filesystem::path& path) {
+  std::string text;
+  for (const char c : path.native()) text += c == '\n' ? std::string("\\x0a") : std::string(1, c);
+  return text;
+}
+
 void throw_io_error(const std::string& path, const char* verb, int error) {
-  throw IoError(path + ": cannot " + verb + ": " + std::generic_category().message(error));
+  throw IoError(in_one_line(path) + ": cannot " + verb + ": " + std::generic_category().message(error));
 }
 
 }  // namespace reel::nn

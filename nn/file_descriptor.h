@@ -47,6 +47,9 @@ bool sync_directory(int fd);
 /// was there. Throws IoError.
 bool make_directories(const std::filesystem::path& path);
 
+/// A path for a message. A name with line ends in it could else write lines that look like the program's own.
+std::string in_one_line(const std::filesystem::path& path);
+
 /// Throws IoError "PATH: cannot VERB: REASON" for the error number `error`.
 [[noreturn]] void throw_io_error(const std::string& path, const char* verb, int error);
 

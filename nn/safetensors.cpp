@@ -176,7 +176,7 @@ Safetensors Safetensors::parse(std::vector<std::byte> file, const std::string& n
 }
 
 Safetensors Safetensors::read(const std::filesystem::path& path) {
-  const std::string name = path.string();
+  const std::string name = in_one_line(path);
   // Without O_NONBLOCK, opening a pipe would wait for somebody to write to it.
   const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!file.is_open()) throw_io_error(name, "open", errno);

@@ -61,6 +61,26 @@ TEST_F(Refusals, AFileIsNotPutInThePlaceOfADevice) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(place.path()), {}), 2);
 }
 
+// Not in lines of its own, which could say anything in the program's name.
+TEST_F(Refusals, ANameWithALineEndStaysInItsLine) {
+  const std::string name = "no\nreel: fake error";
+  const auto says = [&](const std::vector<std::string>& words, int code, const std::string& what) {
+    const Ran ran = reel(words);
+    EXPECT_EQ(ran.code, code) << ran.err;
+    EXPECT_EQ(ran.out, "");
+    EXPECT_THAT(ran.err, HasSubstr("no\\x0areel: fake error" + what));
+    EXPECT_THAT(ran.err, Not(HasSubstr(name)));
+  };
+  for (const char* verb : {"evaluate", "generate"}) says({verb, "--model", name}, 5, ": cannot open: ");
+  says({"attention", "--model", name, "--prompt", "a"}, 5, ": cannot open: ");
+  says({"inspect", name}, 5, ": cannot be opened: ");
+  says({"autopsy", name}, 5, ": there is no autopsy in it");
+  says({"bench", "--case", name}, 2, ": the cases are ");
+  write(place / name, "no weights");
+  says({"evaluate", "--model", name}, 4, ": ");
+  says({"train", "--out", name}, 5, ": ");
+}
+
 TEST_F(Refusals, AFileOfSomethingElseIsLeftAlone) {
   for (const std::string name : {"config.json", "best.safetensors", "report.html"}) {
     std::filesystem::remove_all(place / "run");
