@@ -65,6 +65,13 @@ std::vector<std::string> flags_of(const CLI::App& level) {
   return names;
 }
 
+// Whether it is a flag of the verb, or of one below it: `reel train` takes those of `reel train transformer`.
+bool knows(const CLI::App& verb, const std::string& flag) {
+  if (verb.get_option_no_throw(flag) != nullptr) return true;
+  const auto below = verb.get_subcommands({});
+  return std::any_of(below.begin(), below.end(), [&](const CLI::App* app) { return knows(*app, flag); });
+}
+
 }  // namespace
 
 std::string about_unknown_word(const CLI::App& app) {
@@ -79,22 +86,31 @@ std::string about_unknown_word(const CLI::App& app) {
     level = level->get_subcommands().front();
     path += " " + level->get_name();
   }
-  // A verb leaves a word to the one above it if that knows it.
-  while (level->remaining_size() == 0 && level->get_parent() != nullptr) level = level->get_parent();
+  const CLI::App* const verb = level;
+  // A verb leaves a word to the one above it if that knows it; a word may also stand in front of the verb.
+  std::string path_of_level = path;
+  while (level->remaining_size() == 0 && level->get_parent() != nullptr) {
+    path_of_level.resize(path_of_level.size() - level->get_name().size() - 1);
+    level = level->get_parent();
+  }
   if (level->remaining_size() == 0) {
     if (!app.get_subcommands().empty()) return "";
     return "a verb is missing; there are " + listed(verbs_of(app)) + "; `" + path +
            " --help` says what they do";
   }
   const std::string word = level->remaining().front();
-  const std::string all = "; `" + path + " --help` lists what it takes";
+  const auto all = [](const std::string& of) { return "; `" + of + " --help` lists what it takes"; };
   if (word.starts_with("-") && word.size() > 1) {
-    const std::string hint = did_you_mean(word.substr(0, word.find('=')), flags_of(*level));
-    return "unknown flag " + word + " of `" + path + "`" + (hint.empty() ? all : hint);
+    const std::string flag = word.substr(0, word.find('='));
+    if (level != verb && knows(*verb, flag))
+      return word + " is a flag of `" + path + "`; write it behind the verb";
+    const std::string hint = did_you_mean(flag, flags_of(*level));
+    return "unknown flag " + word + " of `" + path_of_level + "`" +
+           (hint.empty() ? all(path_of_level) : hint);
   }
   const std::vector<std::string> verbs = verbs_of(*level);
   if (verbs.empty() || !level->get_subcommands().empty())
-    return "`" + path + "` has no use for the word \"" + word + "\"" + all;
+    return "`" + path + "` has no use for the word \"" + word + "\"" + all(path);
   return "unknown verb \"" + word + "\"; there are " + listed(verbs) + did_you_mean(word, verbs);
 }
 

@@ -233,6 +233,12 @@ TEST_F(CommandLine, OneLineSaysWhatAnUnknownWordIsAndWhatWasPerhapsMeant) {
       {"train", "classifier", "transformer"},
       "`reel train classifier` has no use for the word \"transformer\"; `reel train classifier --help` lists "
       "what it takes");
+  const std::string behind = "`; write it behind the verb";
+  says({"--json", "ops"}, "--json is a flag of `reel ops" + behind);
+  says({"--json", "bench"}, "--json is a flag of `reel bench" + behind);
+  says({"--json=3", "train", "classifier"}, "--json=3 is a flag of `reel train classifier" + behind);
+  says({"--steps", "5", "train"}, "--steps is a flag of `reel train" + behind);
+  says({"--epochs", "ops"}, "unknown flag --epochs of `reel`; `reel --help` lists what it takes");
   says({"inspect", "a", "b"},
        "`reel inspect` has no use for the word \"b\"; `reel inspect --help` lists what it takes");
 }
