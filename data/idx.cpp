@@ -130,6 +130,18 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
 
 }  // namespace
 
+bool is_gzip_of_other(std::string_view file) {
+  const std::string no_name;
+  Source source(file, no_name);
+  if (!source.packed()) return false;
+  char head[2];
+  try {
+    return source.read(head, 2) == 2 && (head[0] != 0 || head[1] != 0);
+  } catch (const DataError&) {
+    return false;
+  }
+}
+
 std::int64_t IdxArray::count() const { return static_cast<std::int64_t>(bytes.size() / size_of(type)); }
 
 std::vector<float> IdxArray::to_floats() const {

@@ -32,6 +32,10 @@ struct IdxArray {
 IdxArray parse_idx(std::string_view file, const std::string& name);
 IdxArray read_idx(const std::filesystem::path& path);
 
+/// Whether the bytes are gzipped and no IDX file, which starts with two zeros. Where they are damaged so far
+/// in front that nobody can tell, they may be one.
+bool is_gzip_of_other(std::string_view file);
+
 /// Images and labels that belong together. Pixels of bytes are scaled to [0, 1]. Throws DataError if their
 /// numbers differ, if one is given in the place of the other, if a label is no class (`classes` 0: as many as
 /// the largest label says), or if every image has the same class, unless `classes` are given or `one_class`

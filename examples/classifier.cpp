@@ -30,6 +30,7 @@ data::Dataset from_file(const std::string& path, const std::string& labels, cons
                         bool one_class) {
   const std::string bytes = data::read_file(path);
   const std::string name = data::printable(path);
+  if (labels.empty()) refuse_gzip(path, bytes);
   if (looks_like_idx(bytes)) {
     if (!label_column.empty())
       throw UsageError(name + " is an IDX file; --label-column goes with CSV files only");

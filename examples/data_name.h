@@ -10,4 +10,7 @@ bool names_a_file(const std::string& name);
 /// Throws IoError `NAME: No such file or directory, but WHY` if it names a file that is not there.
 void require_there(const std::string& name, const std::string& why);
 
+/// Refuses a file that is gzipped and no IDX file, and says how to unpack it.
+void refuse_gzip(const std::string& path, const std::string& bytes);
+
 }  // namespace reel::examples

@@ -16,6 +16,7 @@
 #include "data/npz.h"
 #include "data/text.h"
 #include "examples/commands.h"
+#include "examples/data_name.h"
 #include "examples/exit_code.h"
 #include "nn/checkpoint.h"
 #include "nn/error.h"
@@ -183,7 +184,9 @@ Json inspect_text(const std::string& path, const std::string& bytes) {
 }
 
 Json inspect(const std::string& path, const std::string& bytes) {
-  switch (kind_by_name(path).value_or(kind_by_content(bytes))) {
+  const std::optional<Kind> named = kind_by_name(path);
+  if (!named || named == Kind::csv) refuse_gzip(path, bytes);
+  switch (named.value_or(kind_by_content(bytes))) {
     case Kind::npy:
       return inspect_npy(path, bytes);
     case Kind::npz:

@@ -518,6 +518,29 @@ TEST_F(Refusals, LabelsThatAreNoClassesAreRefusedBeforeTheyCostMemory) {
   EXPECT_FALSE(std::filesystem::exists(place / "run"));
 }
 
+TEST_F(Refusals, AGzippedTableIsNotTakenForImages) {
+  const std::string table(  // two lines: 1,2,0 and 3,4,1
+      "\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff\x33\xd4\x31\xd2\x31\xe0\x32\xd6\x31\xd1"
+      "\x31\xe4\x02\x00\x4d\x07\xe8\xbf\x0c\x00\x00\x00",
+      32);
+  for (const std::string name : {"x.csv.gz", "x.csv", "a table.gz"}) {
+    write(place / name, table);
+    const std::string reason = name + ": it is compressed with gzip, in which only IDX files are read; ";
+    const std::string how = name == "x.csv.gz" ? "gzip -dc x.csv.gz > x.csv"
+                            : name == "x.csv"  ? "gzip -dc x.csv > x.csv.unpacked"
+                                               : "gzip -dc 'a table.gz' > 'a table'";
+    for (const std::vector<std::string>& words :
+         {std::vector<std::string>{"train", "classifier", "--data", name}, {"inspect", name}}) {
+      const Ran ran = reel(words);
+      EXPECT_EQ(ran.code, 3);
+      EXPECT_EQ(ran.out, "");
+      EXPECT_EQ(ran.err, "reel: " + reason + "unpack it first: " + how + "\n");
+    }
+  }
+  ASSERT_EQ(std::system(("cd '" + place.path() + "' && gzip -dc x.csv.gz > x.csv").c_str()), 0);
+  EXPECT_EQ(reel({"inspect", "x.csv", "--json"}).json()["samples"], 2);
+}
+
 TEST_F(Refusals, ARunGoesOnOnlyWithTheDataThatItBeganWith) {
   const std::string text = "one for sorrow, two for joy, three for a girl, four for a boy; ";
   write(place / "book.txt", text + text + text);
