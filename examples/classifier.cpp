@@ -75,9 +75,12 @@ data::Split undivided_data(const std::string& name, const std::string& labels,
 
 data::Split divided(const data::Dataset& all, double test_fraction, std::uint64_t seed) {
   if (all.classes() > all.count) {
+    const bool table = all.header.has_value();  // else images, whose labels have a file of their own
     throw data::DataError(all.name + ": its labels are of " + std::to_string(all.classes()) +
                           " classes, but it has only " + std::to_string(all.count) +
-                          " rows; choose the column of the classes with --label-column");
+                          (table ? " rows; choose the column of the classes with --label-column"
+                                 : " images; there are as many classes as the largest label says: number "
+                                   "them 0, 1, 2 and so on in the file of the labels"));
   }
   return data::split(all, test_fraction, seed);
 }

@@ -518,6 +518,18 @@ TEST_F(Refusals, LabelsThatAreNoClassesAreRefusedBeforeTheyCostMemory) {
   EXPECT_FALSE(std::filesystem::exists(place / "run"));
 }
 
+TEST_F(Refusals, LabelsOfImagesWithGapsAreToldHowToBeNumbered) {
+  write(place / "images.idx", std::string("\0\0\x08\x02\0\0\0\x04\0\0\0\x01"
+                                          "abcd",
+                                          16));
+  write(place / "labels.idx", std::string("\0\0\x08\x01\0\0\0\x04\0\xFF\0\xFF", 12));
+  const Ran ran = reel({"train", "classifier", "--data", "images.idx", "--labels", "labels.idx"});
+  EXPECT_EQ(ran.code, 3);
+  EXPECT_EQ(ran.err,
+            "reel: images.idx: its labels are of 256 classes, but it has only 4 images; there are as many "
+            "classes as the largest label says: number them 0, 1, 2 and so on in the file of the labels\n");
+}
+
 TEST_F(Refusals, AGzippedTableIsNotTakenForImages) {
   const std::string table(  // two lines: 1,2,0 and 3,4,1
       "\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff\x33\xd4\x31\xd2\x31\xe0\x32\xd6\x31\xd1"
