@@ -52,14 +52,6 @@ struct Run {
   int operator()(const OpsFlags& flags) const { return run_ops(flags.json); }
 };
 
-int run(const std::vector<std::string>& words) {
-  const auto parsed = parse_command_line(
-      words, std::cout, std::cerr,
-      [](CLI::App& verb, const RunFlags& flags) { take_recorded_flags(verb, flags, std::cerr); });
-  if (const auto* answered = std::get_if<ExitCode>(&parsed)) return *answered;
-  return std::visit(Run{}, std::get<Command>(parsed));
-}
-
 // Messages quote names and contents of files that somebody else may have chosen.
 int complain(const std::string& what, ExitCode code) {
   std::cerr << "reel: " << data::printable(what) << "\n";
@@ -70,6 +62,39 @@ int complain(const std::string& what, ExitCode code) {
 int complain_in_lines(const std::string& what, ExitCode code) {
   std::cerr << "reel: " << data::printable_lines(what) << "\n";
   return code;
+}
+
+// What takes less memory, by the flags of the verb.
+struct LessMemory {
+  const char* operator()(const ClassifierFlags&) const {
+    return "; a smaller --batch or --hidden needs less";
+  }
+  const char* operator()(const TransformerFlags&) const {
+    return "; a smaller --batch, --width, --context or --layers needs less";
+  }
+  const char* operator()(const EvaluateFlags&) const { return "; a smaller model or less --data needs less"; }
+  const char* operator()(const GenerateFlags&) const { return "; a smaller model needs less"; }
+  const char* operator()(const AttentionFlags&) const {
+    return "; a smaller model or a shorter --prompt needs less";
+  }
+  const char* operator()(const BenchFlags&) const { return "; choose a smaller case with --case"; }
+  template <class Flags>
+  const char* operator()(const Flags&) const {
+    return "";  // the file decides
+  }
+};
+
+int run(const std::vector<std::string>& words) {
+  const auto parsed = parse_command_line(
+      words, std::cout, std::cerr,
+      [](CLI::App& verb, const RunFlags& flags) { take_recorded_flags(verb, flags, std::cerr); });
+  if (const auto* answered = std::get_if<ExitCode>(&parsed)) return *answered;
+  const Command& command = std::get<Command>(parsed);
+  try {
+    return std::visit(Run{}, command);
+  } catch (const std::bad_alloc&) {
+    return complain(std::string("not enough memory") + std::visit(LessMemory{}, command), failed);
+  }
 }
 
 // A library that asks for memory while it frees something, and gets none, ends the program; then it ends with
@@ -121,7 +146,7 @@ int main(int argc, char** argv) {
   } catch (const NonFiniteError& e) {
     return complain_in_lines(e.what(), non_finite);
   } catch (const std::bad_alloc&) {
-    return complain("not enough memory; a smaller batch, width or context needs less", failed);
+    return complain("not enough memory", failed);
   } catch (const std::exception& e) {
     return complain_in_lines(e.what(), failed);
   }

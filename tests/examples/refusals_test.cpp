@@ -167,6 +167,15 @@ TEST_F(Refusals, WithoutMemoryItEndsInWords) {
     without += ran.code;
   }
   EXPECT_GT(without, 0);
+  const auto advice = [&](const std::vector<std::string>& words) {
+    const Ran ran = run_reel(words, place.path(), "prlimit --as=1000000000");
+    EXPECT_EQ(ran.code, 1) << ran.err;
+    return ran.err;
+  };
+  EXPECT_EQ(advice({"train", "classifier", "--data", "iris", "--hidden", "100000,100000"}),
+            "reel: not enough memory; a smaller --batch or --hidden needs less\n");
+  EXPECT_EQ(advice({"train", "--width", "100000"}),
+            "reel: not enough memory; a smaller --batch, --width, --context or --layers needs less\n");
 }
 
 TEST_F(Refusals, AModelWithoutNumbersIsNamed) {
