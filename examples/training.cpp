@@ -91,7 +91,7 @@ class Loop {
     if (!outcome_.interrupted && !std::isfinite(outcome_.evaluation.loss) && !flags_.allow_non_finite) {
       throw NonFiniteError(Place{}, "the model that was trained gives a loss of " +
                                         std::to_string(outcome_.evaluation.loss) + " on the held-out data" +
-                                        help_line("a smaller --lr usually helps"));
+                                        help_line(what_helps()));
     }
     outcome_.train_loss = average_.value();
     outcome_.fingerprint = nn::fingerprint(training_.model.parameters(), &training_.optimizer);
@@ -276,11 +276,19 @@ class Loop {
       throw NonFiniteError(Place{},
                            "training stopped: " + std::to_string(skipped_in_a_row_) +
                                " steps in a row had numbers that are not finite; the last one: " + culprit +
-                               help_line("a smaller --lr usually helps" + last_good_checkpoint() +
+                               help_line(what_helps() + last_good_checkpoint() +
                                          (autopsy_.empty() ? ""
                                                            : "; ./reel autopsy " + shell_word(autopsy_) +
                                                                  " does the first of these steps again")));
     }
+  }
+
+  // Decay takes --lr times --weight-decay of every weight per step; above 1 it turns them round.
+  std::string what_helps() const {
+    const double decay = training_.config.value("weight_decay", 0.0);
+    const double rate = training_.config.value("lr", 0.0);
+    if (rate > 1 || decay * rate <= 1) return "a smaller --lr usually helps";
+    return "a smaller --weight-decay helps: times --lr it takes more than a whole weight away per step";
   }
 
   // Where to go on from, if there is anything.
@@ -344,7 +352,7 @@ class Loop {
     const std::string bad = nn::non_finite_weight(training_.model.parameters());
     if (!bad.empty() && !flags_.allow_non_finite) {
       throw NonFiniteError(Place{}, "training stopped after step " + std::to_string(done) + ": " + bad +
-                                        help_line("a smaller --lr usually helps" + last_good_checkpoint()));
+                                        help_line(what_helps() + last_good_checkpoint()));
     }
     auto& notes = checkpoint_.notes();
     notes["config"] = training_.config.dump();

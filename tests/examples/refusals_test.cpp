@@ -515,6 +515,13 @@ TEST_F(Refusals, ARunThatWentWrongSaysSoAndPromisesNoCheckpointThatIsNotThere) {
   EXPECT_EQ(early.code, 6);
   EXPECT_THAT(early.err, HasSubstr("no checkpoint had been saved"));
   EXPECT_FALSE(std::filesystem::exists(place / "b/checkpoint.safetensors"));
+  EXPECT_THAT(early.err, HasSubstr("a smaller --lr usually helps"));
+  const Ran decay = reel({"train", "classifier", "--data", "iris", "--epochs", "100", "--weight-decay",
+                          "2147483648", "--out", "c"});
+  EXPECT_EQ(decay.code, 6);
+  EXPECT_THAT(decay.err, HasSubstr("a smaller --weight-decay helps: times --lr it takes more than a whole "
+                                   "weight away per step; "));
+  EXPECT_THAT(decay.err, Not(HasSubstr("a smaller --lr")));
 }
 
 TEST_F(Refusals, LabelsThatAreNoClassesAreRefusedBeforeTheyCostMemory) {
