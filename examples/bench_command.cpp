@@ -55,7 +55,7 @@ int run_bench(const BenchFlags& flags) {
   } else {
     std::erase_if(cases, [](const BenchCase& c) { return c.heavy; });
   }
-  std::vector<int> counts = {flags.threads};
+  std::vector<int> counts = {kernels::threads()};
   if (flags.threads == 0) {
     counts = {1};
     if (kernels::threads() > 1) counts.push_back(kernels::threads());

@@ -25,7 +25,11 @@ namespace reel::examples {
 namespace {
 
 void use_threads(int threads) {
-  if (threads > 0) kernels::set_threads(threads);
+  if (threads == 0) return;
+  kernels::set_threads(threads);
+  if (kernels::threads() == threads) return;
+  std::cerr << "reel: warning: --threads " << threads << ": no more than " << kernels::threads()
+            << " threads can work at once; it goes on with " << kernels::threads() << "\n";
 }
 
 struct Run {
@@ -48,7 +52,10 @@ struct Run {
   int operator()(const InspectFlags& flags) const { return run_inspect(flags.file, flags.json); }
   int operator()(const AutopsyFlags& flags) const { return run_autopsy(flags.directory, flags.json); }
   int operator()(const AttentionFlags& flags) const { return run_attention(flags); }
-  int operator()(const BenchFlags& flags) const { return run_bench(flags); }
+  int operator()(const BenchFlags& flags) const {
+    use_threads(flags.threads);
+    return run_bench(flags);
+  }
   int operator()(const OpsFlags& flags) const { return run_ops(flags.json); }
 };
 

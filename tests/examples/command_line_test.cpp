@@ -130,6 +130,25 @@ TEST_F(CommandLine, AWordIsSplitOnlyWhereItIsAFlagWithAnEmptyValue) {
   EXPECT_THAT(reel({"ops", "--jason="}).err, HasSubstr("--jason="));
 }
 
+// A script that asks for one per processor must not fail on a large machine.
+TEST_F(CommandLine, MoreThreadsThanCanWorkAtOnceAreNotSilentlyLeftOut) {
+  const auto train = [&](const std::string& threads) {
+    return reel({"train", "classifier", "--data", "iris", "--epochs", "1", "--hidden", "4", "--threads",
+                 threads, "--out", "run" + threads, "--json"});
+  };
+  const std::string warning = ": no more than 64 threads can work at once; it goes on with 64\n";
+  const Ran many = train("1024");
+  EXPECT_EQ(many.code, 0);
+  EXPECT_THAT(many.err, StartsWith("reel: warning: --threads 1024" + warning));
+  EXPECT_EQ(many.json()["threads"], 64);
+  EXPECT_THAT(train("64").err, Not(HasSubstr("warning")));
+  const std::string model = "run64/checkpoint.safetensors";
+  const Ran evaluated = reel({"evaluate", "--model", model, "--threads", "65"});
+  EXPECT_EQ(evaluated.code, 0);
+  EXPECT_EQ(evaluated.err, "reel: warning: --threads 65" + warning);
+  EXPECT_EQ(reel({"evaluate", "--model", model, "--threads", "64"}).err, "");
+}
+
 TEST_F(CommandLine, AFlagWithoutAValueRefusesOne) {
   const std::vector<std::vector<std::string>> verbs = {{"train"},
                                                        {"train", "classifier"},
