@@ -420,7 +420,8 @@ TEST_F(Program, SavesWhenItsTerminalIsClosedAndGoesOnUnderNohup) {
 TEST_F(Program, SavesWhenWhoeverReadItsOutputIsGone) {
   const std::string command =
       "cd '" + place.path() +
-      "' && { '" REEL_PROGRAM "' train classifier --data spirals --epochs 1000000 --checkpoint-every 1000000 "
+      "' && { '" REEL_PROGRAM
+      "' train classifier --data spirals --epochs 1000000 --checkpoint-every 1000000 "
       "--progress plain --log-every 1 --out run; echo $? >code.txt; } 2>&1 | head -n 1 >/dev/null";
   ASSERT_EQ(std::system(command.c_str()), 0);
   EXPECT_EQ(contents(place / "code.txt"), "130\n");
