@@ -163,6 +163,7 @@ struct SoftmaxOptions {
   int axis = -1;
   double temperature = 1;  ///< the logits are divided by it
 };
+/// Both throw ValueError for a row that is -inf everywhere, which has no softmax.
 Tensor softmax(Here x, SoftmaxOptions options = {});
 Tensor log_softmax(Here x, SoftmaxOptions options = {});
 
@@ -256,7 +257,8 @@ struct AttentionOptions {
   std::uint64_t step = 0;
 };
 /// softmax(scale q k^T) v for q [..., queries, channels], k [..., keys, channels], v [..., keys,
-/// value_channels].
+/// value_channels]. Leading dimensions are those of q in all three: expand() k and v where several queries
+/// share them.
 Tensor scaled_dot_product_attention(Here q, Here k, Here v, const AttentionOptions& options = {});
 struct SelfAttentionOptions {
   std::int64_t heads = 1;

@@ -116,7 +116,7 @@ int side_by_side(const Strided& view) {
 // gather_strided where dimension `across` is side_by_side: one transposition for all indices of the others.
 template <class T>
 void gather_turned(const T* from, const Strided& view, int across, Into<T> to) {
-  constexpr std::int64_t most = 128;  // rows and columns of a task: both its ends fit into the first caches
+  constexpr std::int64_t most = 128;  // rows and columns of a tile: both its ends fit into the second cache
   const int inner = view.rank - 1;
   const std::int64_t rows = view.sizes[inner], cols = view.sizes[across];
   std::int64_t to_strides[6];
@@ -128,27 +128,28 @@ void gather_turned(const T* from, const Strided& view, int across, Into<T> to) {
   }
   if (size == 0) return;
   const std::int64_t row_tiles = (rows + most - 1) / most, col_tiles = (cols + most - 1) / most;
+  const auto turn_tile = [&](std::int64_t tile) {
+    const std::int64_t row = tile % row_tiles * most;
+    const std::int64_t col = tile / row_tiles % col_tiles * most;
+    std::int64_t plane = tile / row_tiles / col_tiles;
+    std::int64_t x = view.start + row * view.strides[inner] + col;
+    std::int64_t y = row + col * to_strides[across];
+    for (int d = inner - 1; d >= 0; --d) {
+      if (d == across) continue;
+      x += plane % view.sizes[d] * view.strides[d];
+      y += plane % view.sizes[d] * to_strides[d];
+      plane /= view.sizes[d];
+    }
+    turn(from + x, view.strides[inner], std::min(most, rows - row), std::min(most, cols - col),
+         Into<T>{to.data + y, to.add}, to_strides[across]);
+  };
   const std::int64_t tiles = planes * row_tiles * col_tiles;
   const std::int64_t tiles_per_task =
       std::max<std::int64_t>(1, most * most / (std::min(rows, most) * std::min(cols, most)));
   parallel_for((tiles + tiles_per_task - 1) / tiles_per_task, 4.0 * static_cast<double>(size),
                [&](std::int64_t task) {
                  const std::int64_t last = std::min(tiles, (task + 1) * tiles_per_task);
-                 for (std::int64_t tile = task * tiles_per_task; tile < last; ++tile) {
-                   const std::int64_t row = tile % row_tiles * most;
-                   const std::int64_t col = tile / row_tiles % col_tiles * most;
-                   std::int64_t rest = tile / row_tiles / col_tiles;
-                   std::int64_t x = view.start + row * view.strides[inner] + col;
-                   std::int64_t y = row + col * to_strides[across];
-                   for (int d = inner - 1; d >= 0; --d) {
-                     if (d == across) continue;
-                     x += rest % view.sizes[d] * view.strides[d];
-                     y += rest % view.sizes[d] * to_strides[d];
-                     rest /= view.sizes[d];
-                   }
-                   turn(from + x, view.strides[inner], std::min(most, rows - row), std::min(most, cols - col),
-                        Into<T>{to.data + y, to.add}, to_strides[across]);
-                 }
+                 for (std::int64_t i = task * tiles_per_task; i < last; ++i) turn_tile(i);
                });
 }
 

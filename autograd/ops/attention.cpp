@@ -151,7 +151,7 @@ Shape check_queries_and_keys(const Call& c) {
            "every query is multiplied with every key, channel by channel");
   }
   if (!(q.slice(0, q.rank() - 2) == k.slice(0, k.rank() - 2)))
-    c.fail("the leading dimensions of q and k differ");
+    c.fail("the leading dimensions of q and k differ", "expand() k and v where several queries share them");
   const Shape weights = weights_shape(q, k);
   check_options(c, c.options<Recorded>().options, weights);
   return weights;
