@@ -23,8 +23,7 @@ void refuse_gzip(const std::string& path, const std::string& bytes) {
   const std::string unpacked = path.ends_with(".gz") ? path.substr(0, path.size() - 3) : path + ".unpacked";
   throw data::DataError(
       data::printable(path) +
-      ": it is compressed with gzip, in which only IDX files are read; unpack it first: gzip "
-      "-dc " +
+      ": it is compressed with gzip, in which only IDX files are read; unpack it first: gzip -dc " +
       shell_word(path) + " > " + shell_word(unpacked));
 }
 

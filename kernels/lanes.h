@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 
 #include "kernels/dual.h"
 #include "kernels/into.h"
@@ -77,21 +78,28 @@ inline A sum_of(std::int64_t first, std::int64_t last, F f) {
   return sum_of<A>(first, middle, f) + sum_of<A>(middle, last, f);
 }
 
+/// The best of `start` and x [n]: better(a, b) is one of the two. Of duals that are alike the first counts,
+/// as it does for backward: the tangents of others are not the derivative.
+template <class T, class Better>
+inline T best_of(T start, const T* x, std::int64_t n, Better better) {
+  constexpr std::int64_t lanes = std::is_same_v<T, Dual> ? 1 : detail::lanes<T>;
+  T best[lanes];
+  std::fill_n(best, lanes, start);
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    for (std::int64_t l = 0; l < lanes; ++l) best[l] = better(best[l], x[i + l]);
+  }
+  for (std::int64_t l = 0; i + l < n; ++l) best[l] = better(best[l], x[i + l]);
+  for (std::int64_t half = lanes / 2; half > 0; half /= 2) {
+    for (std::int64_t l = 0; l < half; ++l) best[l] = better(best[l], best[l + half]);
+  }
+  return best[0];
+}
+
 /// The largest of x [n]; -inf if there is none. NaN is passed over.
 template <class T>
 inline T largest(const T* x, std::int64_t n) {
-  constexpr std::int64_t lanes = detail::lanes<T>;
-  T best[lanes];
-  std::fill_n(best, lanes, T(-std::numeric_limits<double>::infinity()));
-  std::int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) {
-    for (std::int64_t l = 0; l < lanes; ++l) best[l] = x[i + l] > best[l] ? x[i + l] : best[l];
-  }
-  for (std::int64_t l = 0; i + l < n; ++l) best[l] = x[i + l] > best[l] ? x[i + l] : best[l];
-  for (std::int64_t half = lanes / 2; half > 0; half /= 2) {
-    for (std::int64_t l = 0; l < half; ++l) best[l] = best[l + half] > best[l] ? best[l + half] : best[l];
-  }
-  return best[0];
+  return best_of(T(-std::numeric_limits<double>::infinity()), x, n, [](T a, T b) { return b > a ? b : a; });
 }
 
 /// out[first + i] (+)= f(i) for i in [0, n). `flatten`, because g++ may call an f as long as an exponential,

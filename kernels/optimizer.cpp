@@ -21,11 +21,7 @@ constexpr float largest_float = std::numeric_limits<float>::max();
 // Runs body(first, count) on stretches of fixed size. `bytes` is what one element moves through memory.
 template <class Body>
 void for_stretches(std::int64_t n, double bytes, Body body) {
-  const std::int64_t tasks = (n + task_size - 1) / task_size;
-  parallel_for(tasks, static_cast<double>(n) * bytes, [&](std::int64_t task) {
-    const std::int64_t first = task * task_size;
-    body(first, std::min(task_size, n - first));
-  });
+  parallel_stretches(n, task_size, static_cast<double>(n) * bytes, body);
 }
 
 // The largest |g| with (1 - decay) g^2 a float. A little below, because both products round.

@@ -42,4 +42,13 @@ void parallel_for(std::int64_t tasks, double cost, Body&& body) {
   parallel_for(tasks, cost, threads(), [&body](std::int64_t i, int) { body(i); });
 }
 
+/// body(first, count) for the stretches of [0, n), each `stretch` long but the last.
+template <class Body>
+void parallel_stretches(std::int64_t n, std::int64_t stretch, double cost, Body&& body) {
+  parallel_for((n + stretch - 1) / stretch, cost, [&](std::int64_t task) {
+    const std::int64_t first = task * stretch;
+    body(first, n - first < stretch ? n - first : stretch);
+  });
+}
+
 }  // namespace reel::kernels

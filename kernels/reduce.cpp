@@ -108,16 +108,7 @@ template <class T, class Better>
 void row_extreme(const T* x, std::int64_t rows, std::int64_t cols, T* y, Better better) {
   for_rows(rows, cols, [&](std::int64_t r) {
     const T* row = x + r * cols;
-    constexpr std::int64_t lanes = detail::lanes<T>;
-    T best[lanes];
-    std::fill_n(best, lanes, row[0]);
-    std::int64_t c = 0;
-    for (; c + lanes <= cols; c += lanes) {
-      for (std::int64_t l = 0; l < lanes; ++l) best[l] = better(best[l], row[c + l]);
-    }
-    for (std::int64_t l = 0; c + l < cols; ++l) best[l] = better(best[l], row[c + l]);
-    for (std::int64_t l = 1; l < lanes; ++l) best[0] = better(best[0], best[l]);
-    y[r] = best[0];
+    y[r] = best_of(row[0], row + 1, cols - 1, better);
   });
 }
 

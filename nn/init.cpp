@@ -37,13 +37,13 @@ Fans fans_of(const Parameter& p, Place place) {
 // operations: the matrices of a large model are worth several threads.
 template <class Fill>
 void fill_stretches(std::span<float> values, double cost, Fill fill) {
-  constexpr std::size_t stretch = 8192;
-  const auto count = static_cast<double>(values.size());
-  const std::size_t tasks = (values.size() + stretch - 1) / stretch;
-  kernels::parallel_for(static_cast<std::int64_t>(tasks), cost * count, [&](std::int64_t task) {
-    const std::size_t first = static_cast<std::size_t>(task) * stretch;
-    fill(std::uint64_t{first}, values.subspan(first, std::min(stretch, values.size() - first)));
-  });
+  constexpr std::int64_t stretch = 8192;
+  const auto size = static_cast<std::int64_t>(values.size());
+  kernels::parallel_stretches(
+      size, stretch, cost * static_cast<double>(size), [&](std::int64_t first, std::int64_t count) {
+        fill(static_cast<std::uint64_t>(first),
+             values.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count)));
+      });
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/dual.h"
 #include "kernels/norm.h"
 
 namespace reel::kernels {
@@ -67,6 +68,19 @@ TEST(Reduce, ANaNIsTheExtremeWhereverItStandsAndGradientsAreAdded) {
       for (std::int64_t c = 0; c < cols; ++c) EXPECT_EQ(dx[static_cast<std::size_t>(c)], c == at ? 9 : 7);
     }
   }
+}
+
+// The derivative that forward mode finds must be the one of backward, which goes to the first of equal ones.
+TEST(Reduce, OfEqualDualsTheFirstIsTheExtreme) {
+  const Dual x[5] = {{0, 1}, {2, 20}, {2, 300}, {-1, 4000}, {2, 50000}};
+  Dual high;
+  row_max(x, 1, 5, &high);
+  EXPECT_EQ(high.value, 2);
+  EXPECT_EQ(high.tangent, 20);
+  const Dual negative[4] = {{0, 1}, {-2, 20}, {-2, 300}, {-2, 4000}};
+  Dual low;
+  row_min(negative, 1, 4, &low);
+  EXPECT_EQ(low.tangent, 20);
 }
 
 TEST(Norm, EpsilonStandsUnderTheRoot) {
