@@ -153,7 +153,14 @@ std::string_view name_of(Dtype dtype) {
   return names[static_cast<std::size_t>(dtype)];
 }
 
-void Safetensors::point_entries_into_file(std::size_t data_at) {
+Safetensors::Safetensors(const std::string& name, SafetensorsHeader header, std::vector<std::byte> file,
+                         std::size_t data_at)
+    : name_(name),
+      file_(std::move(file)),
+      entries_(std::move(header.entries)),
+      metadata_(std::move(header.metadata)) {
+  std::sort(entries_.begin(), entries_.end(),
+            [](const SafetensorsEntry& a, const SafetensorsEntry& b) { return a.name < b.name; });
   for (SafetensorsEntry& e : entries_) {
     e.bytes = std::span<const std::byte>(file_).subspan(data_at + e.begin, e.end - e.begin);
   }
@@ -164,15 +171,7 @@ Safetensors Safetensors::parse(std::vector<std::byte> file, const std::string& n
   const std::uint64_t length =
       header_length(reinterpret_cast<const unsigned char*>(file.data()), file.size(), name);
   SafetensorsHeader header = header_of(file, length, file.size(), name);
-  Safetensors result;
-  result.name_ = name;
-  result.file_ = std::move(file);
-  result.entries_ = std::move(header.entries);
-  result.metadata_ = std::move(header.metadata);
-  std::sort(result.entries_.begin(), result.entries_.end(),
-            [](const SafetensorsEntry& a, const SafetensorsEntry& b) { return a.name < b.name; });
-  result.point_entries_into_file(prefix + length);
-  return result;
+  return {name, std::move(header), std::move(file), prefix + length};
 }
 
 Safetensors Safetensors::read(const std::filesystem::path& path) {
@@ -204,10 +203,10 @@ Safetensors Safetensors::read(const std::filesystem::path& path) {
   std::vector<std::byte> bytes(begin);
   fill(bytes.data(), 0, begin);
   // What no tensor names takes no memory: the size of a file is not to be trusted either.
-  header_of(bytes, begin - prefix, size, name);
+  SafetensorsHeader header = header_of(bytes, begin - prefix, size, name);
   bytes.resize(size);
   fill(bytes.data() + begin, begin, size - begin);
-  return parse(std::move(bytes), name);
+  return {name, std::move(header), std::move(bytes), begin};
 }
 
 const SafetensorsEntry* Safetensors::find(std::string_view name) const {

@@ -49,6 +49,8 @@ struct SafetensorsEntry {
   std::size_t count() const { return bytes.size() / size_of(dtype); }
 };
 
+struct SafetensorsHeader;  // of safetensors_header.h
+
 /// A safetensors file in memory, checked completely: every byte is claimed by exactly one tensor.
 /// Format: u64 header length N, N bytes of JSON {name: {dtype, shape, data_offsets}, "__metadata__": {..}},
 /// data. https://github.com/huggingface/safetensors
@@ -107,9 +109,9 @@ class Safetensors {
   }
 
  private:
-  Safetensors() = default;
+  Safetensors(const std::string& name, SafetensorsHeader header, std::vector<std::byte> file,
+              std::size_t data_at);
   void require_dtype(const SafetensorsEntry& entry, Dtype dtype) const;
-  void point_entries_into_file(std::size_t data_at);
 
   std::string name_;
   std::vector<std::byte> file_;

@@ -72,15 +72,18 @@ TEST(Reduce, ANaNIsTheExtremeWhereverItStandsAndGradientsAreAdded) {
 
 // The derivative that forward mode finds must be the one of backward, which goes to the first of equal ones.
 TEST(Reduce, OfEqualDualsTheFirstIsTheExtreme) {
-  const Dual x[5] = {{0, 1}, {2, 20}, {2, 300}, {-1, 4000}, {2, 50000}};
-  Dual high;
-  row_max(x, 1, 5, &high);
-  EXPECT_EQ(high.value, 2);
-  EXPECT_EQ(high.tangent, 20);
-  const Dual negative[4] = {{0, 1}, {-2, 20}, {-2, 300}, {-2, 4000}};
-  Dual low;
-  row_min(negative, 1, 4, &low);
-  EXPECT_EQ(low.tangent, 20);
+  constexpr int most = 70;
+  for (int first = 0; first < most; ++first) {
+    Dual x[most];  // 0 up to the first, and 2 from there on
+    for (int i = 0; i < most; ++i) x[i] = {i < first ? 0.0 : 2.0, static_cast<double>(i)};
+    Dual high, low;
+    row_max(x, 1, most, &high);
+    EXPECT_EQ(high.value, 2);
+    EXPECT_EQ(high.tangent, first);
+    for (Dual& v : x) v.value = -v.value;
+    row_min(x, 1, most, &low);
+    EXPECT_EQ(low.tangent, first);
+  }
 }
 
 TEST(Norm, EpsilonStandsUnderTheRoot) {
