@@ -1,0 +1,145 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "tests/examples/program.h"
+#include "tests/examples/refusals.h"
+#include "tests/support/sanitizer.h"
+
+// A run is not passed off as good, or as another, if it is not.
+
+namespace reel::examples {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+using Json = nlohmann::ordered_json;
+
+TEST_F(Refusals, ARunGoesOnWithItsOwnLogAndSettings) {
+  const auto train = [](const char* steps) {
+    return std::vector<std::string>{"train", "--layers", "1",   "--heads", "1",   "--width",
+                                    "8",     "--out",    "run", "--steps", steps, "--json"};
+  };
+  ASSERT_EQ(reel(train("2")).code, 0);
+  const std::string log = contents(place / "run/log.jsonl");
+  std::string other = log;
+  other[0] = '#';
+  std::string of_later_steps = log;
+  of_later_steps.replace(of_later_steps.find("\"step\":1"), 8, "\"step\":9");
+  const auto resume = [&] {
+    auto words = train("4");
+    words.push_back("--resume");
+    return reel(words);
+  };
+  for (const std::string& wrong : {other, of_later_steps, std::string(log.size(), 'x')}) {
+    write(place / "run/log.jsonl", wrong);
+    const Ran ran = resume();
+    EXPECT_EQ(ran.code, 4) << ran.err;
+    EXPECT_THAT(ran.err, HasSubstr("run/log.jsonl:1: this line is not of the run of the checkpoint"));
+    EXPECT_EQ(contents(place / "run/log.jsonl"), wrong);
+  }
+  write(place / "run/log.jsonl", log);
+  write(place / "run/config.json", "of another program");
+  EXPECT_EQ(resume().code, 0);
+  EXPECT_EQ(Json::parse(contents(place / "run/config.json"))["steps"], 4);
+  std::filesystem::remove(place / "run/checkpoint.safetensors");
+  std::filesystem::remove(place / "run/checkpoint.previous.safetensors");
+  const Ran again = resume();
+  EXPECT_EQ(again.code, 0);
+  EXPECT_THAT(again.err, HasSubstr("run holds no checkpoint yet: the run starts again from its beginning"));
+}
+
+// A header of 200,000 names takes more memory than the limits leave, each at another place.
+TEST_F(Refusals, WithoutMemoryItEndsInWords) {
+#if REEL_HAS_SANITIZER
+  GTEST_SKIP() << "a sanitizer needs more address space than the limits leave";
+#endif
+  std::string header = "{";
+  for (int i = 0; i < 200'000; ++i) {
+    header += (i == 0 ? "\"t" : ",\"t") + std::to_string(i) +
+              "\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}";
+  }
+  header += "}";
+  std::string length(8, '\0');
+  for (std::size_t i = 0; i < 8; ++i) length[i] = static_cast<char>(header.size() >> (8 * i) & 0xFF);
+  write(place / "m.safetensors", length + header);
+  int without = 0;
+  for (const int mebibytes : {60, 100, 110, 120, 130, 140, 160}) {
+    const Ran ran = run_reel({"inspect", "m.safetensors"}, place.path(),
+                             "prlimit --as=" + std::to_string(mebibytes << 20));
+    EXPECT_TRUE(ran.code == 0 || ran.code == 1) << mebibytes << ": " << ran.code << ran.err;
+    if (ran.code == 1) {
+      EXPECT_THAT(ran.err, HasSubstr("reel: not enough memory")) << mebibytes;
+    }
+    without += ran.code;
+  }
+  EXPECT_GT(without, 0);
+  const auto advice = [&](const std::vector<std::string>& words) {
+    const Ran ran = run_reel(words, place.path(), "prlimit --as=1000000000");
+    EXPECT_EQ(ran.code, 1) << ran.err;
+    return ran.err;
+  };
+  EXPECT_EQ(advice({"train", "classifier", "--data", "iris", "--hidden", "100000,100000"}),
+            "reel: not enough memory; a smaller --batch or --hidden needs less\n");
+  EXPECT_EQ(advice({"train", "--width", "100000"}),
+            "reel: not enough memory; a smaller --batch, --width, --context or --layers needs less\n");
+}
+
+TEST_F(Refusals, ARunWhoseLogIsLostSaysWhatToDo) {
+  const std::vector<std::string> train = {"train", "--layers", "1", "--heads", "1",  "--width",
+                                          "8",     "--steps",  "2", "--out",   "run"};
+  ASSERT_EQ(reel(train).code, 0);
+  std::filesystem::remove(place / "run/log.jsonl");
+  auto again = train;
+  again.push_back("--resume");
+  const Ran ran = reel(again);
+  EXPECT_EQ(ran.code, 4);
+  EXPECT_THAT(ran.err, HasSubstr("run/log.jsonl: it has 0 bytes, the checkpoint was made at"));
+  EXPECT_THAT(ran.err, HasSubstr("put the log of this run back, or train again with another --out"));
+}
+
+TEST_F(Refusals, ARunThatWentWrongSaysSoAndPromisesNoCheckpointThatIsNotThere) {
+  const Ran classifier = reel(
+      {"train", "classifier", "--data", "iris", "--epochs", "1", "--lr", "1e30", "--out", "a", "--json"});
+  EXPECT_EQ(classifier.code, 6) << classifier.out;
+  EXPECT_EQ(classifier.out, "");
+  const Ran early = reel({"train", "--layers", "1", "--heads", "1", "--width", "8", "--steps", "100", "--lr",
+                          "1e38", "--out", "b"});
+  EXPECT_EQ(early.code, 6);
+  EXPECT_THAT(early.err, HasSubstr("no checkpoint had been saved"));
+  EXPECT_FALSE(std::filesystem::exists(place / "b/checkpoint.safetensors"));
+  EXPECT_THAT(early.err, HasSubstr("a smaller --lr usually helps"));
+  const Ran decay = reel({"train", "classifier", "--data", "iris", "--epochs", "100", "--weight-decay",
+                          "2147483648", "--out", "c"});
+  EXPECT_EQ(decay.code, 6);
+  EXPECT_THAT(decay.err, HasSubstr("a smaller --weight-decay helps: times --lr it takes more than a whole "
+                                   "weight away per step; "));
+  EXPECT_THAT(decay.err, Not(HasSubstr("a smaller --lr")));
+}
+
+TEST_F(Refusals, ARunGoesOnOnlyWithTheDataThatItBeganWith) {
+  const std::string text = "one for sorrow, two for joy, three for a girl, four for a boy; ";
+  write(place / "book.txt", text + text + text);
+  const std::vector<std::string> train = {"train",   "transformer", "--data",  "book.txt", "--layers",  "1",
+                                          "--heads", "1",           "--width", "8",        "--context", "8",
+                                          "--batch", "2",           "--out",   "run"};
+  auto first = train;
+  first.insert(first.end(), {"--steps", "4"});
+  ASSERT_EQ(reel(first).code, 0);
+  auto further = train;
+  further.insert(further.end(), {"--steps", "6", "--resume"});
+  write(place / "book.txt", std::string(text.rbegin(), text.rend()) + text + text);
+  const Ran changed = reel(further);
+  EXPECT_EQ(changed.code, 2);
+  EXPECT_THAT(changed.err, HasSubstr("the data has changed"));
+  EXPECT_THAT(changed.err, Not(HasSubstr("--data-digest")));
+  write(place / "book.txt", text + text + text);
+  EXPECT_EQ(reel(further).code, 0);
+}
+
+}  // namespace
+}  // namespace reel::examples
