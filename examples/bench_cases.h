@@ -23,4 +23,8 @@ struct BenchCase {
 
 std::vector<BenchCase> bench_cases();
 
+/// Steps after which a case is made anew. A model that knows its only batch by heart computes with numbers
+/// next to zero, subnormal ones, for which some processors take a hundred times as long.
+inline constexpr int steps_of_a_training = 500;
+
 }  // namespace reel::examples

@@ -24,21 +24,27 @@ struct Measured {
   double allocations_per_step = 0;
 };
 
-// The median over enough steps to fill about a second, after a few that warm everything up.
+// The median over enough steps to fill about a second, after a few of every training that warm it up.
 Measured measure(const BenchCase& c, Products products) {
-  const std::function<void()> step = c.make(products);
-  for (int i = 0; i < 3; ++i) step();
   std::vector<double> times;
   times.reserve(1 << 20);
+  long made = 0;
   const auto begin = Clock::now();
-  const long before = allocations();
-  while (times.size() < 5 ||
-         (Clock::now() - begin < std::chrono::seconds(1) && times.size() < times.capacity())) {
-    const auto start = Clock::now();
-    step();
-    times.push_back(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
+  const auto enough = [&] {
+    return times.size() >= 5 &&
+           (Clock::now() - begin >= std::chrono::seconds(1) || times.size() == times.capacity());
+  };
+  while (!enough()) {
+    const std::function<void()> step = c.make(products);
+    for (int i = 0; i < 3; ++i) step();
+    const long before = allocations();
+    for (int i = 0; i < steps_of_a_training && !enough(); ++i) {
+      const auto start = Clock::now();
+      step();
+      times.push_back(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
+    }
+    made += allocations() - before;
   }
-  const long made = allocations() - before;
   std::nth_element(times.begin(), times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2), times.end());
   return {times[times.size() / 2], static_cast<double>(made) / static_cast<double>(times.size())};
 }

@@ -21,17 +21,18 @@ template <class T>
 void compute_part(const Matmul<T>& p, const Plan<T>& plan, std::int64_t batch, std::int64_t first,
                   std::int64_t last, std::int64_t panel, std::int64_t last_panel) {
   constexpr std::int64_t width = tile_columns<T>;
-  alignas(64)
-      std::byte memory[static_cast<std::size_t>(Plan<T>::room) * sizeof(T)];  // bytes need no first value
-  T* const packed = reinterpret_cast<T*>(memory);                             // [panels, depth, width]
+  // Bytes need no first value.
+  alignas(64) std::byte bytes_a[static_cast<std::size_t>(Plan<T>::most_depth * packed_rows<T>) * sizeof(T)];
+  alignas(64) std::byte bytes_b[static_cast<std::size_t>(Plan<T>::room) * sizeof(T)];
+  T* const packed_a = reinterpret_cast<T*>(bytes_a);  // [depth, packed_rows]
+  T* const packed_b = reinterpret_cast<T*>(bytes_b);  // [panels, depth, width]
   const T* a = p.a + batch * p.stride_a;
   const T* b = p.b + batch * p.stride_b;
   T* c = p.c.data + batch * p.stride_c;
   const std::int64_t tiles = divide_up(last - first, plan.height);
   const auto columns = [&](std::int64_t j) { return static_cast<int>(std::min(width, p.n - j * width)); };
-  const auto packed_panel = [&](std::int64_t j) { return packed + (j - panel) * plan.depth * width; };
+  const auto packed_panel = [&](std::int64_t j) { return packed_b + (j - panel) * plan.depth * width; };
   Tile<T> t;
-  t.a_stride = p.lda;
   t.c_stride = p.ldc;
   for (std::int64_t k = 0; k < std::max<std::int64_t>(1, p.k); k += plan.depth) {
     t.depth = std::min(plan.depth, p.k - k);
@@ -46,18 +47,18 @@ void compute_part(const Matmul<T>& p, const Plan<T>& plan, std::int64_t batch, s
       const std::int64_t row = first + (last - first) * tile / tiles;
       const std::int64_t end = first + (last - first) * (tile + 1) / tiles;
       next.fetch(tile, tiles);
-      if (plan.fetch_a && end < last) {
-        const std::int64_t rows_ahead = std::min<std::int64_t>(last - end, plan.height);
-        Piece<T>{a + k * p.lda + end, t.depth, rows_ahead, p.lda}.fetch(0, 1);
-      }
-      t.a = a + (p.transpose_a ? k * p.lda + row : row * p.lda + k);
-      // Rows of B need no turning: the first tile that reads them packs them, beside its multiply-adds.
-      const bool pack = plan.pack_b && !p.transpose_b && tile == 0;
-      const bool packed_before = plan.pack_b && !pack;
-      t.b_stride = packed_before ? width : p.ldb;
+      // What needs no turning over is packed by the first tile that reads it, beside its multiply-adds.
+      const bool pack_b = plan.pack_b && !p.transpose_b && tile == 0;
+      const bool packed_b_before = plan.pack_b && !pack_b;
+      t.b_stride = packed_b_before ? width : p.ldb;
       for (std::int64_t j = panel; j < last_panel; ++j) {
-        t.b = packed_before ? packed_panel(j) : panel_of_b(p, b, k, j);
-        t.packed = pack ? packed_panel(j) : nullptr;
+        const bool packed_a_before = plan.pack_a && j > panel;
+        const bool pack_a = plan.pack_a && j == panel && j + 1 < last_panel;
+        t.a = packed_a_before ? packed_a : a + (p.transpose_a ? k * p.lda + row : row * p.lda + k);
+        t.a_stride = packed_a_before ? packed_rows<T> : p.lda;
+        t.packed_a = pack_a ? packed_a : nullptr;
+        t.b = packed_b_before ? packed_panel(j) : panel_of_b(p, b, k, j);
+        t.packed_b = pack_b ? packed_panel(j) : nullptr;
         t.c = c + row * p.ldc + j * width;
         t.columns = columns(j);
         t.bias = t.add || p.bias == nullptr ? nullptr : p.bias + j * width;

@@ -3,6 +3,10 @@
 #include <algorithm>
 #include <cstdint>
 
+#if defined(__linux__)
+#include <unistd.h>
+#endif
+
 #include "kernels/matmul.h"
 #include "kernels/matmul_tile.h"
 #include "kernels/parallel.h"
@@ -11,9 +15,19 @@ namespace reel::kernels {
 
 inline std::int64_t divide_up(std::int64_t x, std::int64_t y) { return (x + y - 1) / y; }
 
-/// How a product is cut up. All of it follows from the shapes; the length of a block of k, where the chain of
-/// sums of an element ends and is added to C, even from k alone, so that processors with and without AVX-512
-/// get the same bits.
+/// Lines in a set of the first cache: 8 on AMD's processors, 12 on Intel's newer ones. Only speed depends on
+/// it.
+inline std::int64_t lines_of_a_set() {
+#if defined(_SC_LEVEL1_DCACHE_ASSOC)
+  static const std::int64_t lines = ::sysconf(_SC_LEVEL1_DCACHE_ASSOC);
+  if (lines > 0) return lines;
+#endif
+  return 8;
+}
+
+/// How a product is cut up. All but the height of a tile follows from the shapes; the length of a block of k,
+/// where the chain of sums of an element ends and is added to C, even from k alone, so that processors with
+/// and without AVX-512 get the same bits.
 template <class T>
 struct Plan {
   static constexpr std::int64_t most_depth = 512;
@@ -23,9 +37,8 @@ struct Plan {
   std::int64_t parts = 1;               // of the rows
   std::int64_t groups = 1, panels = 1;  // a group is the panels of one task
   std::int64_t height = tile_rows;      // most rows of a tile
-  bool pack_b = false;
-  bool fetch = false;    // the next block of B, and C, ahead of their use
-  bool fetch_a = false;  // the rows of the next tile, too
+  bool pack_a = false, pack_b = false;
+  bool fetch = false;  // the next block of B, and C, ahead of their use
 
   explicit Plan(const Matmul<T>& p) {
     constexpr std::int64_t unit = 64 / static_cast<std::int64_t>(sizeof(T));  // lanes of the longest vectors
@@ -51,20 +64,23 @@ struct Plan {
     // Two threads, or four, should come to the end together.
     while (groups > 2 && groups < panels && groups * parts * p.batch % 4 != 0) ++groups;
 
-    // Rows a multiple of 4096 bytes apart compete for the 8 lines of one set of the first cache.
-    constexpr std::int64_t few = std::min(6, tile_rows);
-    if (!p.transpose_a && p.lda * static_cast<std::int64_t>(sizeof(T)) % 4096 == 0) height = few;
+    // Rows a multiple of 4096 bytes apart compete for the lines of one set of the first cache: a quarter of
+    // them is left to B and C.
+    if (!p.transpose_a && p.lda * static_cast<std::int64_t>(sizeof(T)) % 4096 == 0) {
+      height = std::clamp<std::int64_t>(lines_of_a_set() * 3 / 4, 4, tile_rows);
+    }
 
+    // The columns of a tile are a few numbers in each row of A. Rows far apart have few sets of the first
+    // cache to share, and their memory is slow to come.
+    pack_a = p.transpose_a && p.lda * static_cast<std::int64_t>(sizeof(T)) >= 1536;
     pack_b = p.transpose_b || p.m > 4 * tile_rows;
 
     // Asking costs half a percent where all of it is in the second cache, and spares three to six where it is
-    // not: between two products of a step the other ops pass through that cache. Columns of A cost more,
-    // which only those pay back that come from memory itself.
+    // not: between two products of a step the other ops pass through that cache.
     const auto mib = [](std::int64_t numbers) {
       return static_cast<double>(numbers) * static_cast<double>(sizeof(T)) / (1 << 20);
     };
     fetch = p.k > 0 && mib(p.m * p.k + p.k * p.n + p.m * p.n) > 0.75;
-    fetch_a = p.transpose_a && mib(p.m * p.k) > 32;
   }
 
   /// A vector of products in each, and half a one for every number of B that is turned over.

@@ -16,6 +16,9 @@ inline constexpr int tile_rows = vector_registers == 32 ? 12 : 6;
 inline constexpr int tile_vectors = 2;
 template <class T>
 inline constexpr int tile_columns = tile_vectors* Simd<T>::lanes;
+/// Numbers from one row of packed A to the next: those of a tile, in whole vectors.
+template <class T>
+inline constexpr int packed_rows = (tile_rows + Simd<T>::lanes - 1) / Simd<T>::lanes* Simd<T>::lanes;
 
 /// C [rows, columns] = base + A [rows, depth] B [depth, columns], where base is C itself, a bias, or 0.
 template <class T>
@@ -25,7 +28,8 @@ struct Tile {
   std::int64_t a_stride = 0;  // between rows if A is row-major, between columns if it is stored transposed
   const T* b = nullptr;
   std::int64_t b_stride = 0;
-  T* packed = nullptr;  // [depth, tile_columns], where B is copied to on the way, or null
+  T* packed_a = nullptr;  // [depth, packed_rows], where A stored transposed is copied to on the way, or null
+  T* packed_b = nullptr;  // [depth, tile_columns], where B is copied to on the way, or null
   T* c = nullptr;
   std::int64_t c_stride = 0;
   int columns = 0;  // 1 .. tile_columns
@@ -35,12 +39,12 @@ struct Tile {
 
 namespace detail {
 
-// Rows of B to ask for ahead while they are packed: too far apart for the hardware to see which comes next.
-inline constexpr std::int64_t pack_ahead = 16;
+// Rows to ask for ahead while they are packed: too far apart for the hardware to see which comes next.
+inline constexpr std::int64_t pack_a_ahead = 8, pack_b_ahead = 16;
 
 // Every element is one chain of fma in ascending k that starts at 0, in every variant of the tile: that is
 // why the bits of an element depend neither on the tile it falls into nor on its neighbours.
-template <class T, int rows, int vectors, bool transposed, bool whole, bool pack>
+template <class T, int rows, int vectors, bool transposed, bool whole, bool pack_a, bool pack_b>
 void tile(const Tile<T>& t) {
   using S = Simd<T>;
   using Vector = typename S::Vector;
@@ -63,18 +67,27 @@ void tile(const Tile<T>& t) {
   const std::int64_t stride = t.a_stride;
   const T* b = t.b;
   const std::int64_t b_stride = t.b_stride;
-  T* packed = t.packed;
+  T* packed_a = t.packed_a;
+  T* packed_b = t.packed_b;
   const auto step = [&](int ahead) __attribute__((always_inline)) {
     Vector right[vectors];
 #pragma GCC unroll 2
     for (int v = 0; v < vectors; ++v) {
-      if constexpr (pack) __builtin_prefetch(b + pack_ahead * b_stride + v * lanes);
+      if constexpr (pack_b) __builtin_prefetch(b + pack_b_ahead * b_stride + v * lanes);
       right[v] = load(b, v);
       keep(right[v]);
-      if constexpr (pack) S::store(packed + v * lanes, right[v]);
+      if constexpr (pack_b) S::store(packed_b + v * lanes, right[v]);
     }
     b += b_stride;
-    if constexpr (pack) packed += tile_columns<T>;
+    if constexpr (pack_b) packed_b += tile_columns<T>;
+    if constexpr (pack_a) {
+      __builtin_prefetch(a[0] + pack_a_ahead * stride + rows - 1);
+#pragma GCC unroll 12
+      for (int r = 0; r < rows; r += lanes) {
+        S::store(packed_a + r, rows - r < lanes ? S::load(a[0] + r, rows - r) : S::load(a[0] + r));
+      }
+      packed_a += packed_rows<T>;
+    }
 #pragma GCC unroll 12
     for (int r = 0; r < rows; ++r) {
       const Vector left =
@@ -127,14 +140,15 @@ void tile(const Tile<T>& t) {
 }
 
 // What a tile is compiled for, but for its rows: the sum of those that hold.
-inline constexpr std::size_t is_whole = 1, has_two_vectors = 2, is_transposed = 4, packs_b = 8;
+inline constexpr std::size_t is_whole = 1, has_two_vectors = 2, is_transposed = 4, packs_a = 8, packs_b = 16;
 
 template <class T, std::size_t kind, int... r>
 constexpr auto tiles_of(std::integer_sequence<int, r...>) {
   constexpr auto is = [](std::size_t which) { return (kind & which) != 0; };
   constexpr int vectors = is(has_two_vectors) ? 2 : 1;
+  constexpr bool pack_a = is(is_transposed) && is(packs_a);
   return std::array<void (*)(const Tile<T>&), sizeof...(r)>{
-      &tile<T, r + 1, vectors, is(is_transposed), is(is_whole), is(packs_b)>...};
+      &tile<T, r + 1, vectors, is(is_transposed), is(is_whole), pack_a, is(packs_b)>...};
 }
 
 template <class T, std::size_t... kind>
@@ -147,13 +161,14 @@ constexpr auto tiles_of_all_kinds(std::index_sequence<kind...>) {
 /// Computes a tile of `rows` rows, 1 .. tile_rows; A is stored [depth, rows] if `transposed`.
 template <class T>
 inline void compute_tile(const Tile<T>& t, int rows, bool transposed) {
-  static constexpr std::array tiles = detail::tiles_of_all_kinds<T>(std::make_index_sequence<16>{});
+  static constexpr std::array tiles = detail::tiles_of_all_kinds<T>(std::make_index_sequence<32>{});
   const int vectors = t.columns > Simd<T>::lanes ? 2 : 1;
   std::size_t kind = 0;
   if (t.columns == vectors * Simd<T>::lanes) kind += detail::is_whole;
   if (vectors == 2) kind += detail::has_two_vectors;
   if (transposed) kind += detail::is_transposed;
-  if (t.packed != nullptr) kind += detail::packs_b;
+  if (t.packed_a != nullptr) kind += detail::packs_a;
+  if (t.packed_b != nullptr) kind += detail::packs_b;
   tiles[kind][static_cast<std::size_t>(rows - 1)](t);
 }
 

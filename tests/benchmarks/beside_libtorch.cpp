@@ -183,21 +183,45 @@ struct Turn {
   char remark[40];
 };
 
-Turn take_turn(const std::function<void()>& step, double seconds, const std::string& remark) {
-  step();
+// A training, made anew as `reel bench` does it.
+class Renewed {
+ public:
+  struct Made {
+    std::function<void()> step;
+    std::string remark;
+  };
+  explicit Renewed(std::function<Made()> make) : make_(std::move(make)), made_(make_()) {}
+
+  void step() {
+    if (steps_++ == examples::steps_of_a_training) {
+      made_ = make_();
+      steps_ = 1;
+    }
+    made_.step();
+  }
+  const std::string& remark() const { return made_.remark; }
+
+ private:
+  std::function<Made()> make_;
+  Made made_;
+  int steps_ = 0;
+};
+
+Turn take_turn(Renewed& training, double seconds) {
+  training.step();
   std::vector<double> times;
   const auto begin = std::chrono::steady_clock::now();
   const double before = processor_seconds();
   double passed = 0;
   while (times.size() < 3 || passed < seconds) {
-    times.push_back(milliseconds(step));
+    times.push_back(milliseconds([&] { training.step(); }));
     passed = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   }
   Turn turn{median(times),
             *std::min_element(times.begin(), times.end()),
             (processor_seconds() - before) / passed,
             {}};
-  remark.copy(turn.remark, sizeof turn.remark - 1);
+  training.remark().copy(turn.remark, sizeof turn.remark - 1);
   return turn;
 }
 
@@ -216,19 +240,18 @@ pid_t start_process(Work work) {
   }
 }
 
-// A process that makes its training once and runs a turn whenever it is asked for one.
+// A process with a training that runs a turn whenever it is asked for one.
 class Contestant {
  public:
-  template <class Make>
-  Contestant(double seconds, Make make) {
+  Contestant(double seconds, std::function<Renewed::Made()> make) {
     int ask[2];
     int answer[2];
     if (pipe(ask) != 0 || pipe(answer) != 0) throw std::runtime_error("cannot make a pipe");
     process_ = start_process([&] {
       close(ask[1]);
-      const auto [step, remark] = make();
+      Renewed training(std::move(make));
       for (char byte = 0; read(ask[0], &byte, 1) == 1;) {
-        const Turn turn = take_turn(step, seconds, remark);
+        const Turn turn = take_turn(training, seconds);
         if (write(answer[1], &turn, sizeof turn) != sizeof turn) break;
       }
     });
@@ -269,7 +292,6 @@ class Contestant {
 };
 
 void compare(const Case& c, int rounds, double seconds) {
-  using Made = std::pair<std::function<void()>, std::string>;
   const int threads = kernels::threads();
   const Data data = data_of(c);
   int status = 0;
@@ -279,15 +301,16 @@ void compare(const Case& c, int rounds, double seconds) {
           }),
           &status, 0);
   if (status != 0) throw std::runtime_error(c.name + ": the two could not be shown to do the same");
+  using Made = Renewed::Made;
   Contestant reel(seconds, [&] {
     for (const examples::BenchCase& b : examples::bench_cases())
-      if (b.name == c.name) return Made(b.make(Products::full), "");
+      if (b.name == c.name) return Made{b.make(Products::full), ""};
     throw std::runtime_error("reel bench has no case " + c.name);
   });
   Contestant torch(seconds, [&] {
     peer::set_threads(threads);
     const peer::Training t = libtorch_training(c, data);
-    return Made(t.step, t.remark);
+    return Made{t.step, t.remark};
   });
   for (int i = 0; i < rounds; ++i) {
     reel.turn();

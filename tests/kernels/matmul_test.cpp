@@ -124,6 +124,22 @@ TEST(Matmul, EqualsTheTripleLoopBeyondOneBlockOfDepth) {
   expect_product<Dual>({.m = 3, .n = 5, .k = 700}, random);
 }
 
+// Columns of A whose rows lie far apart are lined up by the first of several tiles that read them.
+TEST(Matmul, EqualsTheTripleLoopWhereTheRowsOfATurnedOverAreFarApart) {
+  std::mt19937 random(31);
+  for (const Index m : {1, 3, 6, 11, 12, 13, 25}) {
+    for (const Index n : {8, 33, 64, 97, 300}) {
+      for (const Index k : {1, 4, 19, 600}) {
+        Case c{.m = m, .n = n, .k = k, .transpose_a = true, .transpose_b = coin(random), .add = coin(random)};
+        c.pad_a = 384 + pick(random, {0, 1, 640 - m});  // rows of 4096 bytes, too
+        expect_product<float>(c, random);
+        if (k < 600) expect_product<double>(c, random);
+        if (k < 19 && n < 100) expect_product<Dual>(c, random);
+      }
+    }
+  }
+}
+
 TEST(Matmul, AnEmptyInnerSizeGivesTheBiasOrZero) {
   const float bias[3] = {1, 2, 3};
   float c[2][3] = {{7, 7, 7}, {7, 7, 7}};

@@ -222,6 +222,29 @@ TEST(OptimizerKernels, MomentumStartsWithTheFirstGradient) {
 }
 
 // The variance of equal gradients is 0, and rounding makes it negative now and then.
+// As subnormal numbers they would stay where they are for ever, and slow down processors that take long for
+// these.
+TEST(OptimizerKernels, WhatIsRememberedOfAnOldGradientFadesToZero) {
+  const Step steps[] = {
+      with(SgdRule{.momentum = 0.9}),
+      with(AdamRule{.beta2 = 0.9}),
+      with(RmspropRule{.alpha = 0.9, .momentum = 0.9, .centered = true}),
+  };
+  for (const Step& step : steps) {
+    Blocks b = blocks(start());
+    b.g = gradient(1);
+    step(b, 1, 1);
+    b.g.assign(8, 0.0F);
+    for (int t = 2; t <= 1200; ++t) {
+      step(b, t, 1);
+      for (const std::vector<float>& memory : {b.m, b.v, b.a}) {
+        for (const float x : memory) ASSERT_NE(std::fpclassify(x), FP_SUBNORMAL) << "step " << t;
+      }
+    }
+    for (const std::vector<float>& memory : {b.m, b.v, b.a}) EXPECT_EQ(memory, std::vector<float>(8));
+  }
+}
+
 TEST(OptimizerKernels, CenteredRmspropOfEqualGradientsIsNoRootOfANegativeNumber) {
   for (int k = 1; k <= 50; ++k) {
     Blocks b = blocks({1.0F}, 0.1F * static_cast<float>(k));
