@@ -10,6 +10,7 @@
 #include "examples/settings.h"
 #include "examples/usage_error.h"
 #include "kernels/instruction_set.h"
+#include "kernels/matmul_bf16.h"
 
 namespace reel::examples {
 namespace {
@@ -72,14 +73,17 @@ void require_same_run(const Json& saved, const Json& now, const std::string& dir
   require_same_data(saved, now, directory);
 }
 
-std::string this_build() { return std::string(kernels::instruction_set()) + ", " + kernels::compiler(); }
+std::string this_build(kernels::Products products) {
+  const bool tiles = products == kernels::Products::bf16 && kernels::fastest_way() == kernels::Bf16Way::tiles;
+  return std::string(kernels::instruction_set()) + (tiles ? " and AMX, " : ", ") + kernels::compiler();
+}
 
-void warn_of_another_build(const std::map<std::string, std::string>& notes) {
+void warn_of_another_build(const std::map<std::string, std::string>& notes, kernels::Products products) {
   const auto saved = notes.find("build");
   const std::string then = saved == notes.end() ? "a build that did not say what it is" : saved->second;
-  if (then == this_build()) return;
+  if (then == this_build(products)) return;
   std::cerr << "reel: warning: the checkpoint was made by another build: " << data::excerpt(then)
-            << "; this one is " << this_build()
+            << "; this one is " << this_build(products)
             << "; the results may differ from those of a run that was never stopped\n";
 }
 

@@ -4,6 +4,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "kernels/matmul.h"
+
 namespace reel::examples {
 
 // Whether a run that goes on is the one that was begun: the same data, flags and build.
@@ -18,11 +20,11 @@ void require_same_run(const nlohmann::ordered_json& saved, const nlohmann::order
 void require_same_data(const nlohmann::ordered_json& saved, const nlohmann::ordered_json& now,
                        const std::string& directory);
 
-/// What the bits of a run depend on beside its data and flags.
-std::string this_build();
+/// What the bits of a run with products of this precision depend on beside its data and flags.
+std::string this_build(kernels::Products products);
 
 /// The same binary gives the same bits; another one goes on with the run, but says so. `notes` are those of
 /// the checkpoint.
-void warn_of_another_build(const std::map<std::string, std::string>& notes);
+void warn_of_another_build(const std::map<std::string, std::string>& notes, kernels::Products products);
 
 }  // namespace reel::examples

@@ -101,7 +101,7 @@ class Loop {
  private:
   void write_config() {
     Json config = training_.config;
-    config["build"] = this_build();
+    config["build"] = this_build(products_of(flags_.precision));
     // Not in the checkpoint: a run may go on with others.
     const auto record = [&config](const char* key, std::int64_t every) {
       if (every > 0) config[key] = every;
@@ -137,7 +137,7 @@ class Loop {
       write_config();
       return;
     }
-    warn_of_another_build(checkpoint_.notes());
+    warn_of_another_build(checkpoint_.notes(), products_of(flags_.precision));
     if (first_ > training_.steps) {
       throw UsageError("--resume: the run is at step " + std::to_string(first_) +
                        " already, which is more than " + std::to_string(training_.steps));
@@ -356,7 +356,7 @@ class Loop {
     }
     auto& notes = checkpoint_.notes();
     notes["config"] = training_.config.dump();
-    notes["build"] = this_build();
+    notes["build"] = this_build(products_of(flags_.precision));
     notes["log_bytes"] = std::to_string(directory_.sync_log());
     notes["average_sum"] = Json(average_.sum).dump();
     notes["average_weight"] = Json(average_.weight).dump();

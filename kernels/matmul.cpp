@@ -72,7 +72,8 @@ void compute_part(const Matmul<T>& p, const Plan<T>& plan, std::int64_t batch, s
 template <class T>
 void compute(const Matmul<T>& p) {
   const Plan<T> plan(p);
-  for_each_part(p, plan, plan.cycles(p), [&](auto... part) { compute_part(p, plan, part...); });
+  for_each_part(p, plan, plan.cycles(p), threads(),
+                [&](int, auto... part) { compute_part(p, plan, part...); });
 }
 
 }  // namespace

@@ -7,7 +7,7 @@
 namespace reel::kernels {
 
 /// What floats are multiplied as. `bf16`: both factors are rounded to bfloat16 first (8 bits, to nearest
-/// even, subnormals to 0), which the processor multiplies at twice the speed where it can; sums stay floats.
+/// even, subnormals to 0), which some processors multiply faster; sums stay floats.
 /// Doubles and duals are always multiplied in full.
 enum class Products : std::uint8_t { full, bf16 };
 

@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/bf16_cells.h"
+#include "kernels/matmul_bf16_tiles.h"
 #include "kernels/matmul_fetch.h"
 #include "kernels/matmul_pack.h"
 #include "kernels/matmul_plan.h"
@@ -33,20 +35,7 @@ class Rounded {
   float* data = nullptr;
 };
 
-}  // namespace
-
-float round_to_bf16(float x) {
-  const auto bits = std::bit_cast<std::uint32_t>(x);
-  const std::uint32_t exponent = bits & 0x7f800000U;
-  if (exponent == 0) return std::bit_cast<float>(bits & 0x80000000U);
-  if (exponent == 0x7f800000U) {  // a NaN must not become infinite with the bits it loses
-    const std::uint32_t quiet = (bits & 0x007fffffU) != 0 ? 0x00400000U : 0U;
-    return std::bit_cast<float>((bits | quiet) & 0xffff0000U);
-  }
-  return std::bit_cast<float>((bits + 0x7fffU + (bits >> 16 & 1U)) & 0xffff0000U);
-}
-
-void matmul_bf16_portable(const Matmul<float>& p) {
+void multiply_as_floats(const Matmul<float>& p) {
   thread_local std::vector<float> left, right;
   const std::int64_t rows_a = p.transpose_a ? p.k : p.m;
   const std::int64_t rows_b = p.transpose_b ? p.n : p.k;
@@ -61,22 +50,28 @@ void matmul_bf16_portable(const Matmul<float>& p) {
   matmul(q);
 }
 
+}  // namespace
+
+float round_to_bf16(float x) {
+  const auto bits = std::bit_cast<std::uint32_t>(x);
+  const std::uint32_t exponent = bits & 0x7f800000U;
+  if (exponent == 0) return std::bit_cast<float>(bits & 0x80000000U);
+  if (exponent == 0x7f800000U) {  // a NaN must not become infinite with the bits it loses
+    const std::uint32_t quiet = (bits & 0x007fffffU) != 0 ? 0x00400000U : 0U;
+    return std::bit_cast<float>((bits | quiet) & 0xffff0000U);
+  }
+  return std::bit_cast<float>((bits + 0x7fffU + (bits >> 16 & 1U)) & 0xffff0000U);
+}
+
 #if defined(__AVX512F__)
 
 // The instruction adds two products to every float: t = c + a.high b.high, then t + a.low b.low, each rounded
 // once. So with an even k in the high half of a cell and k + 1 in the low one, an element is the same chain
 // of fused multiply-adds in ascending k as in the product of floats. Both operands are packed into cells.
-#define REEL_BF16 __attribute__((target("avx512f,avx512bw,avx512bf16")))
-
+namespace bf16 {
 namespace {
 
-constexpr std::int64_t width = tile_columns<float>;
-constexpr int lanes = Simd<float>::lanes;
-constexpr std::int64_t most_cells = Plan<float>::most_depth / 2;
-
-using Cell = std::uint32_t;
-alignas(64) constexpr float zeros[lanes] = {};  // stand for the row behind an odd number of them
-typedef Cell Cells __attribute__((vector_size(64)));
+constexpr std::int64_t room = Plan<float>::room;  // cells of B that are packed at a time
 
 struct CellTile {
   std::int64_t cells = 0;   // pairs of k
@@ -150,96 +145,6 @@ void compute_cell_tile(const CellTile& t, int rows, bool transposed) {
   variants[(transposed ? 2U : 0U) + (t.columns > lanes ? 1U : 0U)][static_cast<std::size_t>(rows - 1)](t);
 }
 
-__mmask16 first(std::int64_t count) {
-  return static_cast<__mmask16>(count >= lanes ? 0xffffU : (1U << std::max<std::int64_t>(count, 0)) - 1);
-}
-
-REEL_BF16 inline void store_pairs(Cell* to, __m512bh pairs) {
-  const auto x = reinterpret_cast<Cells>(pairs);
-  _mm512_storeu_si512(to, reinterpret_cast<__m512i>(x << 16 | x >> 16));
-}
-
-// to [cells] = a row of `depth` numbers; writes up to 15 cells behind them.
-REEL_BF16 void pack_row(const float* from, std::int64_t depth, Cell* to) {
-  std::int64_t k = 0;
-  for (; k + 2 * lanes <= depth; k += 2 * lanes) {
-    store_pairs(to + k / 2,
-                _mm512_cvtne2ps_pbh(_mm512_loadu_ps(from + k + lanes), _mm512_loadu_ps(from + k)));
-  }
-  if (k == depth) return;
-  const __m512 low = _mm512_maskz_loadu_ps(first(depth - k), from + k);
-  const __m512 high = _mm512_maskz_loadu_ps(first(depth - k - lanes), from + k + lanes);
-  store_pairs(to + k / 2, _mm512_cvtne2ps_pbh(high, low));
-}
-
-// panels [columns / width up][cells, width], `step` cells apart, = rows k and k + 1 side by side; writes up
-// to 15 cells behind the last column.
-REEL_BF16 void pack_pairs_of_rows(const float* from, std::int64_t stride, std::int64_t depth,
-                                  std::int64_t columns, Cell* to, std::int64_t row_width, std::int64_t step) {
-  alignas(64) std::uint16_t order[32];
-  for (int i = 0; i < lanes; ++i) {
-    order[2 * i] = static_cast<std::uint16_t>(i);
-    order[2 * i + 1] = static_cast<std::uint16_t>(i + lanes);
-  }
-  const __m512i side_by_side = _mm512_load_si512(order);
-  const std::int64_t whole = columns / lanes;
-  const __mmask16 rest = first(columns % lanes);
-  for (std::int64_t k = 0; k < depth; k += 2) {
-    const float* const even = from + k * stride;
-    const float* const odd = k + 1 < depth ? even + stride : zeros;
-    const std::int64_t next = k + 1 < depth ? lanes : 0;
-    for (std::int64_t v = 0; v < whole; ++v) {
-      __builtin_prefetch(even + v * lanes + 8 * stride);  // rows are too far apart for the hardware to see
-      const auto rows = reinterpret_cast<__m512i>(
-          _mm512_cvtne2ps_pbh(_mm512_loadu_ps(even + v * lanes), _mm512_loadu_ps(odd + v * next)));
-      _mm512_storeu_si512(to + v / tile_vectors * step + v % tile_vectors * lanes,
-                          _mm512_permutexvar_epi16(side_by_side, rows));
-    }
-    if (rest != 0) {
-      const auto rows =
-          reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(_mm512_maskz_loadu_ps(rest, even + whole * lanes),
-                                                        _mm512_maskz_loadu_ps(rest, odd + whole * next)));
-      _mm512_storeu_si512(to + whole / tile_vectors * step + whole % tile_vectors * lanes,
-                          _mm512_permutexvar_epi16(side_by_side, rows));
-    }
-    to += row_width;
-  }
-}
-
-// panel [cells, width] = `columns` rows of `depth` numbers, turned over; its rows go up to a multiple of 16.
-void pack_turned(const float* from, std::int64_t stride, std::int64_t depth, std::int64_t columns,
-                 Cell* panel) {
-  alignas(64) Cell rows[lanes * most_cells];
-  const std::int64_t cells = divide_up(depth, 2 * lanes) * lanes;
-  for (std::int64_t j = 0; j < columns; j += lanes) {
-    const auto count = static_cast<int>(std::min<std::int64_t>(lanes, columns - j));
-    for (int i = 0; i < count; ++i) pack_row(from + (j + i) * stride, depth, rows + i * cells);
-    for (std::int64_t k = 0; k < cells; k += lanes) {
-      detail::transpose_square(reinterpret_cast<const float*>(rows + k), cells, count,
-                               reinterpret_cast<float*>(panel + k * width + j), static_cast<int>(width));
-    }
-  }
-}
-
-constexpr std::int64_t room = Plan<float>::room;  // cells of B that are packed at a time
-
-// Parts for several threads, by shape alone. Every part rounds its rows of A and its panels of B, so parts
-// are as large as leaves eight of them, if rows and columns suffice to outweigh that.
-Plan<float> plan_of(const Matmul<float>& p) {
-  Plan<float> plan(p);
-  const std::int64_t padded = divide_up(plan.depth, 2 * lanes) * lanes;
-  const std::int64_t most = std::max<std::int64_t>(1, room / (padded * width));
-  const auto split = [](std::int64_t size, std::int64_t least, std::int64_t wanted) {
-    return std::clamp<std::int64_t>(size / least, 1, std::max<std::int64_t>(1, wanted));
-  };
-  plan.groups = divide_up(plan.panels, most);
-  plan.parts = split(p.m, 96, divide_up(8, plan.groups * p.batch));
-  plan.groups = std::max(plan.groups, split(plan.panels, 4, divide_up(8, plan.parts * p.batch)));
-  if (plan.groups * plan.parts * p.batch == 1) plan.parts = split(p.m, 48, 2);
-  if (plan.groups * plan.parts * p.batch == 1) plan.groups = split(plan.panels, 1, 2);
-  return plan;
-}
-
 // Rows [first_row, last_row) and panels [panel, last_panel) of one product of the batch.
 void compute_part(const Matmul<float>& p, const Plan<float>& plan, std::int64_t batch, std::int64_t first_row,
                   std::int64_t last_row, std::int64_t panel, std::int64_t last_panel) {
@@ -248,7 +153,7 @@ void compute_part(const Matmul<float>& p, const Plan<float>& plan, std::int64_t 
   const float* a = p.a + batch * p.stride_a;
   const float* b = p.b + batch * p.stride_b;
   float* c = p.c.data + batch * p.stride_c;
-  const std::int64_t step = divide_up(plan.depth, 2 * lanes) * lanes * width;
+  const std::int64_t step = padded_cells(plan.depth) * width;
   const std::int64_t tiles = divide_up(last_row - first_row, tile_rows);
   const std::int64_t columns = std::min(last_panel * width, p.n) - panel * width;
   CellTile t;
@@ -290,23 +195,52 @@ void compute_part(const Matmul<float>& p, const Plan<float>& plan, std::int64_t 
   }
 }
 
-}  // namespace
-
-bool has_bf16_instructions() {
-  static const bool has = __builtin_cpu_supports("avx512bf16") != 0;
-  return has;
+void multiply_in_pairs(const Matmul<float>& p) {
+  const Plan<float> plan = plan_in_cells(p, room);
+  for_each_part(p, plan, plan.cycles(p) / 2, threads(),
+                [&](int, auto... part) { compute_part(p, plan, part...); });
 }
 
-void matmul_bf16(const Matmul<float>& p) {
-  if (!has_bf16_instructions()) return matmul_bf16_portable(p);
-  const Plan<float> plan = plan_of(p);
-  for_each_part(p, plan, plan.cycles(p) / 2, [&](auto... part) { compute_part(p, plan, part...); });
+}  // namespace
+}  // namespace bf16
+
+bool has_way(Bf16Way way) {
+  switch (way) {
+    case Bf16Way::floats:
+      return true;
+    case Bf16Way::pairs:
+      return __builtin_cpu_supports("avx512bf16") != 0;
+    case Bf16Way::tiles:
+      return bf16::has_tiles();
+  }
+  return false;
+}
+
+Bf16Way fastest_way() {
+  static const Bf16Way way = [] {
+    if (has_way(Bf16Way::tiles)) return Bf16Way::tiles;
+    // AMD's processors multiply pairs at twice the speed of floats, Intel's at half of it.
+    return has_way(Bf16Way::pairs) && __builtin_cpu_is("amd") ? Bf16Way::pairs : Bf16Way::floats;
+  }();
+  return way;
+}
+
+void matmul_bf16(const Matmul<float>& p, Bf16Way way) {
+  switch (way) {
+    case Bf16Way::floats:
+      return multiply_as_floats(p);
+    case Bf16Way::pairs:
+      return bf16::multiply_in_pairs(p);
+    case Bf16Way::tiles:
+      return bf16::multiply_in_tiles(p);
+  }
 }
 
 #else
 
-bool has_bf16_instructions() { return false; }
-void matmul_bf16(const Matmul<float>& p) { matmul_bf16_portable(p); }
+bool has_way(Bf16Way way) { return way == Bf16Way::floats; }
+Bf16Way fastest_way() { return Bf16Way::floats; }
+void matmul_bf16(const Matmul<float>& p, Bf16Way) { multiply_as_floats(p); }
 
 #endif
 }  // namespace reel::kernels

@@ -7,14 +7,22 @@ namespace reel::kernels {
 /// x rounded to bfloat16: to nearest, ties to even; subnormals to 0, as the processor's instructions do.
 float round_to_bf16(float x);
 
-/// True if this processor multiplies pairs of bfloat16 (AVX512-BF16). Without it the product is as right, and
-/// as slow as that of floats.
-bool has_bf16_instructions();
+/// A way to multiply bfloat16.
+enum class Bf16Way {
+  floats,  ///< as floats, rounded beforehand: everywhere
+  pairs,   ///< with dot products of pairs: AVX512-BF16
+  tiles,   ///< with the matrix unit of Intel's processors, AMX-BF16, which has its own order of sums
+};
+/// Whether this processor can.
+bool has_way(Bf16Way way);
+/// The fastest here, which `matmul` takes. Bits depend on whether it is `tiles`.
+Bf16Way fastest_way();
 
-/// The product with A and B rounded to bfloat16. The same bits as `matmul` of the rounded matrices (where no
-/// sum is subnormal), with or without the instructions: products of bfloat16 are exact in a float.
-void matmul_bf16(const Matmul<float>& p);
-/// The same, without the instructions.
-void matmul_bf16_portable(const Matmul<float>& p);
+/// The product with A and B rounded to bfloat16, whose products are exact in a float. As floats and in pairs
+/// it has the bits of `matmul` of the rounded matrices, where no sum is subnormal. In tiles, the even k and
+/// the odd ones of every 32 are two chains of fused multiply-adds that begin at 0; their sum is added to
+/// those before. `way` must be one that this processor has, and the product must not be empty: that is for
+/// `matmul` to see to. Throws std::bad_alloc.
+void matmul_bf16(const Matmul<float>& p, Bf16Way way = fastest_way());
 
 }  // namespace reel::kernels

@@ -97,14 +97,15 @@ const T* panel_of_b(const Matmul<T>& p, const T* b, std::int64_t k, std::int64_t
   return b + (p.transpose_b ? column * p.ldb + k : k * p.ldb + column);
 }
 
-/// Calls compute(batch, first row, last row, first panel, last panel) for every part, on several threads.
+/// Calls compute(worker, batch, first row, last row, first panel, last panel) for every part, on several
+/// threads; which `worker` is as in parallel_for.
 template <class T, class Compute>
-void for_each_part(const Matmul<T>& p, const Plan<T>& plan, double cycles, Compute compute) {
+void for_each_part(const Matmul<T>& p, const Plan<T>& plan, double cycles, int workers, Compute compute) {
   // Four simple operations of other kernels, which the cost of a loop is counted in, take about a cycle.
-  parallel_for(p.batch * plan.parts * plan.groups, 4 * cycles, [&](std::int64_t task) {
+  parallel_for(p.batch * plan.parts * plan.groups, 4 * cycles, workers, [&](std::int64_t task, int worker) {
     const std::int64_t group = task % plan.groups;
     const std::int64_t part = task / plan.groups % plan.parts;
-    compute(task / plan.groups / plan.parts, p.m * part / plan.parts, p.m * (part + 1) / plan.parts,
+    compute(worker, task / plan.groups / plan.parts, p.m * part / plan.parts, p.m * (part + 1) / plan.parts,
             plan.panels * group / plan.groups, plan.panels * (group + 1) / plan.groups);
   });
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/matmul_bf16.h"
+#include "kernels/matmul_bf16_tiles.h"
 #include "kernels/parallel.h"
 #include "kernels/simd.h"
 
@@ -35,8 +36,9 @@ constexpr int chains =
     vector_registers == 32 ? 16 : 12;  // independent, to hide the latency of a multiply-add
 constexpr int steps = 200'000;
 
-// Not inline: where it was, g++ kept x in memory.
-__attribute__((noinline)) float multiply_add_chains() {
+// Loops that do nothing else, and return the operations they did; `sink` keeps them from being dropped. Not
+// inline: where it was, g++ kept x in memory.
+[[gnu::noinline]] double multiply_add_chains(float& sink) {
   using S = Simd<float>;
   S::Vector x[chains];
 #pragma GCC unroll 16
@@ -50,14 +52,13 @@ __attribute__((noinline)) float multiply_add_chains() {
       keep(x[i]);
     }
   }
-  float sum = 0;
 #pragma GCC unroll 16
-  for (int i = 0; i < chains; ++i) sum += x[i][0];
-  return sum;
+  for (int i = 0; i < chains; ++i) sink += x[i][0];
+  return 2.0 * S::lanes * chains * steps;
 }
 
 #if defined(__AVX512F__)
-__attribute__((target("avx512f,avx512bf16"))) float dot_product_chains() {
+__attribute__((target("avx512f,avx512bf16"))) double dot_product_chains(float& sink) {
   __m512 x[chains];
 #pragma GCC unroll 16
   for (int i = 0; i < chains; ++i) x[i] = _mm512_set1_ps(static_cast<float>(i));
@@ -69,30 +70,42 @@ __attribute__((target("avx512f,avx512bf16"))) float dot_product_chains() {
       asm("" : "+v"(x[i]));
     }
   }
-  float sum = 0;
 #pragma GCC unroll 16
-  for (int i = 0; i < chains; ++i) sum += x[i][0];
-  return sum;
+  for (int i = 0; i < chains; ++i) sink += x[i][0];
+  return 4.0 * Simd<float>::lanes * chains * steps;
 }
-#else
-float dot_product_chains() { return multiply_add_chains(); }  // never called: there are no such instructions
+
+double tiles(float&) {
+  double operations = 0;
+  for (int i = 0; i < 200; ++i) operations += bf16::multiply_nothing_but_tiles();
+  return operations;
+}
 #endif
+
+auto loop_for([[maybe_unused]] Products products) {
+#if defined(__AVX512F__)
+  if (products == Products::bf16 && fastest_way() == Bf16Way::tiles) return &tiles;
+  if (products == Products::bf16 && fastest_way() == Bf16Way::pairs) return &dot_product_chains;
+#endif
+  return &multiply_add_chains;
+}
 
 }  // namespace
 
 double measure_peak(int count, Products products) {
-  const bool pairs = products == Products::bf16 && has_bf16_instructions();
-  const double operations = (pairs ? 4.0 : 2.0) * Simd<float>::lanes * chains * steps;
+  const auto loop = loop_for(products);
   const WithThreads setting(count);
   double best = 0;
   std::vector<float> sink(static_cast<std::size_t>(count));
+  std::vector<double> operations(sink.size());
   // A thread that just woke may share its waker's core for some milliseconds, each about as long as a round.
   for (int round = 0; round < 50; ++round) {
     const auto start = Clock::now();
-    parallel_for(count, 1e12, [&](std::int64_t i) {
-      sink[static_cast<std::size_t>(i)] = pairs ? dot_product_chains() : multiply_add_chains();
+    parallel_for(count, 1e12, [&](std::int64_t task) {
+      const auto i = static_cast<std::size_t>(task);
+      operations[i] = loop(sink[i]);
     });
-    best = std::max(best, operations * count / seconds_since(start));
+    best = std::max(best, operations.front() * count / seconds_since(start));
   }
   return best;
 }

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <vector>
 
 #include "autograd/autograd.h"
@@ -16,6 +17,13 @@ std::vector<float> numbers(std::size_t count, float first) {
 std::vector<float> rounded(std::vector<float> x) {
   for (float& v : x) v = kernels::round_to_bf16(v);
   return x;
+}
+
+// Alike but for the order of sums, of which some processors have their own; rounding makes a difference of
+// 1e-3.
+void expect_alike(const std::vector<double>& got, const std::vector<double>& want) {
+  ASSERT_EQ(got.size(), want.size());
+  for (std::size_t i = 0; i < got.size(); ++i) EXPECT_NEAR(got[i], want[i], 2e-6) << i;
 }
 
 struct Result {
@@ -50,11 +58,11 @@ TEST(Products, ATapeOfBf16RoundsTheFactorsOfLinearForwardAndBackward) {
   const Result forward = linear_on(plain, rounded(x), rounded(w), b, dy);
   const Result backward = linear_on(plain, rounded(x), rounded(w), b, rounded_dy);
   const Result exact = linear_on(plain, x, w, b, dy);
-  EXPECT_EQ(got.y, forward.y);
-  EXPECT_EQ(got.dx, backward.dx);
-  EXPECT_EQ(got.dw, backward.dw);
+  expect_alike(got.y, forward.y);
+  expect_alike(got.dx, backward.dx);
+  expect_alike(got.dw, backward.dw);
   EXPECT_EQ(got.db, exact.db);  // a sum, not a product
-  EXPECT_NE(got.y, exact.y);
+  EXPECT_GT(std::abs(got.y[0] - exact.y[0]), 1e-4);
 }
 
 TEST(Products, ATapeOfBf16RoundsTheFactorsOfMatmul) {
@@ -70,8 +78,7 @@ TEST(Products, ATapeOfBf16RoundsTheFactorsOfMatmul) {
     Tape plain;
     const auto other = plain.record();
     const Tensor z = matmul(plain.constant(rounded(a), sa), plain.constant(rounded(b), sb), options);
-    EXPECT_EQ(std::vector<float>(y.data().begin(), y.data().end()),
-              std::vector<float>(z.data().begin(), z.data().end()));
+    expect_alike(y.values(), z.values());
   }
 }
 

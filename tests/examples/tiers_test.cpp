@@ -7,6 +7,7 @@
 #include <iostream>
 #include <sstream>
 
+#include "kernels/matmul_bf16.h"
 #include "tests/examples/program.h"
 
 // The instruction sets that the program is built for. A portable build holds one library for each, of which
@@ -129,7 +130,10 @@ TEST(Tiers, TrainToTheSameBitsWithFusedMultiplyAddAndAlikeWithout) {
   ASSERT_FALSE(supported.empty());
   for (const auto& task : tasks) {
     // Rounding to bfloat16 makes much of a small difference.
-    const double tolerance = task.back() == "bf16" ? 1e-3 : 1e-5;
+    const bool bf16 = task.back() == "bf16";
+    const double tolerance = bf16 ? 1e-3 : 1e-5;
+    const bool own_order =
+        bf16 && kernels::fastest_way() == kernels::Bf16Way::tiles;  // of sums, on x86-64-v4
     std::vector<Training> runs;
     for (const Tier& tier : supported) {
       runs.push_back(train(task, tier, "1"));
@@ -140,7 +144,7 @@ TEST(Tiers, TrainToTheSameBitsWithFusedMultiplyAddAndAlikeWithout) {
                 << " from those on " << supported.front().name << "\n";
       EXPECT_GE(runs.back().losses.size(), 20u);
       EXPECT_LE(difference, tolerance) << tier.name;
-      if (tier.name != "x86-64-v2") {
+      if (tier.name != "x86-64-v2" && !own_order) {
         EXPECT_EQ(runs.back().fingerprint, runs.front().fingerprint) << tier.name;
       }
     }
