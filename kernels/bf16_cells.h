@@ -98,22 +98,5 @@ inline void pack_turned(const float* from, std::int64_t stride, std::int64_t dep
   }
 }
 
-/// A product in parts for several threads, by shape alone, with `room` for the cells of B that are packed at
-/// a time. Every part rounds its rows of A and its panels of B, so parts are as large as leaves eight of
-/// them, if rows and columns suffice to outweigh that.
-inline Plan<float> plan_in_cells(const Matmul<float>& p, std::int64_t room) {
-  Plan<float> plan(p);
-  const std::int64_t most = std::max<std::int64_t>(1, room / (padded_cells(plan.depth) * width));
-  const auto split = [](std::int64_t size, std::int64_t least, std::int64_t wanted) {
-    return std::clamp<std::int64_t>(size / least, 1, std::max<std::int64_t>(1, wanted));
-  };
-  plan.groups = divide_up(plan.panels, most);
-  plan.parts = split(p.m, 96, divide_up(8, plan.groups * p.batch));
-  plan.groups = std::max(plan.groups, split(plan.panels, 4, divide_up(8, plan.parts * p.batch)));
-  if (plan.groups * plan.parts * p.batch == 1) plan.parts = split(p.m, 48, 2);
-  if (plan.groups * plan.parts * p.batch == 1) plan.groups = split(plan.panels, 1, 2);
-  return plan;
-}
-
 }  // namespace reel::kernels::bf16
 #endif

@@ -145,6 +145,22 @@ void compute_cell_tile(const CellTile& t, int rows, bool transposed) {
   variants[(transposed ? 2U : 0U) + (t.columns > lanes ? 1U : 0U)][static_cast<std::size_t>(rows - 1)](t);
 }
 
+// Parts for several threads, by shape alone. Every part rounds its rows of A and its panels of B, so parts
+// are as large as leaves eight of them, if rows and columns suffice to outweigh that.
+Plan<float> plan_of(const Matmul<float>& p) {
+  Plan<float> plan(p);
+  const std::int64_t most = std::max<std::int64_t>(1, room / (padded_cells(plan.depth) * width));
+  const auto split = [](std::int64_t size, std::int64_t least, std::int64_t wanted) {
+    return std::clamp<std::int64_t>(size / least, 1, std::max<std::int64_t>(1, wanted));
+  };
+  plan.groups = divide_up(plan.panels, most);
+  plan.parts = split(p.m, 96, divide_up(8, plan.groups * p.batch));
+  plan.groups = std::max(plan.groups, split(plan.panels, 4, divide_up(8, plan.parts * p.batch)));
+  if (plan.groups * plan.parts * p.batch == 1) plan.parts = split(p.m, 48, 2);
+  if (plan.groups * plan.parts * p.batch == 1) plan.groups = split(plan.panels, 1, 2);
+  return plan;
+}
+
 // Rows [first_row, last_row) and panels [panel, last_panel) of one product of the batch.
 void compute_part(const Matmul<float>& p, const Plan<float>& plan, std::int64_t batch, std::int64_t first_row,
                   std::int64_t last_row, std::int64_t panel, std::int64_t last_panel) {
@@ -196,7 +212,7 @@ void compute_part(const Matmul<float>& p, const Plan<float>& plan, std::int64_t 
 }
 
 void multiply_in_pairs(const Matmul<float>& p) {
-  const Plan<float> plan = plan_in_cells(p, room);
+  const Plan<float> plan = plan_of(p);
   for_each_part(p, plan, plan.cycles(p) / 2, threads(),
                 [&](int, auto... part) { compute_part(p, plan, part...); });
 }

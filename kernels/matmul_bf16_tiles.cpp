@@ -5,6 +5,7 @@
 #include <immintrin.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 
 #include "kernels/bf16_cells.h"
@@ -128,6 +129,29 @@ void pack_a(const Matmul<float>& p, const float* a, std::int64_t depth, std::int
   for (std::int64_t i = count; i < rows; ++i) std::fill_n(memory.a + i * Memory::a_stride, cells, Cell{0});
 }
 
+// Parts for several threads, by shape alone. Each packs its rows of A and its panels of B, which may take
+// longer than multiplying them: no more parts than leaves each some microseconds, cut where that costs less.
+Plan<float> plan_of(const Matmul<float>& p) {
+  Plan<float> plan(p);
+  const double rows_cost = static_cast<double>(p.m * p.k) * (p.transpose_a ? 2 : 1);
+  const double columns_cost = static_cast<double>(p.n * p.k) * (p.transpose_b ? 2 : 1);
+  const double products = static_cast<double>(p.m * p.n) * static_cast<double>(p.k * p.batch);
+  const double wanted = std::min(8.0, std::sqrt(products / (1 << 22)));
+  const std::int64_t most = Memory::b_cells / (padded_cells(plan.depth) * width);
+  plan.parts = 1;
+  plan.groups = divide_up(plan.panels, std::max<std::int64_t>(1, most));
+  const auto tasks = [&] { return static_cast<double>(plan.parts * plan.groups * p.batch); };
+  while (tasks() < wanted) {
+    const bool rows_can = plan.parts * 2 * rows <= p.m;
+    const bool columns_can = plan.groups * 2 <= plan.panels;
+    if (!rows_can && !columns_can) break;
+    const bool cut_rows = rows_can && (!columns_can || static_cast<double>(plan.parts) * columns_cost <=
+                                                           static_cast<double>(plan.groups) * rows_cost);
+    (cut_rows ? plan.parts : plan.groups) *= 2;
+  }
+  return plan;
+}
+
 // Rows [first, last) and panels [panel, last_panel) of one product of the batch.
 void compute_part(const Matmul<float>& p, const Plan<float>& plan, const Memory& memory, std::int64_t batch,
                   std::int64_t first, std::int64_t last, std::int64_t panel, std::int64_t last_panel) {
@@ -187,7 +211,7 @@ bool has_tiles() {
 }
 
 void multiply_in_tiles(const Matmul<float>& p) {
-  const Plan<float> plan = plan_in_cells(p, Memory::b_cells);
+  const Plan<float> plan = plan_of(p);
   Workspace<Cell> workspace(Memory::cells);
   // Packing and C take longer than the multiply-adds, of which the unit does 512 in a cycle.
   for_each_part(p, plan, plan.cycles(p) / 6, workspace.workers(), [&](int worker, auto... part) {
