@@ -53,6 +53,24 @@ inline Tensor operator*(double c, Here x) { return scale(x, c); }
 inline Tensor operator/(Here x, double c) { return div(x, c); }
 inline Tensor operator/(double c, Here x) { return div(c, x); }
 
+/// The tensor on the left of `+=` and its like, and where that stands. `loss += penalty` is
+/// `loss = loss + penalty`: loss names a new tensor, and other names of the one before keep it.
+struct Assigned {
+  Assigned(Tensor& t, const char* file = __builtin_FILE(), int line = __builtin_LINE())  // NOLINT
+      : tensor(t), place{file, line} {}
+  Here here() const { return {tensor, place.file, place.line}; }
+  Tensor& tensor;
+  Place place;
+};
+inline Tensor& operator+=(Assigned x, Here y) { return x.tensor = x.here() + y; }
+inline Tensor& operator-=(Assigned x, Here y) { return x.tensor = x.here() - y; }
+inline Tensor& operator*=(Assigned x, Here y) { return x.tensor = x.here() * y; }
+inline Tensor& operator/=(Assigned x, Here y) { return x.tensor = x.here() / y; }
+inline Tensor& operator+=(Assigned x, double c) { return x.tensor = x.here() + c; }
+inline Tensor& operator-=(Assigned x, double c) { return x.tensor = x.here() - c; }
+inline Tensor& operator*=(Assigned x, double c) { return x.tensor = x.here() * c; }
+inline Tensor& operator/=(Assigned x, double c) { return x.tensor = x.here() / c; }
+
 // ---- comparisons, element by element: 1 where it holds, else 0; of NaN only ne holds; no gradient ----
 // "And" is a product, (0.0 < x) * (x < 1.0), and "not" is 1.0 - c. Do not chain: 0.0 < x < 1.0 compares the 0
 // or 1 of 0.0 < x with 1.

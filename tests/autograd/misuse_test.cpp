@@ -82,6 +82,8 @@ TEST_F(Misuse, TensorsOfTwoTapes) {
   const auto b = other.record();
   const Tensor y = other.variable(1.0);
   EXPECT_ERROR(x + y, StateError, "tape");
+  Tensor z = x;
+  EXPECT_ERROR(z += y, StateError, "tape");
   EXPECT_ERROR(stack({x, y}), StateError, "tape");
   ParameterBlock block;
   const Parameter w(block, block.add("w", {}, true));

@@ -50,6 +50,30 @@ TEST(NamedOps, AreTheFunctionsThatTheirNamesSay) {
   }
 }
 
+// sum of x^k for k = 1 .. 3, and the rest of the operators.
+TEST(NamedOps, AnAssignmentWithAnOperatorMakesANewTensor) {
+  Tape tape(Precision::f64);
+  const auto step = tape.record();
+  const Tensor x = tape.variable(0.7);
+  Tensor power = x;
+  Tensor sum = x;
+  for (int k = 2; k <= 3; ++k) {
+    power *= x;
+    sum += power;
+  }
+  tape.backward(sum);
+  EXPECT_NEAR(sum.item(), 0.7 + 0.49 + 0.343, 1e-15);
+  EXPECT_NEAR(x.gradient()[0], 1 + 2 * 0.7 + 3 * 0.49, 1e-15);
+  EXPECT_EQ(x.item(), 0.7);
+  Tensor y = x;
+  EXPECT_DOUBLE_EQ((y -= 2.0 * x).item(), -0.7);
+  EXPECT_DOUBLE_EQ((y /= x).item(), -1);
+  EXPECT_DOUBLE_EQ((y += 4).item(), 3);
+  EXPECT_DOUBLE_EQ((y -= 1).item(), 2);
+  EXPECT_DOUBLE_EQ((y *= 3).item(), 6);
+  EXPECT_DOUBLE_EQ((y /= 4).item(), 1.5);
+}
+
 // Of x times 1 / 3 every third is another number.
 TEST(NamedOps, AQuotientIsRoundedOnce) {
   std::vector<double> x;
