@@ -6,8 +6,9 @@
 #include "kernels/matmul_pack.h"
 #include "kernels/matmul_plan.h"
 
-// Cells: the numbers of k and k + 1 as two bfloat16 in 32 bits, the even k in the high half, as the
-// processor's instructions for bfloat16 want both operands. Numbers are rounded on their way into cells.
+// Cells: the numbers of k and k + 1 as two bfloat16 in 32 bits, as the processor's instructions for bfloat16
+// want both operands. The even k stands in the high half, which the dot product of pairs adds first. Numbers
+// are rounded on their way into cells.
 
 #if defined(__AVX512F__)
 #define REEL_BF16 __attribute__((target("avx512f,avx512bw,avx512bf16")))
@@ -83,7 +84,7 @@ REEL_BF16 inline void pack_pairs_of_rows(const float* from, std::int64_t stride,
 }
 
 /// panel [cells, width] = `columns` rows of `depth` numbers, turned over; its rows go up to a multiple
-// of 16.
+/// of 16.
 inline void pack_turned(const float* from, std::int64_t stride, std::int64_t depth, std::int64_t columns,
                         Cell* panel) {
   alignas(64) Cell rows[lanes * most_cells];

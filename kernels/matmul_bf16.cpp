@@ -242,7 +242,7 @@ Bf16Way fastest_way() {
 }
 
 void matmul_bf16(const Matmul<float>& p, Bf16Way way) {
-  switch (way) {
+  switch (has_way(way) ? way : Bf16Way::floats) {
     case Bf16Way::floats:
       return multiply_as_floats(p);
     case Bf16Way::pairs:

@@ -78,8 +78,8 @@ struct Registers {
 };
 
 // What a task needs, all of it in cells.
-struct Memory {
-  // A step of k longer than the longest block, so that rows do not compete for sets of the first cache.
+struct TaskMemory {
+  // One tile longer than the longest block, so that rows do not compete for sets of the first cache.
   static constexpr std::int64_t a_stride = most_cells + side;
   static constexpr std::int64_t b_cells = most_panels * most_cells * width;
 
@@ -88,7 +88,7 @@ struct Memory {
   Cell* turning;  // [cells, rows], for A stored turned over
   float* c;       // [rows, width]
 
-  explicit Memory(Cell* piece)
+  explicit TaskMemory(Cell* piece)
       : b(piece),
         a(b + b_cells),
         turning(a + rows * a_stride),
@@ -97,8 +97,8 @@ struct Memory {
 };
 
 // Panels of B [depth, columns], which stands at `b`, with zeros behind the last k.
-void pack_b(const Matmul<float>& p, const float* b, std::int64_t depth, std::int64_t columns, Cell* to,
-            std::int64_t step) {
+void pack_panels_of_b(const Matmul<float>& p, const float* b, std::int64_t depth, std::int64_t columns,
+                      Cell* to, std::int64_t step) {
   if (!p.transpose_b) pack_pairs_of_rows(b, p.ldb, depth, columns, to, width, step);
   for (std::int64_t j = 0; j < columns; j += width, to += step) {
     if (p.transpose_b) {
@@ -109,9 +109,10 @@ void pack_b(const Matmul<float>& p, const float* b, std::int64_t depth, std::int
   }
 }
 
-// `count` rows of A [count, depth], which stands at `a`; rows behind them are zeros.
-void pack_a(const Matmul<float>& p, const float* a, std::int64_t depth, std::int64_t count,
-            const Memory& memory) {
+// `count` rows of A [count, depth], which stands at `a`. Rows behind them are left as they are: those of C
+// that come of them are not stored.
+void pack_rows_of_a(const Matmul<float>& p, const float* a, std::int64_t depth, std::int64_t count,
+                    const TaskMemory& memory) {
   const std::int64_t cells = padded_cells(depth);
   if (p.transpose_a) {
     pack_pairs_of_rows(a, p.lda, depth, count, memory.turning, rows, 0);
@@ -119,14 +120,29 @@ void pack_a(const Matmul<float>& p, const float* a, std::int64_t depth, std::int
       const auto filled = static_cast<int>(std::min(side, divide_up(depth, 2) - k));
       for (std::int64_t i = 0; i < count; i += side) {
         detail::transpose_square(reinterpret_cast<const float*>(memory.turning + k * rows + i), rows, filled,
-                                 reinterpret_cast<float*>(memory.a + i * Memory::a_stride + k),
-                                 static_cast<int>(Memory::a_stride));
+                                 reinterpret_cast<float*>(memory.a + i * TaskMemory::a_stride + k),
+                                 static_cast<int>(TaskMemory::a_stride));
       }
     }
   } else {
-    for (std::int64_t i = 0; i < count; ++i) pack_row(a + i * p.lda, depth, memory.a + i * Memory::a_stride);
+    for (std::int64_t i = 0; i < count; ++i)
+      pack_row(a + i * p.lda, depth, memory.a + i * TaskMemory::a_stride);
   }
-  for (std::int64_t i = count; i < rows; ++i) std::fill_n(memory.a + i * Memory::a_stride, cells, Cell{0});
+}
+
+// C [count, columns] = base + sums [count, width], where base is C itself, a bias, or 0.
+void finish(const float* sums, std::int64_t count, std::int64_t columns, bool add, const float* bias,
+            float* c, std::int64_t c_stride) {
+  using S = Simd<float>;
+  for (std::int64_t i = 0; i < count; ++i, sums += width, c += c_stride) {
+    for (std::int64_t v = 0; v < columns; v += lanes) {
+      const int some = static_cast<int>(std::min<std::int64_t>(lanes, columns - v));
+      auto sum = S::load(sums + v);
+      if (bias != nullptr) sum = sum + S::load(bias + v, some);
+      if (add) sum = S::load(c + v, some) + sum;
+      S::store(c + v, sum, some);
+    }
+  }
 }
 
 // Parts for several threads, by shape alone. Each packs its rows of A and its panels of B, which may take
@@ -137,7 +153,7 @@ Plan<float> plan_of(const Matmul<float>& p) {
   const double columns_cost = static_cast<double>(p.n * p.k) * (p.transpose_b ? 2 : 1);
   const double products = static_cast<double>(p.m * p.n) * static_cast<double>(p.k * p.batch);
   const double wanted = std::min(8.0, std::sqrt(products / (1 << 22)));
-  const std::int64_t most = Memory::b_cells / (padded_cells(plan.depth) * width);
+  const std::int64_t most = TaskMemory::b_cells / (padded_cells(plan.depth) * width);
   plan.parts = 1;
   plan.groups = divide_up(plan.panels, std::max<std::int64_t>(1, most));
   const auto tasks = [&] { return static_cast<double>(plan.parts * plan.groups * p.batch); };
@@ -153,9 +169,9 @@ Plan<float> plan_of(const Matmul<float>& p) {
 }
 
 // Rows [first, last) and panels [panel, last_panel) of one product of the batch.
-void compute_part(const Matmul<float>& p, const Plan<float>& plan, const Memory& memory, std::int64_t batch,
-                  std::int64_t first, std::int64_t last, std::int64_t panel, std::int64_t last_panel) {
-  using S = Simd<float>;
+void compute_part(const Matmul<float>& p, const Plan<float>& plan, const TaskMemory& memory,
+                  std::int64_t batch, std::int64_t first, std::int64_t last, std::int64_t panel,
+                  std::int64_t last_panel) {
   const Registers registers;
   const float* const a = p.a + batch * p.stride_a;
   const float* const b = p.b + batch * p.stride_b;
@@ -163,28 +179,19 @@ void compute_part(const Matmul<float>& p, const Plan<float>& plan, const Memory&
   for (std::int64_t k = 0; k < std::max<std::int64_t>(1, p.k); k += plan.depth) {
     const std::int64_t depth = std::min(plan.depth, p.k - k);
     const bool add = p.c.add || k > 0;
-    pack_b(p, panel_of_b(p, b, k, panel), depth, std::min(last_panel * width, p.n) - panel * width, memory.b,
-           step);
+    pack_panels_of_b(p, panel_of_b(p, b, k, panel), depth, std::min(last_panel * width, p.n) - panel * width,
+                     memory.b, step);
     for (std::int64_t row = first; row < last; row += rows) {
       const std::int64_t count = std::min(rows, last - row);
-      pack_a(p, a + (p.transpose_a ? k * p.lda + row : row * p.lda + k), depth, count, memory);
+      pack_rows_of_a(p, a + (p.transpose_a ? k * p.lda + row : row * p.lda + k), depth, count, memory);
       for (std::int64_t j = panel; j < last_panel; ++j) {
         const std::int64_t columns = std::min(width, p.n - j * width);
         const float* const bias = add || p.bias == nullptr ? nullptr : p.bias + j * width;
         const bool direct = !add && bias == nullptr && count == rows && columns == width;
-        float* c = p.c.data + batch * p.stride_c + row * p.ldc + j * width;
-        multiply(memory.a, Memory::a_stride, memory.b + (j - panel) * step, padded_cells(depth) / side,
+        float* const c = p.c.data + batch * p.stride_c + row * p.ldc + j * width;
+        multiply(memory.a, TaskMemory::a_stride, memory.b + (j - panel) * step, padded_cells(depth) / side,
                  direct ? c : memory.c, direct ? p.ldc : width);
-        if (direct) continue;
-        for (std::int64_t i = 0; i < count; ++i, c += p.ldc) {
-          for (std::int64_t v = 0; v < columns; v += lanes) {
-            const int some = static_cast<int>(std::min<std::int64_t>(lanes, columns - v));
-            auto sum = S::load(memory.c + i * width + v);
-            if (bias != nullptr) sum = sum + S::load(bias + v, some);
-            if (add) sum = S::load(c + v, some) + sum;
-            S::store(c + v, sum, some);
-          }
-        }
+        if (!direct) finish(memory.c, count, columns, add, bias, c, p.ldc);
       }
     }
   }
@@ -212,10 +219,10 @@ bool has_tiles() {
 
 void multiply_in_tiles(const Matmul<float>& p) {
   const Plan<float> plan = plan_of(p);
-  Workspace<Cell> workspace(Memory::cells);
+  Workspace<Cell> workspace(TaskMemory::cells);
   // Packing and C take longer than the multiply-adds, of which the unit does 512 in a cycle.
   for_each_part(p, plan, plan.cycles(p) / 6, workspace.workers(), [&](int worker, auto... part) {
-    compute_part(p, plan, Memory(workspace.of(worker)), part...);
+    compute_part(p, plan, TaskMemory(workspace.of(worker)), part...);
   });
 }
 

@@ -5,7 +5,7 @@
 #if defined(__AVX512F__)
 namespace reel::kernels::bf16 {
 
-/// True if this processor has AMX-BF16 and the system lets this program use it.
+/// True if this processor has AMX-BF16 and the system lets this program use it, for which it is asked once.
 bool has_tiles();
 
 /// The product of factors rounded to bfloat16, in the order of sums that matmul_bf16 tells. Only if

@@ -15,8 +15,7 @@ namespace reel::kernels {
 
 inline std::int64_t divide_up(std::int64_t x, std::int64_t y) { return (x + y - 1) / y; }
 
-/// Lines in a set of the first cache: 8 on AMD's processors, 12 on Intel's newer ones. Only speed depends on
-/// it.
+/// Lines in a set of the first cache, 8 or 12 on the processors of today. Only speed depends on it.
 inline std::int64_t lines_of_a_set() {
 #if defined(_SC_LEVEL1_DCACHE_ASSOC)
   static const std::int64_t lines = ::sysconf(_SC_LEVEL1_DCACHE_ASSOC);

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <iostream>
 
+#include "kernels/matmul_bf16.h"
 #include "nn/checkpoint.h"
 #include "nn/mlp.h"
 #include "nn/optimizer.h"
@@ -178,6 +179,21 @@ TEST(ResumeOfAnotherBuild, GoesOnAndSaysSo) {
   EXPECT_THAT(resumed(), HasSubstr("made by another build: a build that did not say"));
   checkpoint.notes()["build"] = build;
   EXPECT_EQ(resumed(), "");
+}
+
+// With bf16 the bits depend on the matrix unit, too.
+TEST(ResumeOfAnotherBuild, OfBf16IsAlsoOneOfAnotherProcessor) {
+  const bool tiles = kernels::fastest_way() == kernels::Bf16Way::tiles;
+  for (const char* const precision : {"f32", "bf16"}) {
+    const Workplace place;
+    const std::string directory = place / "run";
+    const ShortRun what = short_classifier();
+    ASSERT_EQ(run(what, directory, {"--precision", precision}).code, 0);
+    const std::string build = nlohmann::json::parse(contents(directory + "/config.json")).at("build");
+    EXPECT_EQ(build.find(" and AMX, ") != std::string::npos, tiles && precision == std::string("bf16"))
+        << build;
+    EXPECT_EQ(run(what, directory, {"--resume"}).err, "");
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Short, Resume, testing::Values(short_classifier(), short_transformer()),

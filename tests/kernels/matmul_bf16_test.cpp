@@ -205,6 +205,13 @@ TEST(Bf16, ARowHasTheSameBitsAloneAndAmongOthers) {
   }
 }
 
+// More panels than are packed at a time, where the batch alone gives all threads work.
+TEST(Bf16, SoItIsForMorePanelsThanThereIsRoomFor) {
+  std::mt19937 random(10);
+  for (const bool turned : {false, true})
+    expect_the_rounded_product({.m = 4, .n = 600, .k = 500, .transpose_b = turned, .batch = 8}, random);
+}
+
 TEST(Bf16, GivesTheSameBitsForAnyNumberOfThreads) {
   std::mt19937 random(5);
   const int before = threads();

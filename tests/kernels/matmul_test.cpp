@@ -18,6 +18,7 @@
 #include "kernels/dual.h"
 #include "kernels/parallel.h"
 #include "tests/kernels/matmul_problem.h"
+#include "tests/support/guarded.h"
 
 namespace reel::kernels {
 namespace {
@@ -135,6 +136,58 @@ TEST(Matmul, EqualsTheTripleLoopWhereTheRowsOfATurnedOverAreFarApart) {
         expect_product<float>(c, random);
         if (k < 600) expect_product<double>(c, random);
         if (k < 19 && n < 100) expect_product<Dual>(c, random);
+      }
+    }
+  }
+}
+
+// The factors and the result end where nobody may read or write.
+template <class T>
+void expect_within_bounds(Case c, Products products, std::mt19937& random) {
+  SCOPED_TRACE(name_of(c));
+  Problem<T> p(c, random);
+  const auto count = [](Index rows, Index stride, Index cols) {
+    return static_cast<std::size_t>((rows - 1) * stride + cols);
+  };
+  const std::size_t size_a = count(p.a.rows, p.a.stride, p.a.cols);
+  const std::size_t size_b = count(p.b.rows, p.b.stride, p.b.cols);
+  const std::size_t size_c = count(c.m, p.result.stride, c.n);
+  reel::testing::Guarded<T> a(size_a), b(size_b), result(size_c);
+  std::copy_n(p.a.data(), size_a, a.data());
+  std::copy_n(p.b.data(), size_b, b.data());
+  std::copy_n(p.result.data(), size_c, result.data());
+  Matmul<T> guarded = p.arguments();
+  guarded.products = products;
+  guarded.a = a.data();
+  guarded.b = b.data();
+  guarded.c.data = result.data();
+  matmul(guarded);
+  Matmul<T> plain = p.arguments();
+  plain.products = products;
+  matmul(plain);
+  for (Index i = 0; i < c.m; ++i) {
+    for (Index j = 0; j < c.n; ++j)
+      ASSERT_TRUE(same_bits(result.data()[i * p.result.stride + j], p.result.at(0, i, j)));
+  }
+}
+
+TEST(Matmul, ReadsNothingBehindItsFactors) {
+  std::mt19937 random(32);
+  for (const Index m : {1, 5, 12, 13, 30}) {
+    for (const Index n : {1, 17, 40, 100}) {
+      for (const Index k : {1, 3, 8, 70}) {
+        for (int kind = 0; kind < 8; ++kind) {
+          const Case c{.m = m,
+                       .n = n,
+                       .k = k,
+                       .transpose_a = kind / 2 % 2 == 1,
+                       .transpose_b = kind % 2 == 1,
+                       .add = coin(random),
+                       .pad_a = kind >= 4 ? 400 : 0};
+          expect_within_bounds<float>(c, Products::full, random);
+          expect_within_bounds<float>(c, Products::bf16, random);
+          expect_within_bounds<double>(c, Products::full, random);
+        }
       }
     }
   }

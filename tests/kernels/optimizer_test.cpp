@@ -221,7 +221,6 @@ TEST(OptimizerKernels, MomentumStartsWithTheFirstGradient) {
   EXPECT_EQ(b.w[0], 0.5F);
 }
 
-// The variance of equal gradients is 0, and rounding makes it negative now and then.
 // As subnormal numbers they would stay where they are for ever, and slow down processors that take long for
 // these.
 TEST(OptimizerKernels, WhatIsRememberedOfAnOldGradientFadesToZero) {
@@ -245,6 +244,7 @@ TEST(OptimizerKernels, WhatIsRememberedOfAnOldGradientFadesToZero) {
   }
 }
 
+// The variance of equal gradients is 0, and rounding makes it negative now and then.
 TEST(OptimizerKernels, CenteredRmspropOfEqualGradientsIsNoRootOfANegativeNumber) {
   for (int k = 1; k <= 50; ++k) {
     Blocks b = blocks({1.0F}, 0.1F * static_cast<float>(k));

@@ -5,6 +5,7 @@
     tests/mutation/mutate.py --only softmax       # those with this word in the title or the file's name
     tests/mutation/mutate.py --list               # what there is
     tests/mutation/mutate.py --check              # whether every entry still applies; builds nothing
+    tests/mutation/mutate.py --native             # those of native.bugs, in a build for this machine, which needs AMX
 
 A bug is four or more lines, with an empty line behind them:
 
@@ -88,13 +89,13 @@ def limit_processor_time():
 class Copy:
     """A copy of the tree with a build folder of its own."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, native):
         self.source = folder / "source"
         self.build = folder / "build"
         self.copy_tree()
         # -O1 without this machine's instructions compiles quickly. Warnings about a bug's leftovers do not matter.
         self.run_or_exit(["cmake", "-G", "Ninja", "-S", self.source, "-B", self.build, "-DCMAKE_BUILD_TYPE=Debug",
-                          "-DCMAKE_CXX_FLAGS_DEBUG=-O1", "-DREEL_NATIVE=OFF", "-DREEL_WERROR=OFF",
+                          "-DCMAKE_CXX_FLAGS_DEBUG=-O1", f"-DREEL_NATIVE={'ON' if native else 'OFF'}", "-DREEL_WERROR=OFF",
                           "-DCMAKE_GTEST_DISCOVER_TESTS_DISCOVERY_MODE=PRE_TEST"])
 
     def copy_tree(self):
@@ -158,8 +159,9 @@ def require_green(copy, bugs):
                 sys.exit(f"{program} --gtest_filter={test_filter} fails, or runs nothing, without a bug:\n{text}")
 
 
-def plant(bugs, jobs, verbose):
-    copies = [Copy(ROOT / "build" / "mutation" / str(i)) for i in range(jobs)]
+def plant(bugs, jobs, native, verbose):
+    folder = ROOT / "build" / "mutation"
+    copies = [Copy(folder / (f"native-{i}" if native else str(i)), native) for i in range(jobs)]
     waiting = queue.Queue()
     for bug in bugs:
         waiting.put(bug)
@@ -194,6 +196,7 @@ def main():
     options.add_argument("--jobs", type=int, default=1, help="how many bugs at once, each in a copy of its own")
     options.add_argument("--list", action="store_true", help="show the bugs")
     options.add_argument("--check", action="store_true", help="only check that every entry applies")
+    options.add_argument("--native", action="store_true", help="the bugs of native.bugs, in a build for this machine")
     options.add_argument("--verbose", action="store_true", help="show what the tests said")
     chosen = options.parse_args()
 
@@ -202,13 +205,15 @@ def main():
     if problems:
         sys.exit("\n".join(problems) + "\nthe code has changed: write what stands there now, and plant the bug again")
     bugs = [bug for bug in bugs if any(word in bug.title or word in bug.file for word in chosen.only)]
+    if not chosen.check:
+        bugs = [bug for bug in bugs if chosen.native == bug.where.startswith("tests/mutation/native.bugs")]
     if chosen.list:
         for bug in bugs:
             print(f"{bug.file}: {bug.title}  [{bug.program} {bug.filter}]")
     if chosen.list or chosen.check:
         print(f"{len(bugs)} bugs, every one of them applies")
         return 0
-    return 0 if plant(bugs, max(1, chosen.jobs), chosen.verbose) else 1
+    return 0 if plant(bugs, max(1, chosen.jobs), chosen.native, chosen.verbose) else 1
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@
 #include "nn/nn.h"
 #include "tests/support/sanitizer.h"
 
-// A thread that trains needs 256 KiB of stack, as README.md says: a matrix product packs 128 KiB of a factor
-// there.
+// A thread that trains needs 256 KiB of stack, as README.md says: a matrix product packs up to 192 KiB of
+// its factors there.
 
 namespace reel::nn {
 namespace {
