@@ -1,6 +1,7 @@
 #include "data/dataset.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <functional>
 
@@ -11,6 +12,12 @@ namespace reel::data {
 namespace {
 
 constexpr std::uint64_t split_stream = 0x73706C6974;  // "split"
+
+// In as few digits as tell it from every other double: a small share is no 0.000000.
+std::string short_number(double x) {
+  char text[32];
+  return {text, std::to_chars(text, text + sizeof text, x).ptr};
+}
 
 Dataset subset(const Dataset& all, const std::vector<bool>& chosen, bool wanted) {
   Dataset part;
@@ -54,9 +61,11 @@ Split split(const Dataset& all, double test_fraction, std::uint64_t seed) {
   }
   Split result{subset(all, held_out, false), subset(all, held_out, true)};
   if (result.train.count == 0 || result.test.count == 0) {
-    throw DataError(all.name + ": " + std::to_string(all.count) +
-                    " samples cannot be split with a test share of " + std::to_string(test_fraction) +
-                    ": one part would be empty; use more samples or another share");
+    const bool none_held_out = result.test.count == 0;
+    throw DataError(
+        all.name + ": " + std::to_string(all.count) + " samples cannot be split with a test share of " +
+        short_number(test_fraction) + ": the part " + (none_held_out ? "held out" : "for training") +
+        " would be empty; use more samples or a " + (none_held_out ? "larger" : "smaller") + " share");
   }
   return result;
 }

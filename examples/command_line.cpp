@@ -137,8 +137,8 @@ void add_classifier(CLI::App& train, ClassifierFlags& flags) {
       ->check(not_negative())
       ->type_name("X");
   app.add_option("--test-fraction", flags.test_fraction,
-                 "Share of the data held out, if it brings no test set")
-      ->check(fraction())
+                 "Share of the data held out, above 0 and less than 1, if it brings no test set")
+      ->check(share())
       ->type_name("X")
       ->capture_default_str();
   add_run_flags(app, flags.run);

@@ -116,6 +116,10 @@ CLI::Validator fraction() {
   return real("at least 0 and less than 1", [](double x) { return x >= 0 && x < 1; });
 }
 
+CLI::Validator share() {
+  return real("above 0 and less than 1", [](double x) { return x > 0 && x < 1; });
+}
+
 CLI::Validator number_from(double least, double most) {
   const auto low = static_cast<double>(static_cast<float>(least));  // a limit is in the range as a float, too
   return real("a number from " + shown(least) + " to " + shown(most),

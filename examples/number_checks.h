@@ -28,6 +28,9 @@ CLI::Validator not_negative();
 /// A number of at least 0 and less than 1.
 CLI::Validator fraction();
 
+/// A number above 0 and less than 1: a part that leaves something of both.
+CLI::Validator share();
+
 /// A number of at least `least` and at most `most`.
 CLI::Validator number_from(double least, double most);
 
