@@ -27,4 +27,10 @@ void refuse_gzip(const std::string& path, const std::string& bytes) {
       shell_word(path) + " > " + shell_word(unpacked));
 }
 
+std::string read_text(const std::string& path) {
+  std::string bytes = data::read_file(path);
+  refuse_gzip(path, bytes);
+  return bytes;
+}
+
 }  // namespace reel::examples

@@ -172,7 +172,8 @@ int evaluate_transformer(const EvaluateFlags& flags, const ModelFile& file) {
     if (flags.data.empty())
       require_there(data,
                     data::printable(flags.model) + " was trained on it; give its new place with --data");
-    const data::Text text = data::Text::read(data, loaded.model->config().context, loaded.vocabulary);
+    const data::Text text(read_text(data), data::printable(data), loaded.model->config().context,
+                          loaded.vocabulary);
     result["same_data_as_training"] = file.is_of_training(data, digest_of(text));
     const LanguageScore score = score_text(tape, *loaded.model, text, 16, flags.whole);
     result["split"] = part;

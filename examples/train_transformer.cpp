@@ -124,7 +124,7 @@ class Corpus {
     if (!names_a_file(flags.data)) {
       throw UsageError("--data " + data::printable(flags.data) + ": neither a file nor addition");
     }
-    text_.emplace(data::Text::read(flags.data, flags.context));
+    text_.emplace(read_text(flags.data), data::printable(flags.data), flags.context);
   }
 
   bool addition() const { return !text_; }

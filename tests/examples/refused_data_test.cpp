@@ -108,7 +108,7 @@ TEST_F(Refusals, LabelsOfImagesWithGapsAreToldHowToBeNumbered) {
             "classes as the largest label says: number them 0, 1, 2 and so on in the file of the labels\n");
 }
 
-TEST_F(Refusals, AGzippedTableIsNotTakenForImages) {
+TEST_F(Refusals, AGzippedTableIsNotTakenForImagesNorForText) {
   const std::string table(  // two lines: 1,2,0 and 3,4,1
       "\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff\x33\xd4\x31\xd2\x31\xe0\x32\xd6\x31\xd1"
       "\x31\xe4\x02\x00\x4d\x07\xe8\xbf\x0c\x00\x00\x00",
@@ -127,6 +127,23 @@ TEST_F(Refusals, AGzippedTableIsNotTakenForImages) {
       EXPECT_EQ(ran.err, "reel: " + reason + "unpack it first: " + how + "\n");
     }
   }
+  // A Transformer, too, would learn the packed bytes, or not know them.
+  write(place / "plain.txt", std::string(100, '1') + ",2\n");
+  ASSERT_EQ(reel({"train", "--data", "plain.txt", "--layers", "1", "--heads", "1", "--width", "8",
+                  "--context", "8", "--steps", "2", "--out", "text"})
+                .code,
+            0);
+  for (const std::vector<std::string>& words :
+       {std::vector<std::string>{"train", "transformer", "--data", "x.csv.gz", "--context", "8"},
+        {"evaluate", "--model", "text/checkpoint.safetensors", "--data", "x.csv.gz"}}) {
+    const Ran ran = reel(words);
+    EXPECT_EQ(ran.code, 3);
+    EXPECT_EQ(ran.out, "");
+    EXPECT_EQ(ran.err,
+              "reel: x.csv.gz: it is compressed with gzip, in which only IDX files are read; unpack it "
+              "first: gzip -dc x.csv.gz > x.csv\n");
+  }
+  EXPECT_FALSE(std::filesystem::exists(place / "runs"));
   ASSERT_EQ(std::system(("cd '" + place.path() + "' && gzip -dc x.csv.gz > x.csv").c_str()), 0);
   EXPECT_EQ(reel({"inspect", "x.csv", "--json"}).json()["samples"], 2);
 }
