@@ -1,8 +1,10 @@
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <iostream>
 #include <utility>
 
+#include "autograd/error.h"
 #include "data/error.h"
 #include "data/file.h"
 #include "examples/classifier.h"
@@ -71,6 +73,36 @@ data::Standardizer standardizer_of(const Settings& settings) {
   return standardizer;
 }
 
+// The op that makes the first number that is not finite, in words; empty if there is none.
+template <class Measure>
+std::string culprit_of(Tape& tape, const Measure& measure) {
+  tape.detect_anomaly(true);
+  try {
+    measure();
+  } catch (const NonFiniteError& e) {
+    return e.what();
+  }
+  return "";
+}
+
+// What `measure` found, unless its loss is not finite: then nothing that it found means anything, and it is
+// done again to see where that began.
+template <class Measure>
+auto finite_score(Tape& tape, const ModelFile& file, const std::string& data, const Measure& measure) {
+  try {
+    const auto score = measure();
+    if (std::isfinite(score.loss)) return score;
+  } catch (const Error&) {
+    // An op may refuse what became of the numbers. If it was something else, it is refused again.
+  }
+  const std::string culprit = culprit_of(tape, measure);
+  throw NonFiniteError(Place{}, data::printable(file.file.name()) + ": its loss on " + data::printable(data) +
+                                    " is not finite" + (culprit.empty() ? "" : ": " + culprit) +
+                                    help_line("the model or the data has numbers that are not finite, or "
+                                              "too large; measure the best.safetensors of its run, or "
+                                              "train again with a smaller --lr"));
+}
+
 int evaluate_classifier(const EvaluateFlags& flags, const ModelFile& file) {
   const Settings settings = file.settings();
   const auto model = classifier_of(file);
@@ -113,7 +145,7 @@ int evaluate_classifier(const EvaluateFlags& flags, const ModelFile& file) {
   const Json same = file.is_of_training(data, digest);
 
   Tape tape(Precision::f32, file.products());
-  const Score result = score(tape, *model, measured);
+  const Score result = finite_score(tape, file, data, [&] { return score(tape, *model, measured); });
   if (flags.json) {
     std::cout << Json{{"task", "classifier"},
                       {"data", data},
@@ -163,7 +195,8 @@ int evaluate_transformer(const EvaluateFlags& flags, const ModelFile& file) {
   const std::string part = flags.whole ? "all" : "held-out";
   if (loaded.addition) {
     result["same_data_as_training"] = true;  // there is only one
-    const LanguageScore score = score_addition(tape, *loaded.model, held_out_sums);
+    const LanguageScore score =
+        finite_score(tape, file, data, [&] { return score_addition(tape, *loaded.model, held_out_sums); });
     result["split"] = part;
     result["samples"] = held_out_sums;
     result["validation_loss"] = score.loss;
@@ -175,7 +208,8 @@ int evaluate_transformer(const EvaluateFlags& flags, const ModelFile& file) {
     const data::Text text(read_text(data), data::printable(data), loaded.model->config().context,
                           loaded.vocabulary);
     result["same_data_as_training"] = file.is_of_training(data, digest_of(text));
-    const LanguageScore score = score_text(tape, *loaded.model, text, 16, flags.whole);
+    const LanguageScore score = finite_score(
+        tape, file, data, [&] { return score_text(tape, *loaded.model, text, 16, flags.whole); });
     result["split"] = part;
     result["tokens"] = score.tokens;
     result["validation_loss"] = score.loss;

@@ -17,7 +17,9 @@
 namespace reel::examples {
 namespace {
 
+using testing::EndsWith;
 using testing::HasSubstr;
+using testing::StartsWith;
 using Json = nlohmann::ordered_json;
 
 TEST_F(Refusals, AModelWithoutNumbersIsNamed) {
@@ -40,6 +42,55 @@ TEST_F(Refusals, AModelWithoutNumbersIsNamed) {
               HasSubstr("reel: warning: n\\x1b.safetensors: "));
   EXPECT_THAT(ran.err, HasSubstr("reel: warning: nan.safetensors: "));
   EXPECT_THAT(ran.err, HasSubstr("; what the model says means nothing"));
+}
+
+TEST_F(Refusals, AModelWhoseLossIsNotFiniteIsNotMeasured) {
+  const auto with_weights_of = [&](const std::string& from, float even, float odd) {
+    const nn::Safetensors file = nn::Safetensors::read(place / from);
+    nn::SafetensorsWriter writer;
+    for (const nn::SafetensorsEntry& e : file.entries()) {
+      std::vector<float> values(e.bytes.size() / sizeof(float), even);
+      for (std::size_t i = 1; i < values.size(); i += 2) values[i] = odd;
+      writer.add<float>(e.name, e.shape, values);
+    }
+    writer.metadata("format", "reel-model");
+    writer.metadata("config", file.metadata().at("config"));
+    writer.write(place / "huge.safetensors");
+  };
+  const auto refused = [&](const std::string& data, const std::vector<std::string>& culprits) {
+    for (const std::vector<std::string>& more : {std::vector<std::string>{}, {"--json"}}) {
+      std::vector<std::string> words = {"evaluate", "--model", "huge.safetensors"};
+      words.insert(words.end(), more.begin(), more.end());
+      const Ran ran = reel(words);
+      EXPECT_EQ(ran.code, 6) << ran.err;
+      EXPECT_EQ(ran.out, "");
+      EXPECT_THAT(ran.err, StartsWith("reel: huge.safetensors: its loss on " + data + " is not finite: "));
+      for (const std::string& words_of_it : culprits) EXPECT_THAT(ran.err, HasSubstr(words_of_it));
+      EXPECT_THAT(
+          ran.err,
+          EndsWith("\n    help     the model or the data has numbers that are not finite, or too large; "
+                   "measure the best.safetensors of its run, or train again with a smaller --lr\n"));
+    }
+  };
+  ASSERT_EQ(reel({"train", "classifier", "--data", "iris", "--epochs", "2", "--out", "iris"}).code, 0);
+  with_weights_of("iris/best.safetensors", 1e30F, 1e30F);
+  refused("iris", {": error: linear: value ", "\n    layer    layer"});
+  with_weights_of("iris/best.safetensors", -1e30F, 1e30F);  // for which an op does not even give a loss
+  refused("iris", {": error: linear: value "});
+
+  const auto train = [&](const std::string& data) {
+    ASSERT_EQ(reel({"train", "--data", data, "--layers", "1", "--heads", "1", "--width", "8", "--steps", "2",
+                    "--out", data + "-run"})
+                  .code,
+              0);
+    with_weights_of(data + "-run/best.safetensors", -1e30F, 1e30F);
+    refused(data, {": error: ", " is ", "\n    layer    "});
+  };
+  train("addition");
+  std::string text;
+  for (int i = 0; i < 60; ++i) text += "the cat sat on the mat.\n";
+  write(place / "cat.txt", text);
+  train("cat.txt");
 }
 
 TEST_F(Refusals, AClassifiersConfigurationIsNotTrusted) {
