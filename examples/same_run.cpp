@@ -21,6 +21,9 @@ using Json = nlohmann::ordered_json;
 constexpr std::array<std::string_view, 7> keys_of_the_data = {
     "data_digest", "samples", "features", "classes", "mean", "deviation", "bytes"};
 
+// Follows from the flags and the data, for its vocabulary is that of the text: other data is named first.
+constexpr const char* shape_of_the_model = "model";
+
 bool is_of_the_data(std::string_view key) {
   return std::find(keys_of_the_data.begin(), keys_of_the_data.end(), key) != keys_of_the_data.end();
 }
@@ -30,23 +33,38 @@ bool may_have_moved(const std::string& key, const Json& saved, const Json& now) 
   return (key == "data" || key == "labels") && saved.contains("data_digest") && now.contains("data_digest");
 }
 
+std::string not_of_the_run(const std::string& data, const std::string& directory) {
+  return "--resume: " + data + " is not the data that the run in " + directory + " was started with";
+}
+
+// The files that a digest is of.
+std::string name_of_data(const Json& config) {
+  const std::string labels = config.value("labels", std::string());
+  return data::printable(config["data"].get<std::string>()) +
+         (labels.empty() ? "" : " with " + data::printable(labels));
+}
+
 }  // namespace
+
+void refuse_changed_data(const std::string& data, const std::string& directory, const std::string& change) {
+  throw UsageError(not_of_the_run(data, directory) + ": " + change +
+                   "; put it back as it was, or start another run with another --out");
+}
 
 void require_same_data(const Json& saved, const Json& now, const std::string& directory) {
   for (const std::string_view key : keys_of_the_data) {
     if (!now.contains(key) || !saved.contains(key) || saved[key] == now[key]) continue;
-    const std::string what = saved.value("data", Json()) == now["data"]
-                                 ? "the data has changed since the run in " + directory + " was started"
-                                 : data::printable(now["data"].get<std::string>()) +
-                                       " is not the data that the run in " + directory + " was started with";
-    throw UsageError("--resume: " + what + " (its " + std::string(key) +
-                     "); give it the data that it began with, or start another run");
+    const std::string difference = " (its " + std::string(key) + ")";
+    if (saved.value("data", Json()) == now["data"])
+      refuse_changed_data(name_of_data(now), directory, "it has changed since" + difference);
+    throw UsageError(not_of_the_run(name_of_data(now), directory) + difference +
+                     "; give it the data that it began with, or start another run");
   }
 }
 
 void require_same_run(const Json& saved, const Json& now, const std::string& directory,
                       const std::string& file) {
-  for (const auto& [key, value] : now.items()) {
+  const auto compare = [&](const std::string& key, const Json& value) {
     if (!saved.contains(key)) {
       throw UsageError(directory + ": the run was started by another version: it has no " + key +
                        "; go on with that version, or start another run with another --out");
@@ -56,10 +74,9 @@ void require_same_run(const Json& saved, const Json& now, const std::string& dir
       Settings(saved, file)
           .fail(key, std::string("is of type ") + saved[key].type_name() + ", which no run writes there");
     }
-    if (saved[key] == value || is_of_the_data(key) || may_have_moved(key, saved, now)) continue;
+    if (saved[key] == value || is_of_the_data(key) || may_have_moved(key, saved, now)) return;
     if (key == "steps" || key == "epochs") {
-      if (value.is_number() && saved[key].is_number() && value > saved[key])
-        continue;  // more of them is fine
+      if (value.is_number() && saved[key].is_number() && value > saved[key]) return;  // more of them is fine
       refuse_fewer(key, data::excerpt(saved[key].dump()), value.dump());
     }
     std::string flag = key;
@@ -69,8 +86,12 @@ void require_same_run(const Json& saved, const Json& now, const std::string& dir
                      data::excerpt(saved[key].dump()) + ", now it is " + value.dump() +
                      "; config.json is of another run, or was changed: put it back, or remove it to go on "
                      "with what the checkpoint says");
+  };
+  for (const auto& [key, value] : now.items()) {
+    if (key != shape_of_the_model) compare(key, value);
   }
   require_same_data(saved, now, directory);
+  if (now.contains(shape_of_the_model)) compare(shape_of_the_model, now[shape_of_the_model]);
 }
 
 std::string this_build(kernels::Products products) {

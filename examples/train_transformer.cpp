@@ -16,6 +16,7 @@
 #include "examples/exit_code.h"
 #include "examples/report.h"
 #include "examples/run_directory.h"
+#include "examples/same_run.h"
 #include "examples/shell_word.h"
 #include "examples/training.h"
 #include "examples/transformer.h"
@@ -116,6 +117,16 @@ std::vector<std::pair<std::string, std::string>> some_answers(Tape& tape, const 
   return answers;
 }
 
+// A run has read its text before: that it is too short for the context now is no reason to choose another
+// one.
+void require_as_long_as_it_was(const TransformerFlags& flags, std::size_t bytes) {
+  if (!flags.run.resume || !holds_a_run(flags.run.out)) return;
+  if (bytes > static_cast<std::size_t>(flags.context)) return;
+  refuse_changed_data(data::printable(flags.data), data::printable(flags.run.out),
+                      "it has " + std::to_string(bytes) + " bytes now, too few for a context of " +
+                          std::to_string(flags.context));
+}
+
 // What a Transformer learns from: sums, made as they are asked for, or a text.
 class Corpus {
  public:
@@ -124,7 +135,9 @@ class Corpus {
     if (!names_a_file(flags.data)) {
       throw UsageError("--data " + data::printable(flags.data) + ": neither a file nor addition");
     }
-    text_.emplace(read_text(flags.data), data::printable(flags.data), flags.context);
+    const std::string bytes = read_text(flags.data);
+    require_as_long_as_it_was(flags, bytes.size());
+    text_.emplace(bytes, data::printable(flags.data), flags.context);
   }
 
   bool addition() const { return !text_; }
