@@ -51,12 +51,12 @@ void refuse_a_run(const fs::path& path) {
                    ": it holds a run already; add --resume to go on with it, or choose another --out");
 }
 
-fs::path next_free(const std::string& name) {
+fs::path next_free(const std::string& name, std::vector<fs::path>& made) {
   for (int i = 1;; ++i) {
     const fs::path path = fs::path("runs") / (name + "-" + std::to_string(i));
     try {
       // Making it claims it: two runs that start at once get two directories.
-      if (nn::make_directories(path)) return path;
+      if (nn::make_directories(path, &made)) return path;
     } catch (const nn::IoError& e) {
       throw nn::IoError(std::string(e.what()) + "; choose a run directory with --out");
     }
@@ -98,10 +98,12 @@ void refuse_fewer(const std::string& key, const std::string& was, const std::str
                    "; it can only grow");
 }
 
-RunDirectory::RunDirectory(const RunFlags& flags, const std::string& name) {
+// The first constructor is done before the second begins, so that what fails in the second is cleared away.
+RunDirectory::RunDirectory(const RunFlags& flags, const std::string& name) : RunDirectory() {
+  is_new_ = !flags.resume;
   if (flags.out.empty()) {
     if (flags.resume) throw UsageError("--resume needs --out, the directory of the run to go on with");
-    path_ = next_free(name);
+    path_ = next_free(name, made_);
   } else {
     path_ = flags.out;
     if (flags.resume && !holds_a_run(path_)) {
@@ -109,7 +111,7 @@ RunDirectory::RunDirectory(const RunFlags& flags, const std::string& name) {
                        ": there is no run to resume; leave --resume out to start one");
     }
     if (!flags.resume) refuse_a_run(path_);
-    nn::make_directories(path_);
+    nn::make_directories(path_, &made_);
   }
   lock_ = std::make_unique<nn::DirectoryLock>(path_);
   if (!flags.resume) refuse_a_run(path_);  // of another program that was as fast, and is done
@@ -123,31 +125,64 @@ RunDirectory::RunDirectory(const RunFlags& flags, const std::string& name) {
     throw nn::IoError(data::printable(log()) +
                       ": it is not a regular file (a pipe or a device); remove it, or choose another --out");
   }
+  log_ = file.release();
   // Before anything else: after a power cut, too, no file of a run is there without its log.
   const nn::FileDescriptor directory = nn::open_at(AT_FDCWD, path_.c_str(), O_RDONLY | O_DIRECTORY, 0);
   if (!directory.is_open() || !nn::sync_directory(directory.get()))
     fail(path_, "cannot be synced to the disk");
-  log_ = file.release();
 }
 
 std::filesystem::path RunDirectory::autopsy(std::int64_t step) const {
   return path_ / (std::string(autopsy_prefix) + std::to_string(step));
 }
 
-// Of a process that was killed while it wrote a file, here or in an autopsy.
-void RunDirectory::remove_stale_temporaries() const {
-  lock_->remove_stale_temporaries();
-  std::vector<std::string> autopsies;
+std::vector<std::string> RunDirectory::autopsies() const {
+  std::vector<std::string> names;
   std::error_code error;
   for (fs::directory_iterator entry(path_, error), end; !error && entry != end; entry.increment(error)) {
     const std::string name = entry->path().filename().string();
-    if (is_autopsy(name)) autopsies.push_back(name);
+    if (is_autopsy(name)) names.push_back(name);
   }
   if (error) throw nn::IoError(data::printable(path_) + ": cannot be listed: " + error.message());
-  for (const std::string& name : autopsies) lock_->remove_stale_temporaries_in(name);
+  return names;
+}
+
+// Of a process that was killed while it wrote a file, here or in an autopsy.
+void RunDirectory::remove_stale_temporaries() const {
+  lock_->remove_stale_temporaries();
+  for (const std::string& name : autopsies()) lock_->remove_stale_temporaries_in(name);
+}
+
+// More than config.json and an empty log, with which every run begins.
+bool RunDirectory::holds_what_was_saved() const {
+  struct stat status {};
+  if (::fstat(log_, &status) != 0 || status.st_size > 0) return true;
+  for (const char* name :
+       {"checkpoint.safetensors", "checkpoint.previous.safetensors", "best.safetensors", "report.html"}) {
+    if (fs::exists(path_ / name)) return true;
+  }
+  return !autopsies().empty();
+}
+
+void RunDirectory::remove_what_it_made() noexcept {
+  if (!is_new_) return;
+  try {
+    if (log_ >= 0) {
+      if (holds_what_was_saved()) return;
+      // The log last: if this is cut short, no file of a run is there without it.
+      ::unlink((path_ / "config.json").c_str());
+      ::unlink(log().c_str());
+    }
+    if (made_.empty()) return;
+    if (lock_ != nullptr) lock_->remove_empty_directory();
+    // Each goes only if it is empty, and so not if another run has begun below it.
+    for (auto directory = made_.rbegin(); directory != made_.rend(); ++directory) ::rmdir(directory->c_str());
+  } catch (const std::exception&) {  // without the memory to look at it, all stays
+  }
 }
 
 RunDirectory::~RunDirectory() {
+  if (std::uncaught_exceptions() > exceptions_) remove_what_it_made();
   if (log_ >= 0) ::close(log_);
 }
 

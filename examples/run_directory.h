@@ -1,11 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <exception>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "examples/flags.h"
 #include "nn/directory_lock.h"
@@ -29,6 +31,9 @@ std::optional<RecordedConfig> recorded_config(const std::filesystem::path& direc
 [[noreturn]] void refuse_fewer(const std::string& key, const std::string& was, const std::string& now);
 
 /// The directory of one run: config.json, log.jsonl, checkpoints, report.html. Locked while the run lives.
+///
+/// If an exception ends a new run before anything is saved, it removes again what it made: its files, and the
+/// directories that were not there before. Nobody could go on from them, and the next run would be refused.
 class RunDirectory {
  public:
   /// Makes the directory: before the training, so that no work is lost that cannot be kept. Without --out it
@@ -57,9 +62,16 @@ class RunDirectory {
   RunDirectory& operator=(const RunDirectory&) = delete;
 
  private:
+  RunDirectory() = default;
   void write_all(const std::string& text);
+  std::vector<std::string> autopsies() const;
   void remove_stale_temporaries() const;
+  bool holds_what_was_saved() const;
+  void remove_what_it_made() noexcept;
 
+  const int exceptions_ = std::uncaught_exceptions();
+  bool is_new_ = false;
+  std::vector<std::filesystem::path> made_;  // directories, the outermost first
   std::filesystem::path path_;
   std::unique_ptr<nn::DirectoryLock> lock_;
   int log_ = -1;

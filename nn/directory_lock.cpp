@@ -10,7 +10,9 @@
 #include <array>
 #include <cerrno>
 #include <memory>
+#include <new>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "nn/error.h"
@@ -18,6 +20,8 @@
 
 namespace reel::nn {
 namespace {
+
+constexpr const char* lock_name = ".lock";
 
 bool take_digits(std::string_view& tail) {
   const std::size_t point = tail.rfind('.');
@@ -73,7 +77,7 @@ std::vector<std::string> remove_temporaries(FileDescriptor directory, const std:
 }  // namespace
 
 DirectoryLock::DirectoryLock(const std::filesystem::path& directory) : directory_(directory) {
-  const std::string path = (directory / ".lock").string();
+  const std::string path = (directory / lock_name).string();
   FileDescriptor file = open_at(AT_FDCWD, path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0666);
   if (!file.is_open()) throw_io_error(path, "open", errno);
   int failed = 0;
@@ -107,6 +111,21 @@ DirectoryLock& DirectoryLock::operator=(DirectoryLock&& other) noexcept {
   return *this;
 }
 
+void DirectoryLock::remove_empty_directory() noexcept {
+  if (fd_ < 0) return;
+  try {
+    std::error_code error;
+    std::filesystem::directory_iterator entry(directory_, error);
+    for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+      if (entry->path().filename() != lock_name) return;
+    }
+    if (error) return;
+    ::unlink((directory_ / lock_name).c_str());
+    ::rmdir(directory_.c_str());
+  } catch (const std::bad_alloc&) {
+  }
+}
+
 std::vector<std::string> DirectoryLock::remove_stale_temporaries() const {
   FileDescriptor directory = open_at(AT_FDCWD, directory_.c_str(), O_RDONLY | O_DIRECTORY);
   if (!directory.is_open()) throw_io_error(directory_.string(), "list", errno);
@@ -121,7 +140,7 @@ std::vector<std::string> DirectoryLock::remove_stale_temporaries_in(const std::s
     throw_io_error(path.string(), "list", errno);
   }
   struct stat lock {};
-  if (::fstatat(directory.get(), ".lock", &lock, AT_SYMLINK_NOFOLLOW) == 0) return {};
+  if (::fstatat(directory.get(), lock_name, &lock, AT_SYMLINK_NOFOLLOW) == 0) return {};
   return remove_temporaries(std::move(directory), path);
 }
 

@@ -8,7 +8,8 @@ namespace reel::nn {
 
 /// Holds a run directory for this process: a second trainer on the same directory is refused.
 /// The lock is an flock on `DIR/.lock`, so the kernel drops it when the process ends in any way. The file
-/// itself stays: to remove it would let two processes hold two different files of one name.
+/// itself stays as long as its directory does: to remove it would let two processes hold two different files
+/// of one name.
 class DirectoryLock {
  public:
   /// Takes the lock. Throws IoError when another process holds it (naming its pid) or the directory cannot be
@@ -21,6 +22,9 @@ class DirectoryLock {
   DirectoryLock& operator=(const DirectoryLock&) = delete;
 
   const std::filesystem::path& directory() const { return directory_; }
+
+  /// Removes the directory and the file of the lock, if nothing else is in it. Says nothing if it cannot.
+  void remove_empty_directory() noexcept;
 
   /// Removes what a killed write_file_atomically left behind (`.NAME.tmp.PID`); returns the names, sorted.
   /// Call it right after taking the lock, before this process writes to the directory. Throws IoError.

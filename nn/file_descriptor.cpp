@@ -37,16 +37,17 @@ bool write_all(int fd, std::string_view bytes) {
 
 bool sync_directory(int fd) { return ::fsync(fd) == 0 || errno == EINVAL; }
 
-bool make_directories(const std::filesystem::path& path) {
+bool make_directories(const std::filesystem::path& path, std::vector<std::filesystem::path>* made) {
   const std::filesystem::path parent = path.has_parent_path() ? path.parent_path() : ".";
   std::error_code error;
   if (std::filesystem::is_directory(path, error)) return false;
-  if (path.filename().empty()) return make_directories(parent);  // "runs/" is "runs"
-  if (path.has_parent_path()) make_directories(parent);
+  if (path.filename().empty()) return make_directories(parent, made);  // "runs/" is "runs"
+  if (path.has_parent_path()) make_directories(parent, made);
   if (::mkdir(path.c_str(), 0777) != 0) {
     if (errno == EEXIST && std::filesystem::is_directory(path, error)) return false;  // made at this moment
     throw_io_error(path.string(), "make the directory", errno);
   }
+  if (made != nullptr) made->push_back(path);
   const FileDescriptor above = open_at(AT_FDCWD, parent.c_str(), O_RDONLY | O_DIRECTORY);
   if (!above.is_open() || !sync_directory(above.get()))
     throw_io_error(parent.string(), "sync the directory", errno);

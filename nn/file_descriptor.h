@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace reel::nn {
 
@@ -44,8 +45,8 @@ bool write_all(int fd, std::string_view bytes);
 bool sync_directory(int fd);
 
 /// Makes a directory and those above it that are missing, and flushes their names to the disk. False if it
-/// was there. Throws IoError.
-bool make_directories(const std::filesystem::path& path);
+/// was there. Throws IoError. Those that it made are added to `made`, the outermost first, also if it throws.
+bool make_directories(const std::filesystem::path& path, std::vector<std::filesystem::path>* made = nullptr);
 
 /// A path for a message. A name with line ends in it could else write lines that look like the program's own.
 std::string in_one_line(const std::filesystem::path& path);

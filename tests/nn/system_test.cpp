@@ -37,6 +37,30 @@ TEST(Directories, AreMadeWithAllAboveThem) {
   EXPECT_TRUE(fs::is_directory(place.path() / "d"));
 }
 
+TEST(Directories, ThatWereMadeAreNamedAndThoseThatWereThereAreNot) {
+  const TemporaryDirectory place;
+  fs::create_directory(place.path() / "a");
+  std::vector<fs::path> made;
+  make_directories(place.path() / "a" / "b" / "c" / "", &made);
+  EXPECT_EQ(made, (std::vector<fs::path>{place.path() / "a" / "b", place.path() / "a" / "b" / "c"}));
+  std::ofstream(place.path() / "file").put('x');
+  EXPECT_THROW(make_directories(place.path() / "file" / "d", &made), IoError);
+  EXPECT_EQ(made.size(), 2u);
+}
+
+TEST(Locks, GoWithTheirDirectoryIfNothingElseIsInIt) {
+  const TemporaryDirectory place;
+  for (const char* name : {"empty", "full"}) fs::create_directory(place.path() / name);
+  std::ofstream(place.path() / "full" / "file").put('x');
+  DirectoryLock empty(place.path() / "empty");
+  DirectoryLock full(place.path() / "full");
+  empty.remove_empty_directory();
+  full.remove_empty_directory();
+  EXPECT_FALSE(fs::exists(place.path() / "empty"));
+  EXPECT_TRUE(fs::exists(place.path() / "full" / "file"));
+  EXPECT_THROW(DirectoryLock(place.path() / "full"), IoError);
+}
+
 TEST(Directories, BelowAFileAreRefusedWithThePathAndTheReason) {
   const TemporaryDirectory place;
   const fs::path file = place.path() / "file";
