@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "autograd/tensor.h"
@@ -23,8 +24,33 @@ struct BenchCase {
 
 std::vector<BenchCase> bench_cases();
 
-/// Steps after which a case is made anew. A model that knows its only batch by heart computes with numbers
-/// next to zero, subnormal ones, for which some processors take a hundred times as long.
-inline constexpr int steps_of_a_training = 500;
+/// A training that is made anew after 500 steps: a model that knows its only batch by heart computes with
+/// numbers next to zero, subnormal ones, for which some processors take a hundred times as long.
+class Renewed {
+ public:
+  using Step = std::function<void()>;
+  explicit Renewed(std::function<Step()> make) : make_(std::move(make)) { renew(); }
+
+  /// Makes it anew and warms it up if it is time; to be called between steps, as no part of any.
+  void renew_if_due() {
+    if (steps_ >= 500) renew();
+  }
+  void step() {
+    step_();
+    ++steps_;
+  }
+
+ private:
+  void renew() {
+    step_ = nullptr;  // first, so that the two are never there at once
+    step_ = make_();
+    for (int i = 0; i < 3; ++i) step_();
+    steps_ = 0;
+  }
+
+  std::function<Step()> make_;
+  Step step_;
+  int steps_ = 0;
+};
 
 }  // namespace reel::examples

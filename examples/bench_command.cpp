@@ -24,25 +24,20 @@ struct Measured {
   double allocations_per_step = 0;
 };
 
-// The median over enough steps to fill about a second, after a few of every training that warm it up.
+// The median over enough steps to fill about a second.
 Measured measure(const BenchCase& c, Products products) {
+  Renewed training([&] { return c.make(products); });
   std::vector<double> times;
   times.reserve(1 << 20);
-  long made = 0;
   double passed = 0;
-  const auto enough = [&] {
-    return times.size() >= 5 && (passed >= 1000 || times.size() == times.capacity());
-  };
-  while (!enough()) {
-    const std::function<void()> step = c.make(products);
-    for (int i = 0; i < 3; ++i) step();
+  long made = 0;
+  while (times.size() < 5 || (passed < 1000 && times.size() < times.capacity())) {
+    training.renew_if_due();
     const long before = allocations();
-    for (int i = 0; i < steps_of_a_training && !enough(); ++i) {
-      const auto start = Clock::now();
-      step();
-      times.push_back(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
-      passed += times.back();
-    }
+    const auto start = Clock::now();
+    training.step();
+    times.push_back(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
+    passed += times.back();
     made += allocations() - before;
   }
   std::nth_element(times.begin(), times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2), times.end());

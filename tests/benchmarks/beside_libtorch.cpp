@@ -183,38 +183,7 @@ struct Turn {
   char remark[40];
 };
 
-// A training that is made anew when it knows its batch by heart, as `reel bench` does it.
-class Renewed {
- public:
-  struct Made {
-    std::function<void()> step;
-    std::string remark;
-  };
-  explicit Renewed(std::function<Made()> make) : make_(std::move(make)) { renew(); }
-
-  void step() {
-    made_.step();
-    ++steps_;
-  }
-  void renew_if_due() {
-    if (steps_ >= examples::steps_of_a_training) renew();
-  }
-  const std::string& remark() const { return made_.remark; }
-
- private:
-  void renew() {
-    made_ = {};  // first, so that the two are never there at once
-    made_ = make_();
-    for (int i = 0; i < 3; ++i) made_.step();
-    steps_ = 0;
-  }
-
-  std::function<Made()> make_;
-  Made made_;
-  int steps_ = 0;
-};
-
-Turn take_turn(Renewed& training, double seconds) {
+Turn take_turn(examples::Renewed& training, double seconds, const std::string& remark) {
   std::vector<double> times;
   const auto begin = std::chrono::steady_clock::now();
   const double before = processor_seconds();
@@ -228,7 +197,7 @@ Turn take_turn(Renewed& training, double seconds) {
             *std::min_element(times.begin(), times.end()),
             (processor_seconds() - before) / passed,
             {}};
-  training.remark().copy(turn.remark, sizeof turn.remark - 1);
+  remark.copy(turn.remark, sizeof turn.remark - 1);
   return turn;
 }
 
@@ -250,15 +219,17 @@ pid_t start_process(Work work) {
 // A process with a training that runs a turn whenever it is asked for one.
 class Contestant {
  public:
-  Contestant(double seconds, std::function<Renewed::Made()> make) {
+  /// `make` also says what there is to remark.
+  Contestant(double seconds, std::function<std::function<void()>(std::string& remark)> make) {
     int ask[2];
     int answer[2];
     if (pipe(ask) != 0 || pipe(answer) != 0) throw std::runtime_error("cannot make a pipe");
     process_ = start_process([&] {
       close(ask[1]);
-      Renewed training(std::move(make));
+      std::string remark;
+      examples::Renewed training([&] { return make(remark); });
       for (char byte = 0; read(ask[0], &byte, 1) == 1;) {
-        const Turn turn = take_turn(training, seconds);
+        const Turn turn = take_turn(training, seconds, remark);
         if (write(answer[1], &turn, sizeof turn) != sizeof turn) break;
       }
     });
@@ -308,16 +279,16 @@ void compare(const Case& c, int rounds, double seconds) {
           }),
           &status, 0);
   if (status != 0) throw std::runtime_error(c.name + ": the two could not be shown to do the same");
-  using Made = Renewed::Made;
-  Contestant reel(seconds, [&] {
+  Contestant reel(seconds, [&](std::string&) {
     for (const examples::BenchCase& b : examples::bench_cases())
-      if (b.name == c.name) return Made{b.make(Products::full), ""};
+      if (b.name == c.name) return b.make(Products::full);
     throw std::runtime_error("reel bench has no case " + c.name);
   });
-  Contestant torch(seconds, [&] {
+  Contestant torch(seconds, [&](std::string& remark) -> std::function<void()> {
     peer::set_threads(threads);
     const peer::Training t = libtorch_training(c, data);
-    return Made{t.step, t.remark};
+    remark = t.remark;
+    return t.step;
   });
   for (int i = 0; i < rounds; ++i) {
     reel.turn();

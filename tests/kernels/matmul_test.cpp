@@ -2,8 +2,6 @@
 
 #define EIGEN_DONT_VECTORIZE  // as plain an oracle as it gets
 #include <gtest/gtest.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <Eigen/Core>
 #include <algorithm>
@@ -377,58 +375,40 @@ TEST(Matmul, ANanStaysInItsRowAndColumn) {
   }
 }
 
-// Memory whose end lies right before a page that must not be touched.
-class Guarded {
- public:
-  explicit Guarded(Index count) {
-    const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-    const std::size_t used = (static_cast<std::size_t>(count) * sizeof(float) + page - 1) / page * page;
-    size_ = used + page;
-    start_ =
-        static_cast<char*>(mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-    mprotect(start_ + used, page, PROT_NONE);
-    data = reinterpret_cast<float*>(start_ + used) - count;
-    for (Index i = 0; i < count; ++i) data[i] = static_cast<float>(i % 7) - 3;
+struct Counted : reel::testing::Guarded<float> {
+  explicit Counted(Index count) : Guarded(static_cast<std::size_t>(count)) {
+    for (Index i = 0; i < count; ++i) data()[i] = static_cast<float>(i % 7) - 3;
   }
-  ~Guarded() { munmap(start_, size_); }
-  Guarded(const Guarded&) = delete;
-  Guarded& operator=(const Guarded&) = delete;
-
-  float* data;
-
- private:
-  char* start_;
-  std::size_t size_;
 };
 
 TEST(Matmul, TouchesNothingBehindItsOperands) {
   for (int kind = 0; kind < 4; ++kind) {
     for (const auto& [m, n, k] :
          {std::array<Index, 3>{3, 5, 7}, {13, 33, 17}, {70, 45, 100}, {60, 64, 31}, {1, 1, 1}}) {
-      const Guarded a(m * k);
-      const Guarded b(k * n);
-      const Guarded c(m * n);
-      const Guarded bias(n);
+      const Counted a(m * k);
+      const Counted b(k * n);
+      const Counted c(m * n);
+      const Counted bias(n);
       const bool ta = kind / 2 == 1;
       const bool tb = kind % 2 == 1;
       matmul(Matmul<float>{.m = m,
                            .n = n,
                            .k = k,
-                           .a = a.data,
+                           .a = a.data(),
                            .lda = ta ? m : k,
                            .transpose_a = ta,
-                           .b = b.data,
+                           .b = b.data(),
                            .ldb = tb ? k : n,
                            .transpose_b = tb,
-                           .c = {c.data, false},
+                           .c = {c.data(), false},
                            .ldc = n,
-                           .bias = bias.data});
-      double sum = bias.data[n - 1];
+                           .bias = bias.data()});
+      double sum = bias.data()[n - 1];
       for (Index l = 0; l < k; ++l) {
-        sum += static_cast<double>(ta ? a.data[l * m + m - 1] : a.data[(m - 1) * k + l]) *
-               static_cast<double>(tb ? b.data[(n - 1) * k + l] : b.data[l * n + n - 1]);
+        sum += static_cast<double>(ta ? a.data()[l * m + m - 1] : a.data()[(m - 1) * k + l]) *
+               static_cast<double>(tb ? b.data()[(n - 1) * k + l] : b.data()[l * n + n - 1]);
       }
-      EXPECT_EQ(static_cast<double>(c.data[m * n - 1]), sum);
+      EXPECT_EQ(static_cast<double>(c.data()[m * n - 1]), sum);
     }
   }
 }

@@ -28,7 +28,7 @@ class Guarded {
   Guarded(const Guarded&) = delete;
   Guarded& operator=(const Guarded&) = delete;
 
-  T* data() { return data_; }
+  T* data() const { return data_; }
 
  private:
   void* start_ = nullptr;
