@@ -12,37 +12,35 @@
 #include "kernels/matmul_rows.h"
 #include "kernels/matmul_tile.h"
 #include "kernels/reduce.h"
+#include "kernels/workspace.h"
 
 namespace reel::kernels {
 namespace {
 
-// Rows [first, last) and panels [panel, last_panel) of one product of the batch.
+// Rows [first, last) and panels [first_panel, last_panel) of one product of the batch; packed_b has room for
+// [packed_panels, depth, width].
 template <class T>
-void compute_part(const Matmul<T>& p, const Plan<T>& plan, std::int64_t batch, std::int64_t first,
-                  std::int64_t last, std::int64_t panel, std::int64_t last_panel) {
+void compute_part(const Matmul<T>& p, const Plan<T>& plan, T* packed_b, std::int64_t batch,
+                  std::int64_t first, std::int64_t last, std::int64_t first_panel, std::int64_t last_panel) {
   constexpr std::int64_t width = tile_columns<T>;
   // Bytes need no first value.
   alignas(64) std::byte bytes_a[static_cast<std::size_t>(Plan<T>::most_depth * packed_rows<T>) * sizeof(T)];
-  alignas(64) std::byte bytes_b[static_cast<std::size_t>(Plan<T>::room) * sizeof(T)];
   T* const packed_a = reinterpret_cast<T*>(bytes_a);  // [depth, packed_rows]
-  T* const packed_b = reinterpret_cast<T*>(bytes_b);  // [panels, depth, width]
   const T* a = p.a + batch * p.stride_a;
   const T* b = p.b + batch * p.stride_b;
   T* c = p.c.data + batch * p.stride_c;
   const std::int64_t tiles = divide_up(last - first, plan.height);
   const auto columns = [&](std::int64_t j) { return static_cast<int>(std::min(width, p.n - j * width)); };
-  const auto packed_panel = [&](std::int64_t j) { return packed_b + (j - panel) * plan.depth * width; };
   Tile<T> t;
   t.c_stride = p.ldc;
-  for (std::int64_t k = 0; k < std::max<std::int64_t>(1, p.k); k += plan.depth) {
-    t.depth = std::min(plan.depth, p.k - k);
-    t.add = p.c.add || k > 0;
+  const auto multiply_block = [&](std::int64_t k, std::int64_t panel, std::int64_t end_panel) {
+    const auto packed_panel = [&](std::int64_t j) { return packed_b + (j - panel) * plan.depth * width; };
     if (plan.pack_b && p.transpose_b) {
-      for (std::int64_t j = panel; j < last_panel; ++j) {
+      for (std::int64_t j = panel; j < end_panel; ++j) {
         pack_transposed(panel_of_b(p, b, k, j), p.ldb, t.depth, columns(j), packed_panel(j));
       }
     }
-    const Piece<T> next = block_behind(p, plan, b, k, panel, last_panel);
+    const Piece<T> next = block_behind(p, plan, b, k, first_panel, last_panel, end_panel);
     for (std::int64_t tile = 0; tile < tiles; ++tile) {
       const std::int64_t row = first + (last - first) * tile / tiles;
       const std::int64_t end = first + (last - first) * (tile + 1) / tiles;
@@ -51,9 +49,9 @@ void compute_part(const Matmul<T>& p, const Plan<T>& plan, std::int64_t batch, s
       const bool pack_b = plan.pack_b && !p.transpose_b && tile == 0;
       const bool packed_b_before = plan.pack_b && !pack_b;
       t.b_stride = packed_b_before ? width : p.ldb;
-      for (std::int64_t j = panel; j < last_panel; ++j) {
+      for (std::int64_t j = panel; j < end_panel; ++j) {
         const bool packed_a_before = plan.pack_a && j > panel;
-        const bool pack_a = plan.pack_a && j == panel && j + 1 < last_panel;
+        const bool pack_a = plan.pack_a && j == panel && j + 1 < end_panel;
         t.a = packed_a_before ? packed_a : a + (p.transpose_a ? k * p.lda + row : row * p.lda + k);
         t.a_stride = packed_a_before ? packed_rows<T> : p.lda;
         t.packed_a = pack_a ? packed_a : nullptr;
@@ -62,9 +60,16 @@ void compute_part(const Matmul<T>& p, const Plan<T>& plan, std::int64_t batch, s
         t.c = c + row * p.ldc + j * width;
         t.columns = columns(j);
         t.bias = t.add || p.bias == nullptr ? nullptr : p.bias + j * width;
-        if (plan.fetch) fetch_c(t, end - row);
+        if (plan.fetch_c) fetch_c(t, end - row);
         compute_tile(t, static_cast<int>(end - row), p.transpose_a);
       }
+    }
+  };
+  for (std::int64_t k = 0; k < std::max<std::int64_t>(1, p.k); k += plan.depth) {
+    t.depth = std::min(plan.depth, p.k - k);
+    t.add = p.c.add || k > 0;
+    for (std::int64_t panel = first_panel; panel < last_panel; panel += plan.packed_panels) {
+      multiply_block(k, panel, std::min(last_panel, panel + plan.packed_panels));
     }
   }
 }
@@ -72,8 +77,11 @@ void compute_part(const Matmul<T>& p, const Plan<T>& plan, std::int64_t batch, s
 template <class T>
 void compute(const Matmul<T>& p) {
   const Plan<T> plan(p);
-  for_each_part(p, plan, plan.cycles(p), threads(),
-                [&](int, auto... part) { compute_part(p, plan, part...); });
+  const std::int64_t packed =
+      plan.pack_b ? std::min(plan.packed_panels, divide_up(plan.panels, plan.groups)) : 0;
+  Workspace<T> packed_b(packed * plan.depth * tile_columns<T>);
+  for_each_part(p, plan, plan.cycles(p), packed_b.workers(),
+                [&](int worker, auto... part) { compute_part(p, plan, packed_b.of(worker), part...); });
 }
 
 }  // namespace

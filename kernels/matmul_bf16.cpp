@@ -149,11 +149,11 @@ void compute_cell_tile(const CellTile& t, int rows, bool transposed) {
 // are as large as leaves eight of them, if rows and columns suffice to outweigh that.
 Plan<float> plan_of(const Matmul<float>& p) {
   Plan<float> plan(p);
-  const std::int64_t most = std::max<std::int64_t>(1, room / (padded_cells(plan.depth) * width));
+  plan.packed_panels = std::max<std::int64_t>(1, room / (padded_cells(plan.depth) * width));
   const auto split = [](std::int64_t size, std::int64_t least, std::int64_t wanted) {
     return std::clamp<std::int64_t>(size / least, 1, std::max<std::int64_t>(1, wanted));
   };
-  plan.groups = divide_up(plan.panels, most);
+  plan.groups = divide_up(plan.panels, plan.packed_panels);
   plan.parts = split(p.m, 96, divide_up(8, plan.groups * p.batch));
   plan.groups = std::max(plan.groups, split(plan.panels, 4, divide_up(8, plan.parts * p.batch)));
   if (plan.groups * plan.parts * p.batch == 1) plan.parts = split(p.m, 48, 2);
@@ -187,7 +187,7 @@ void compute_part(const Matmul<float>& p, const Plan<float>& plan, std::int64_t 
                     packed + j / width * step);
       }
     }
-    const Piece<float> next = block_behind(p, plan, b, k, panel, last_panel);
+    const Piece<float> next = block_behind(p, plan, b, k, panel, last_panel, last_panel);
     for (std::int64_t tile = 0; tile < tiles; ++tile) {
       const std::int64_t row = first_row + (last_row - first_row) * tile / tiles;
       const std::int64_t end = first_row + (last_row - first_row) * (tile + 1) / tiles;
@@ -204,7 +204,7 @@ void compute_part(const Matmul<float>& p, const Plan<float>& plan, std::int64_t 
         t.c = c + row * p.ldc + j * width;
         t.columns = static_cast<int>(std::min(width, p.n - j * width));
         t.bias = t.add || p.bias == nullptr ? nullptr : p.bias + j * width;
-        if (plan.fetch) fetch_c(t, end - row);
+        if (plan.fetch_c) fetch_c(t, end - row);
         compute_cell_tile(t, static_cast<int>(end - row), p.transpose_a);
       }
     }

@@ -26,26 +26,24 @@ struct Piece {
   }
 };
 
-/// What is packed at a time: rows [k, k + depth) of panels [panel, last_panel) of B.
+/// The block of B that a task with panels [first, last) packs after the one at k that ends before panel
+/// `end`: the next panels, or the first of the next k, or those of the task behind, which the thread most
+/// likely does next. Nothing where the plan says so.
 template <class T>
-Piece<T> block_of_b(const Matmul<T>& p, const Plan<T>& plan, const T* b, std::int64_t k, std::int64_t panel,
-                    std::int64_t last_panel) {
-  constexpr std::int64_t width = tile_columns<T>;
-  const std::int64_t depth = std::min(plan.depth, p.k - k);
-  const std::int64_t columns = std::min(last_panel * width, p.n) - panel * width;
-  const T* const start = panel_of_b(p, b, k, panel);
-  return p.transpose_b ? Piece<T>{start, columns, depth, p.ldb} : Piece<T>{start, depth, columns, p.ldb};
-}
-
-/// The block that is packed after this one: the next of k, or the first of as many panels further on, which
-/// the thread most likely does next. Nothing where the plan says so.
-template <class T>
-Piece<T> block_behind(const Matmul<T>& p, const Plan<T>& plan, const T* b, std::int64_t k, std::int64_t panel,
-                      std::int64_t last_panel) {
-  if (!plan.fetch || !plan.pack_b) return {};
-  if (k + plan.depth < p.k) return block_of_b(p, plan, b, k + plan.depth, panel, last_panel);
-  const std::int64_t end = std::min(plan.panels, 2 * last_panel - panel);
-  return last_panel < end ? block_of_b(p, plan, b, 0, last_panel, end) : Piece<T>{};
+Piece<T> block_behind(const Matmul<T>& p, const Plan<T>& plan, const T* b, std::int64_t k, std::int64_t first,
+                      std::int64_t last, std::int64_t end) {
+  if (!plan.fetch_b) return {};
+  const auto block = [&](std::int64_t at, std::int64_t panel, std::int64_t before) {
+    constexpr std::int64_t width = tile_columns<T>;
+    const std::int64_t depth = std::min(plan.depth, p.k - at);
+    const std::int64_t columns =
+        std::min(std::min(panel + plan.packed_panels, before) * width, p.n) - panel * width;
+    const T* const start = panel_of_b(p, b, at, panel);
+    return p.transpose_b ? Piece<T>{start, columns, depth, p.ldb} : Piece<T>{start, depth, columns, p.ldb};
+  };
+  if (end < last) return block(k, end, last);
+  if (k + plan.depth < p.k) return block(k + plan.depth, first, last);
+  return last < plan.panels ? block(0, last, 2 * last - first) : Piece<T>{};
 }
 
 /// Asks for the memory of C before the long way through k, at the end of which it is written.

@@ -15,18 +15,34 @@ namespace reel::kernels {
 
 inline std::int64_t divide_up(std::int64_t x, std::int64_t y) { return (x + y - 1) / y; }
 
-/// Lines in a set of the first cache, 8 or 12 on the processors of today. Only speed depends on it.
-inline std::int64_t lines_of_a_set() {
-#if defined(_SC_LEVEL1_DCACHE_ASSOC)
-  static const std::int64_t lines = ::sysconf(_SC_LEVEL1_DCACHE_ASSOC);
-  if (lines > 0) return lines;
-#endif
-  return 8;
-}
+/// What the caches of this processor are like, or commonly are. Only speed depends on it.
+struct Caches {
+  std::int64_t lines_of_a_set = 8;      // of the first
+  std::int64_t second_bytes = 1 << 20;  // of the second
+  bool foresee_rows = false;            // ask for the next of many rows that are read side by side
 
-/// How a product is cut up. All but the height of a tile follows from the shapes; the length of a block of k,
-/// where the chain of sums of an element ends and is added to C, even from k alone, so that processors with
-/// and without AVX-512 get the same bits.
+  static const Caches& of_this_processor() {
+    static const Caches caches = [] {
+      Caches c;
+#if defined(_SC_LEVEL1_DCACHE_ASSOC) && defined(_SC_LEVEL2_CACHE_SIZE)
+      const auto take = [](std::int64_t& to, long value) {
+        if (value > 0) to = value;
+      };
+      take(c.lines_of_a_set, ::sysconf(_SC_LEVEL1_DCACHE_ASSOC));
+      take(c.second_bytes, ::sysconf(_SC_LEVEL2_CACHE_SIZE));
+#endif
+#if defined(__x86_64__)
+      c.foresee_rows = __builtin_cpu_is("intel") != 0;
+#endif
+      return c;
+    }();
+    return caches;
+  }
+};
+
+/// How a product is cut up, as suits the caches and the number of threads. Results see nothing of it but the
+/// length of a block of k, where the chain of sums of an element ends and is added to C. That follows from k
+/// alone, so that any number of threads, and processors with and without AVX-512, get the same bits.
 template <class T>
 struct Plan {
   static constexpr std::int64_t most_depth = 512;
@@ -35,57 +51,86 @@ struct Plan {
   std::int64_t depth = 0;               // of a block of k
   std::int64_t parts = 1;               // of the rows
   std::int64_t groups = 1, panels = 1;  // a group is the panels of one task
+  std::int64_t packed_panels = 1;       // of a group, that are packed at a time
   std::int64_t height = tile_rows;      // most rows of a tile
   bool pack_a = false, pack_b = false;
-  bool fetch = false;  // the next block of B, and C, ahead of their use
+  bool fetch_b = false, fetch_c = false;  // the next block of B, and C, ahead of their use
 
   explicit Plan(const Matmul<T>& p) {
-    constexpr std::int64_t unit = 64 / static_cast<std::int64_t>(sizeof(T));  // lanes of the longest vectors
+    constexpr auto numbers_in = [](std::int64_t bytes) {
+      return bytes / static_cast<std::int64_t>(sizeof(T));
+    };
+    const Caches& caches = Caches::of_this_processor();
+    constexpr std::int64_t unit = numbers_in(64);  // lanes of the longest vectors
     const std::int64_t blocks = std::max<std::int64_t>(1, divide_up(p.k, most_depth));
     depth = std::max<std::int64_t>(1, std::min(p.k, divide_up(divide_up(p.k, blocks), unit) * unit));
     panels = divide_up(p.n, tile_columns<T>);
 
-    // Every group reads all of its part of the rows, which should fit into half of the second cache; but each
-    // part packs B again: beside the multiply-adds of its first tile or, where B is to be turned over, in a
-    // pass of its own, which 48 rows outweigh three times. Few panels: parts for two threads at least, and
-    // for more of them where they stay large.
-    const std::int64_t cache = (p.transpose_b ? 2 << 20 : 512 << 10) / static_cast<std::int64_t>(sizeof(T));
+    // The columns of a tile are a few numbers in each row of A. Rows far apart have few sets of the first
+    // cache to share, and their memory is slow to come: the first tile of a row of tiles lines them up for
+    // the others. The more of B is packed by then, the more others there are.
+    pack_a = p.transpose_a && p.lda >= numbers_in(512) && panels > 1;
+    pack_b = p.transpose_b || p.m > 4 * tile_rows;
+    const std::int64_t room_of_b = pack_a ? std::max(room, numbers_in(caches.second_bytes / 4)) : room;
+    packed_panels = std::max<std::int64_t>(1, room_of_b / (depth * tile_columns<T>));
+
+    // Every block of packed B reads all rows of its part of A, which should fit into half of the second
+    // cache; but each part packs B again: beside the multiply-adds of its first tile or, where B is to be
+    // turned over, in a pass of its own, which 48 rows outweigh three times. Few panels: parts for two
+    // threads at least, and for more of them where they stay large.
     const auto at_most = [&p](std::int64_t wanted, std::int64_t least_rows) {
       return std::max<std::int64_t>(1, std::min(wanted, p.m / least_rows));
     };
-    parts = std::max({at_most(divide_up(p.m * p.k, cache), 192), at_most(divide_up(8, panels * p.batch), 192),
-                      at_most(divide_up(2, panels * p.batch), 48)});
+    if (!pack_a) {
+      const std::int64_t cache = numbers_in(p.transpose_b ? 2 << 20 : 512 << 10);
+      parts =
+          std::max({at_most(divide_up(p.m * p.k, cache), 192), at_most(divide_up(8, panels * p.batch), 192),
+                    at_most(divide_up(2, panels * p.batch), 48)});
+    }
 
-    const std::int64_t most = std::max<std::int64_t>(1, room / (depth * tile_columns<T>));
-    const std::int64_t group =
-        std::clamp<std::int64_t>(panels * parts * p.batch / 4, 1, std::min<std::int64_t>(most, 8));
-    groups = divide_up(panels, group);
-    // Two threads, or four, should come to the end together.
-    while (groups > 2 && groups < panels && groups * parts * p.batch % 4 != 0) ++groups;
+    // A part of A that is lined up, or does not fit into the cache, should be read seldom: tasks as wide as
+    // leaves two for each thread, which go along all their panels with one block of k before the next.
+    if (pack_a || (pack_b && divide_up(p.m, parts) * p.k > numbers_in(1 << 20))) {
+      cut_for(p, threads() == 1 ? 1 : 2 * threads());
+    } else {
+      const std::int64_t most = std::min<std::int64_t>(packed_panels, 8);
+      groups = divide_up(panels, std::clamp<std::int64_t>(panels * parts * p.batch / 4, 1, most));
+      // Two threads, or four, should come to the end together.
+      while (groups > 2 && groups < panels && groups * parts * p.batch % 4 != 0) ++groups;
+    }
 
     // Rows a multiple of 4096 bytes apart compete for the lines of one set of the first cache: a quarter of
     // them is left to B and C.
-    if (!p.transpose_a && p.lda * static_cast<std::int64_t>(sizeof(T)) % 4096 == 0) {
-      height = std::clamp<std::int64_t>(lines_of_a_set() * 3 / 4, 4, tile_rows);
+    if (!p.transpose_a && p.lda % numbers_in(4096) == 0) {
+      height = std::clamp<std::int64_t>(caches.lines_of_a_set * 3 / 4, 4, tile_rows);
     }
 
-    // The columns of a tile are a few numbers in each row of A. Rows far apart have few sets of the first
-    // cache to share, and their memory is slow to come.
-    pack_a = p.transpose_a && p.lda * static_cast<std::int64_t>(sizeof(T)) >= 1536;
-    pack_b = p.transpose_b || p.m > 4 * tile_rows;
-
     // Asking costs half a percent where all of it is in the second cache, and spares three to six where it is
-    // not: between two products of a step the other ops pass through that cache.
+    // not: between two products of a step the other ops pass through that cache. Asking for rows of B that
+    // the caches foresee costs two percent.
     const auto mib = [](std::int64_t numbers) {
       return static_cast<double>(numbers) * static_cast<double>(sizeof(T)) / (1 << 20);
     };
-    fetch = p.k > 0 && mib(p.m * p.k + p.k * p.n + p.m * p.n) > 0.75;
+    fetch_c = p.k > 0 && mib(p.m * p.k + p.k * p.n + p.m * p.n) > 0.75;
+    fetch_b = fetch_c && pack_b && !caches.foresee_rows;
   }
 
   /// A vector of products in each, and half a one for every number of B that is turned over.
   static double cycles(const Matmul<T>& p) {
     const double b = static_cast<double>(p.k) * static_cast<double>(p.n) * static_cast<double>(p.batch);
     return b * (static_cast<double>(p.m) / Simd<T>::lanes + (p.transpose_b ? 0.5 : 0));
+  }
+
+ private:
+  // Cuts rows or columns in halves, whichever repeats less work, until there are as many tasks: each part
+  // packs all of B, each group reads all of A.
+  void cut_for(const Matmul<T>& p, std::int64_t tasks) {
+    const std::int64_t packing = p.n * (p.transpose_b ? 2 : 1);
+    while (parts * groups * p.batch < tasks) {
+      const bool rows_can = parts * 2 * 48 <= p.m, columns_can = groups * 2 <= panels;
+      if (!rows_can && !columns_can) break;
+      (rows_can && (!columns_can || parts * packing <= groups * p.m) ? parts : groups) *= 2;
+    }
   }
 };
 

@@ -21,7 +21,8 @@ void run_tasks(std::int64_t tasks, double cost, int workers, Task task, void* co
 ///
 /// `cost` is a rough count of the operations (or bytes, where they dominate) of the whole loop; below a
 /// measured threshold it runs on the caller alone. Which tasks exist must follow from shapes only, never from
-/// the number of threads: that is what keeps every result bit for bit the same. `body` must not throw.
+/// the number of threads, wherever a result sees it: that is what keeps every result bit for bit the same.
+/// `body` must not throw.
 template <class Body>
 void parallel_for(std::int64_t tasks, double cost, int workers, Body&& body) {
   using Plain = std::remove_reference_t<Body>;

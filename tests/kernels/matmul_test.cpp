@@ -139,6 +139,30 @@ TEST(Matmul, EqualsTheTripleLoopWhereTheRowsOfATurnedOverAreFarApart) {
   }
 }
 
+// A wide task goes along its panels of B, which it packs in several blocks, with one block of k after
+// another. How many tasks there are follows from the number of threads.
+TEST(Matmul, EqualsTheTripleLoopInWideTasks) {
+  std::mt19937 random(33);
+  const int threads_before = threads();
+  for (const int count : {1, 3}) {
+    set_threads(count);
+    for (int kind = 0; kind < 8; ++kind) {
+      const bool transpose_b = kind % 2 == 1, add = kind / 2 % 2 == 1, large_a = kind / 4 == 1;
+      Case c{.transpose_b = transpose_b, .add = add, .bias = !add, .pad_c = 1};
+      if (large_a) {  // more than a MiB
+        c.m = 61, c.n = 75, c.k = 4400;
+      } else {  // columns that are lined up
+        c.m = 50 + pick(random, {0, 11, 100}), c.n = 610, c.k = 530;
+        c.transpose_a = true;
+        c.pad_a = 128;
+      }
+      expect_product<float>(c, random);
+      if (!large_a) expect_product<double>(c, random);
+    }
+  }
+  set_threads(threads_before);
+}
+
 // The factors and the result end where nobody may read or write.
 template <class T>
 void expect_within_bounds(Case c, Products products, std::mt19937& random) {
@@ -238,6 +262,8 @@ TEST(Matmul, GivesTheSameBitsForAnyNumberOfThreads) {
                                   {500, 65, 130},
                                   {10, 784, 64},
                                   {300, 10, 700},
+                                  {150, 610, 530},
+                                  {61, 75, 4400},
                                   {1, 1000, 300}}) {
       Problem<float> p({.m = m,
                         .n = n,
