@@ -46,7 +46,8 @@ struct Caches {
 template <class T>
 struct Plan {
   static constexpr std::int64_t most_depth = 512;
-  static constexpr std::int64_t room = 2 * most_depth * tile_columns<T>;  // numbers of B packed at a time
+  /// Numbers of B that may be packed at a time, where A needs no more of them.
+  static constexpr std::int64_t room = 2 * most_depth * tile_columns<T>;
 
   std::int64_t depth = 0;               // of a block of k
   std::int64_t parts = 1;               // of the rows
