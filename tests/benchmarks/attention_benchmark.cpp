@@ -44,7 +44,10 @@ std::vector<float> numbers(std::int64_t n, std::uint64_t stream) {
 }
 
 void measure(const Problem& problem, double seconds) {
-  const auto [batch, heads, time, channels, causal] = problem;
+  // No structured binding: clang 14 lets no lambda capture one.
+  const std::int64_t batch = problem.batch, heads = problem.heads, time = problem.time;
+  const std::int64_t channels = problem.channels;
+  const bool causal = problem.causal;
   const std::int64_t width = heads * channels;
   const std::vector<float> qkv = numbers(batch * time * 3 * width, 1);
   const std::vector<float> dy = numbers(batch * time * width, 2);
