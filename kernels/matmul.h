@@ -34,6 +34,7 @@ struct Matmul {
 /// the other rows and columns nor on their number, nor on how the operands are stored, nor on threads. So a
 /// row computed alone, as a key-value cache does, is the row that training computes. k = 0 gives the bias, or
 /// 0. (`Products::bf16` may add up in another order, see matmul_bf16.h; all else holds.)
+/// Throws std::bad_alloc.
 template <class T>
 void matmul(const Matmul<T>& p);
 

@@ -92,7 +92,8 @@ struct Plan {
     // A part of A that is lined up, or does not fit into the cache, should be read seldom: tasks as wide as
     // leaves two for each thread, which go along all their panels with one block of k before the next.
     if (pack_a || (pack_b && divide_up(p.m, parts) * p.k > numbers_in(1 << 20))) {
-      cut_for(p, threads() == 1 ? 1 : 2 * threads());
+      const int workers = threads();
+      cut_for(p, workers == 1 ? 1 : 2 * workers);
     } else {
       const std::int64_t most = std::min<std::int64_t>(packed_panels, 8);
       groups = divide_up(panels, std::clamp<std::int64_t>(panels * parts * p.batch / 4, 1, most));
@@ -109,10 +110,7 @@ struct Plan {
     // Asking costs half a percent where all of it is in the second cache, and spares three to six where it is
     // not: between two products of a step the other ops pass through that cache. Asking for rows of B that
     // the caches foresee costs two percent.
-    const auto mib = [](std::int64_t numbers) {
-      return static_cast<double>(numbers) * static_cast<double>(sizeof(T)) / (1 << 20);
-    };
-    fetch_c = p.k > 0 && mib(p.m * p.k + p.k * p.n + p.m * p.n) > 0.75;
+    fetch_c = p.k > 0 && p.m * p.k + p.k * p.n + p.m * p.n > numbers_in(768 << 10);
     fetch_b = fetch_c && pack_b && !caches.foresee_rows;
   }
 
