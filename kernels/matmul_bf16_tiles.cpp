@@ -145,14 +145,15 @@ void finish(const float* sums, std::int64_t count, std::int64_t columns, bool ad
   }
 }
 
-// Parts for several threads, by shape alone. Each packs its rows of A and its panels of B, which may take
-// longer than multiplying them: no more parts than leaves each some microseconds, cut where that costs less.
+// Parts for several threads, of which results see nothing. Each packs its rows of A and its panels of B,
+// which may take longer than multiplying them: no more parts than leaves each some microseconds, cut where
+// that costs less, and none for one thread.
 Plan<float> plan_of(const Matmul<float>& p) {
   Plan<float> plan(p);
   const double rows_cost = static_cast<double>(p.m * p.k) * (p.transpose_a ? 2 : 1);
   const double columns_cost = static_cast<double>(p.n * p.k) * (p.transpose_b ? 2 : 1);
   const double products = static_cast<double>(p.m * p.n) * static_cast<double>(p.k * p.batch);
-  const double wanted = std::min(8.0, std::sqrt(products / (1 << 22)));
+  const double wanted = threads() == 1 ? 1 : std::min(8.0, std::sqrt(products / (1 << 22)));
   const std::int64_t most = TaskMemory::b_cells / (padded_cells(plan.depth) * width);
   plan.parts = 1;
   plan.groups = divide_up(plan.panels, std::max<std::int64_t>(1, most));
