@@ -98,8 +98,9 @@ double measure_peak(int count, Products products) {
   double best = 0;
   std::vector<float> sink(static_cast<std::size_t>(count));
   std::vector<double> operations(sink.size());
-  // A thread that just woke may share its waker's core for some milliseconds, each about as long as a round.
-  for (int round = 0; round < 50; ++round) {
+  // A thread that just woke may share its waker's core for tens of milliseconds.
+  const auto begin = Clock::now();
+  while (seconds_since(begin) < 0.2) {
     const auto start = Clock::now();
     parallel_for(count, 1e12, [&](std::int64_t task) {
       const auto i = static_cast<std::size_t>(task);
