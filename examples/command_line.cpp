@@ -55,9 +55,10 @@ void add_threads(CLI::App& app, int& threads) {
 void add_precision(CLI::App& app, std::string& precision) {
   app.add_option(
          "--precision", precision,
-         "f32, or bf16: round the factors of matrix products to bfloat16; the products are much faster "
-         "then on a processor with AMX (Intel) or AVX512-BF16 (AMD)")
-      ->check(CLI::IsMember({"f32", "bf16"}).description(""))
+         "What matrix products multiply: f32; bf16: factors rounded to bfloat16, which is much faster on a "
+         "processor with AMX (Intel) or AVX512-BF16 (AMD); bf16x6: factors as three bfloat16 each, as exact "
+         "as f32, faster with AMX (else f32)")
+      ->check(CLI::IsMember(precisions).description(""))
       ->capture_default_str()
       ->type_name("KIND");
 }

@@ -10,9 +10,12 @@
 
 namespace reel::examples {
 
+/// The names of what --precision may be.
+inline const std::vector<std::string> precisions = {"f32", "bf16x6", "bf16"};
+
 /// How a tape multiplies at a --precision.
 inline Products products_of(const std::string& precision) {
-  return precision == "bf16" ? Products::bf16 : Products::full;
+  return precision == "bf16" ? Products::bf16 : precision == "bf16x6" ? Products::bf16x6 : Products::full;
 }
 
 /// What both kinds of training understand.
@@ -26,7 +29,7 @@ struct RunFlags {
   std::int64_t log_every = 0;         // steps; 0: about a thousand lines a run
   bool json = false;
   ProgressStyle progress = ProgressStyle::automatic;
-  std::string precision = "f32";  // or bf16
+  std::string precision = "f32";
   bool detect_anomaly = false;
   bool allow_non_finite = false;
 };

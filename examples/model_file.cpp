@@ -1,5 +1,6 @@
 #include "examples/model_file.h"
 
+#include <algorithm>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -24,8 +25,8 @@ void save_model(const std::filesystem::path& path, const ParameterBlock& paramet
 Products ModelFile::products() const {
   if (!config.contains("precision")) return Products::full;
   const std::string precision = settings().name("precision");
-  if (precision != "f32" && precision != "bf16")
-    settings().fail("precision", "is \"" + data::excerpt(precision) + "\", not \"f32\" or \"bf16\"");
+  if (std::find(precisions.begin(), precisions.end(), precision) == precisions.end())
+    settings().fail("precision", "is \"" + data::excerpt(precision) + "\", not f32, bf16x6 or bf16");
   return products_of(precision);
 }
 

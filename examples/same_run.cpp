@@ -95,7 +95,7 @@ void require_same_run(const Json& saved, const Json& now, const std::string& dir
 }
 
 std::string this_build(kernels::Products products) {
-  const bool tiles = products == kernels::Products::bf16 && kernels::fastest_way() == kernels::Bf16Way::tiles;
+  const bool tiles = products != kernels::Products::full && kernels::has_way(kernels::Bf16Way::tiles);
   return std::string(kernels::instruction_set()) + (tiles ? " and AMX, " : ", ") + kernels::compiler();
 }
 

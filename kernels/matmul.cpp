@@ -91,6 +91,7 @@ void matmul(const Matmul<T>& p) {
   if (p.m == 0 || p.n == 0 || p.batch == 0 || (p.k == 0 && p.c.add)) return;
   if constexpr (std::is_same_v<T, float>) {
     if (p.products == Products::bf16) return matmul_bf16(p);
+    if (p.products == Products::bf16x6 && is_faster_in_pieces(p)) return matmul_bf16x6(p);
     if (const std::int64_t done = multiply_few_rows(p); done > 0) {
       Matmul<float> rest = p;
       rest.n -= done;

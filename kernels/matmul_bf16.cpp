@@ -35,7 +35,7 @@ class Rounded {
   float* data = nullptr;
 };
 
-void multiply_as_floats(const Matmul<float>& p) {
+void round_and_multiply(const Matmul<float>& p) {
   thread_local std::vector<float> left, right;
   const std::int64_t rows_a = p.transpose_a ? p.k : p.m;
   const std::int64_t rows_b = p.transpose_b ? p.n : p.k;
@@ -180,11 +180,11 @@ void compute_part(const Matmul<float>& p, const Plan<float>& plan, std::int64_t 
     t.cells = divide_up(depth, 2);
     t.add = p.c.add || k > 0;
     if (!p.transpose_b) {
-      pack_pairs_of_rows(b + k * p.ldb + panel * width, p.ldb, depth, columns, packed, width, step);
+      pack_pairs_of_rows<OnePiece>(b + k * p.ldb + panel * width, p.ldb, depth, columns, packed, width, step);
     } else {
       for (std::int64_t j = 0; j < columns; j += width) {
-        pack_turned(b + (panel * width + j) * p.ldb + k, p.ldb, depth, std::min(width, columns - j),
-                    packed + j / width * step);
+        pack_turned<OnePiece>(b + (panel * width + j) * p.ldb + k, p.ldb, depth, std::min(width, columns - j),
+                              packed + j / width * step);
       }
     }
     const Piece<float> next = block_behind(p, plan, b, k, panel, last_panel, last_panel);
@@ -193,10 +193,10 @@ void compute_part(const Matmul<float>& p, const Plan<float>& plan, std::int64_t 
       const std::int64_t end = first_row + (last_row - first_row) * (tile + 1) / tiles;
       next.fetch(tile, tiles);
       if (p.transpose_a) {
-        pack_pairs_of_rows(a + k * p.lda + row, p.lda, depth, end - row, left, tile_rows, 0);
+        pack_pairs_of_rows<OnePiece>(a + k * p.lda + row, p.lda, depth, end - row, left, tile_rows, 0);
       } else {
         for (std::int64_t i = row; i < end; ++i)
-          pack_row(a + i * p.lda + k, depth, left + (i - row) * t.a_stride);
+          pack_row<OnePiece>(a + i * p.lda + k, depth, left + (i - row) * t.a_stride);
       }
       t.a = left;
       for (std::int64_t j = panel; j < last_panel; ++j) {
@@ -244,7 +244,7 @@ Bf16Way fastest_way() {
 void matmul_bf16(const Matmul<float>& p, Bf16Way way) {
   switch (has_way(way) ? way : Bf16Way::floats) {
     case Bf16Way::floats:
-      return multiply_as_floats(p);
+      return round_and_multiply(p);
     case Bf16Way::pairs:
       return bf16::multiply_in_pairs(p);
     case Bf16Way::tiles:
@@ -256,7 +256,19 @@ void matmul_bf16(const Matmul<float>& p, Bf16Way way) {
 
 bool has_way(Bf16Way way) { return way == Bf16Way::floats; }
 Bf16Way fastest_way() { return Bf16Way::floats; }
-void matmul_bf16(const Matmul<float>& p, Bf16Way) { multiply_as_floats(p); }
+void matmul_bf16(const Matmul<float>& p, Bf16Way) { round_and_multiply(p); }
 
 #endif
+
+bool is_faster_in_pieces(const Matmul<float>& p) { return p.m >= 64 && p.n >= 64 && has_way(Bf16Way::tiles); }
+
+void matmul_bf16x6(const Matmul<float>& p) {
+#if defined(__AVX512F__)
+  if (has_way(Bf16Way::tiles)) return bf16::multiply_pieces_in_tiles(p);
+#endif
+  Matmul<float> q = p;
+  q.products = Products::full;
+  matmul(q);
+}
+
 }  // namespace reel::kernels

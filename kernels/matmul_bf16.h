@@ -27,4 +27,21 @@ Bf16Way fastest_way();
 /// empty: that is for `matmul` to see to. Throws std::bad_alloc.
 void matmul_bf16(const Matmul<float>& p, Bf16Way way = fastest_way());
 
+/// Whether this processor multiplies these floats faster in pieces: it has AMX, and C at least 64 rows and
+/// columns. Pieces of fewer are packed too seldom used.
+bool is_faster_in_pieces(const Matmul<float>& p);
+
+/// The product of floats that are each the sum of three bfloat16, x = x0 + x1 + x2, the nearest to x, to x -
+/// x0, and what is left:
+///     a b = a0 b0 + a0 b1 + a1 b1 + a1 b0 + a2 b0 + a0 b2 + e,   |e| < 2^-23.9 |a b|.
+/// Sums begin anew after at most 128 k. Every 32 k add six sums of 32 products to an element, in the order
+/// above, each of them as matmul_bf16 adds up in tiles: so there are fewer roundings than in a product of
+/// floats. Pieces below 2^-126, which only numbers below 2^-103 have, are taken as 0, as are such sums.
+/// Where such a sum is not finite, because a number is not, or is so large that it has no nearest bfloat16,
+/// or for the size of the sum, it is instead what `matmul` makes of these k as floats. Without AMX the whole
+/// product is. The product must not be empty. Throws std::bad_alloc.
+/// (Henry, Tang, Heinecke, "Leveraging the bfloat16 Artificial Intelligence Datatype For Higher-Precision
+/// Computations", 2019.)
+void matmul_bf16x6(const Matmul<float>& p);
+
 }  // namespace reel::kernels

@@ -5,10 +5,12 @@
 #include <immintrin.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 
 #include "kernels/bf16_cells.h"
+#include "kernels/bf16_finishing.h"
 #include "kernels/matmul_plan.h"
 #include "kernels/parallel.h"
 #include "kernels/workspace.h"
@@ -26,9 +28,8 @@
 namespace reel::kernels::bf16 {
 namespace {
 
-constexpr std::int64_t side = 16;         // rows of a tile, cells of A and columns of B in them
-constexpr std::int64_t rows = 2 * side;   // of C that are computed at a time, as many as columns
-constexpr std::int64_t most_panels = 16;  // of full depth that are packed at a time: half a MiB
+constexpr std::int64_t side = 16;        // rows of a tile, cells of A and columns of B in them
+constexpr std::int64_t rows = 2 * side;  // of C that are computed at a time, as many as columns: a square
 static_assert(rows == width && side == lanes);
 
 // What the registers hold. Constant memory: compilers do not know that the instruction reads all of it.
@@ -39,33 +40,73 @@ struct alignas(64) Configuration {
 };
 constexpr Configuration eight_whole_tiles;
 
-// C [32, 32] = A [32, 16 steps] B [16 steps, 32]: two by two tiles in registers. The compiler must neither
-// move nor drop what is written to memory before and read after: it does not see that the instructions use
-// it.
-[[gnu::noinline]] REEL_AMX void multiply(const Cell* a, std::int64_t a_stride, const Cell* b,
-                                         std::int64_t steps, float* c, std::int64_t c_stride) {
+// The products of pieces that are added up, in an order in which most have a piece of A or of B in common
+// with the one before. Three pieces leave out the three smallest, which make less of a difference than
+// rounding to a float does, or as much.
+template <class Pieces>
+constexpr auto products_of_pieces() {
+  struct Product {
+    int a, b;
+  };
+  if constexpr (Pieces::count == 1) {
+    return std::array{Product{0, 0}};
+  } else {
+    return std::array{Product{0, 0}, Product{0, 1}, Product{1, 1},
+                      Product{1, 0}, Product{2, 0}, Product{0, 2}};
+  }
+}
+
+// A square of C, of one block of k.
+template <class Pieces>
+struct Square {
+  const Cell* a = nullptr;  // [pieces, rows, a_stride]
+  std::int64_t a_stride = 0;
+  const Cell* b = nullptr;  // [pieces, cells, width]
+  std::int64_t cells = 0;
+  float* sums = nullptr;  // [rows, sums_stride]
+  std::int64_t sums_stride = 0;
+};
+
+// sums = A B: two by two tiles in registers. Meanwhile the sums of the square before reach C, and leave their
+// memory. The compiler must neither move nor drop what is written to memory before and read after: it does
+// not see that the instructions use it.
+template <class Pieces>
+[[gnu::noinline]] REEL_AMX void multiply(const Square<Pieces>& s, Finishing<Pieces>& before) {
   asm volatile("" ::: "memory");
-  const std::int64_t a_bytes = a_stride * 4, b_bytes = width * 4, c_bytes = c_stride * 4;
+  constexpr auto products = products_of_pieces<Pieces>();
+  const std::int64_t a_bytes = s.a_stride * 4, b_bytes = width * 4, sums_bytes = s.sums_stride * 4;
+  before.spread_over(s.cells / side * static_cast<std::int64_t>(products.size()));
+  const Cell* a = s.a;
+  const Cell* b = s.b;
   _tile_zero(0);
   _tile_zero(1);
   _tile_zero(2);
   _tile_zero(3);
-  for (std::int64_t s = 0; s < steps; ++s) {
-    _tile_loadd(4, a, a_bytes);
-    _tile_loadd(6, b, b_bytes);
-    _tile_dpbf16ps(0, 4, 6);
-    _tile_loadd(7, b + side, b_bytes);
-    _tile_dpbf16ps(1, 4, 7);
-    _tile_loadd(5, a + side * a_stride, a_bytes);
-    _tile_dpbf16ps(2, 5, 6);
-    _tile_dpbf16ps(3, 5, 7);
+  for (std::int64_t cell = 0; cell < s.cells; cell += side) {
+#pragma GCC unroll 6
+    for (std::size_t i = 0; i < products.size(); ++i) {
+      const bool new_a = i == 0 || products[i].a != products[i - 1].a;
+      const bool new_b = i == 0 || products[i].b != products[i - 1].b;
+      const Cell* const left = a + products[i].a * rows * s.a_stride;
+      const Cell* const right = b + products[i].b * s.cells * width;
+      if (new_a) _tile_loadd(4, left, a_bytes);
+      if (new_b) _tile_loadd(6, right, b_bytes);
+      _tile_dpbf16ps(0, 4, 6);
+      if (new_b) _tile_loadd(7, right + side, b_bytes);
+      _tile_dpbf16ps(1, 4, 7);
+      before.finish_some();
+      if (new_a) _tile_loadd(5, left + side * s.a_stride, a_bytes);
+      _tile_dpbf16ps(2, 5, 6);
+      _tile_dpbf16ps(3, 5, 7);
+    }
     a += side;
     b += side * width;
   }
-  _tile_stored(0, c, c_bytes);
-  _tile_stored(1, c + side, c_bytes);
-  _tile_stored(2, c + side * c_stride, c_bytes);
-  _tile_stored(3, c + side * c_stride + side, c_bytes);
+  before.finish_the_rest();
+  _tile_stored(0, s.sums, sums_bytes);
+  _tile_stored(1, s.sums + side, sums_bytes);
+  _tile_stored(2, s.sums + side * s.sums_stride, sums_bytes);
+  _tile_stored(3, s.sums + side * s.sums_stride + side, sums_bytes);
   asm volatile("" ::: "memory");
 }
 
@@ -78,83 +119,89 @@ struct Registers {
 };
 
 // What a task needs, all of it in cells.
+template <class Pieces>
 struct TaskMemory {
+  static constexpr std::int64_t most_cells = most_depth<Pieces> / 2;
+  static constexpr std::int64_t most_panels = 16;  // of full depth that are packed at a time: half a MiB
   // One tile longer than the longest block, so that rows do not compete for sets of the first cache.
   static constexpr std::int64_t a_stride = most_cells + side;
-  static constexpr std::int64_t b_cells = most_panels * most_cells * width;
+  static constexpr std::int64_t a_piece = rows * a_stride;
+  static constexpr std::int64_t turning_piece = most_cells * rows;
+  static constexpr std::int64_t b_cells = Pieces::count * most_panels * most_cells * width;
 
-  Cell* b;        // [panels, cells, width]
-  Cell* a;        // [rows, a_stride]
-  Cell* turning;  // [cells, rows], for A stored turned over
-  float* c;       // [rows, width]
+  Cell* b;        // [panels, pieces, cells, width]
+  Cell* a;        // [pieces, rows, a_stride]
+  Cell* turning;  // [pieces, cells, rows], for A stored turned over
+  float* sums;    // [rows, width]
 
   explicit TaskMemory(Cell* piece)
       : b(piece),
         a(b + b_cells),
-        turning(a + rows * a_stride),
-        c(reinterpret_cast<float*>(turning + most_cells * rows)) {}
-  static constexpr std::int64_t cells = b_cells + rows * a_stride + most_cells * rows + rows * width;
+        turning(a + Pieces::count * a_piece),
+        sums(reinterpret_cast<float*>(turning + Pieces::count * turning_piece)) {}
+  static constexpr std::int64_t cells = b_cells + Pieces::count * (a_piece + turning_piece) + rows * width;
 };
 
 // Panels of B [depth, columns], which stands at `b`, with zeros behind the last k.
+template <class Pieces>
 void pack_panels_of_b(const Matmul<float>& p, const float* b, std::int64_t depth, std::int64_t columns,
-                      Cell* to, std::int64_t step) {
-  if (!p.transpose_b) pack_pairs_of_rows(b, p.ldb, depth, columns, to, width, step);
-  for (std::int64_t j = 0; j < columns; j += width, to += step) {
+                      Cell* to) {
+  const std::int64_t piece = padded_cells(depth) * width, panel = Pieces::count * piece;
+  if (!p.transpose_b) pack_pairs_of_rows<Pieces>(b, p.ldb, depth, columns, to, width, panel, piece);
+  for (std::int64_t j = 0; j < columns; j += width, to += panel) {
     if (p.transpose_b) {
-      pack_turned(b + j * p.ldb, p.ldb, depth, std::min(width, columns - j), to);
+      pack_turned<Pieces>(b + j * p.ldb, p.ldb, depth, std::min(width, columns - j), to, piece);
     } else {
-      std::fill(to + divide_up(depth, 2) * width, to + padded_cells(depth) * width, Cell{0});
+      for (int i = 0; i < Pieces::count; ++i)
+        std::fill(to + i * piece + divide_up(depth, 2) * width, to + (i + 1) * piece, Cell{0});
     }
   }
 }
 
 // `count` rows of A [count, depth], which stands at `a`. Rows behind them are left as they are: those of C
 // that come of them are not stored.
+template <class Pieces>
 void pack_rows_of_a(const Matmul<float>& p, const float* a, std::int64_t depth, std::int64_t count,
-                    const TaskMemory& memory) {
+                    const TaskMemory<Pieces>& memory) {
+  using Memory = TaskMemory<Pieces>;
   const std::int64_t cells = padded_cells(depth);
-  if (p.transpose_a) {
-    pack_pairs_of_rows(a, p.lda, depth, count, memory.turning, rows, 0);
+  if (!p.transpose_a) {
+    for (std::int64_t i = 0; i < count; ++i)
+      pack_row<Pieces>(a + i * p.lda, depth, memory.a + i * Memory::a_stride, Memory::a_piece);
+    return;
+  }
+  pack_pairs_of_rows<Pieces>(a, p.lda, depth, count, memory.turning, rows, 0, Memory::turning_piece);
+  for (int piece = 0; piece < Pieces::count; ++piece) {
+    const Cell* const from = memory.turning + piece * Memory::turning_piece;
+    Cell* const to = memory.a + piece * Memory::a_piece;
     for (std::int64_t k = 0; k < cells; k += side) {
       const auto filled = static_cast<int>(std::min(side, divide_up(depth, 2) - k));
       for (std::int64_t i = 0; i < count; i += side) {
-        detail::transpose_square(reinterpret_cast<const float*>(memory.turning + k * rows + i), rows, filled,
-                                 reinterpret_cast<float*>(memory.a + i * TaskMemory::a_stride + k),
-                                 static_cast<int>(TaskMemory::a_stride));
+        detail::transpose_square(reinterpret_cast<const float*>(from + k * rows + i), rows, filled,
+                                 reinterpret_cast<float*>(to + i * Memory::a_stride + k),
+                                 static_cast<int>(Memory::a_stride));
       }
-    }
-  } else {
-    for (std::int64_t i = 0; i < count; ++i)
-      pack_row(a + i * p.lda, depth, memory.a + i * TaskMemory::a_stride);
-  }
-}
-
-// C [count, columns] = base + sums [count, width], where base is C itself, a bias, or 0.
-void finish(const float* sums, std::int64_t count, std::int64_t columns, bool add, const float* bias,
-            float* c, std::int64_t c_stride) {
-  using S = Simd<float>;
-  for (std::int64_t i = 0; i < count; ++i, sums += width, c += c_stride) {
-    for (std::int64_t v = 0; v < columns; v += lanes) {
-      const int some = static_cast<int>(std::min<std::int64_t>(lanes, columns - v));
-      auto sum = S::load(sums + v);
-      if (bias != nullptr) sum = sum + S::load(bias + v, some);
-      if (add) sum = S::load(c + v, some) + sum;
-      S::store(c + v, sum, some);
     }
   }
 }
 
 // Parts for several threads, of which results see nothing. Each packs its rows of A and its panels of B,
 // which may take longer than multiplying them: no more parts than leaves each some microseconds, cut where
-// that costs less, and none for one thread.
+// that costs less; two for each thread, and none for a single one.
+template <class Pieces>
 Plan<float> plan_of(const Matmul<float>& p) {
+  using Memory = TaskMemory<Pieces>;
   Plan<float> plan(p);
+  if (plan.depth > most_depth<Pieces>) {
+    const std::int64_t blocks = divide_up(p.k, most_depth<Pieces>);
+    plan.depth = divide_up(divide_up(p.k, blocks), 2 * side) * 2 * side;
+  }
   const double rows_cost = static_cast<double>(p.m * p.k) * (p.transpose_a ? 2 : 1);
   const double columns_cost = static_cast<double>(p.n * p.k) * (p.transpose_b ? 2 : 1);
   const double products = static_cast<double>(p.m * p.n) * static_cast<double>(p.k * p.batch);
-  const double wanted = threads() == 1 ? 1 : std::min(8.0, std::sqrt(products / (1 << 22)));
-  const std::int64_t most = TaskMemory::b_cells / (padded_cells(plan.depth) * width);
+  const int workers = threads();
+  const double wanted = std::min(workers == 1 ? 1.0 : 2.0 * workers, std::sqrt(products / (1 << 22)));
+  const std::int64_t most = Memory::b_cells / (Pieces::count * padded_cells(plan.depth) * width);
   plan.parts = 1;
   plan.groups = divide_up(plan.panels, std::max<std::int64_t>(1, most));
   const auto tasks = [&] { return static_cast<double>(plan.parts * plan.groups * p.batch); };
@@ -170,32 +217,58 @@ Plan<float> plan_of(const Matmul<float>& p) {
 }
 
 // Rows [first, last) and panels [panel, last_panel) of one product of the batch.
-void compute_part(const Matmul<float>& p, const Plan<float>& plan, const TaskMemory& memory,
+template <class Pieces>
+void compute_part(const Matmul<float>& p, const Plan<float>& plan, const TaskMemory<Pieces>& memory,
                   std::int64_t batch, std::int64_t first, std::int64_t last, std::int64_t panel,
                   std::int64_t last_panel) {
   const Registers registers;
   const float* const a = p.a + batch * p.stride_a;
   const float* const b = p.b + batch * p.stride_b;
-  const std::int64_t step = padded_cells(plan.depth) * width;
+  Tile<float> t;
+  t.a_stride = p.lda;
+  t.b_stride = p.ldb;
+  t.c_stride = p.ldc;
+  Square<Pieces> square;
+  square.a = memory.a;
+  square.a_stride = TaskMemory<Pieces>::a_stride;
+  Finishing<Pieces> before;
   for (std::int64_t k = 0; k < std::max<std::int64_t>(1, p.k); k += plan.depth) {
-    const std::int64_t depth = std::min(plan.depth, p.k - k);
-    const bool add = p.c.add || k > 0;
-    pack_panels_of_b(p, panel_of_b(p, b, k, panel), depth, std::min(last_panel * width, p.n) - panel * width,
-                     memory.b, step);
+    t.depth = std::min(plan.depth, p.k - k);
+    t.add = p.c.add || k > 0;
+    square.cells = padded_cells(t.depth);
+    pack_panels_of_b<Pieces>(p, panel_of_b(p, b, k, panel), t.depth,
+                             std::min(last_panel * width, p.n) - panel * width, memory.b);
     for (std::int64_t row = first; row < last; row += rows) {
       const std::int64_t count = std::min(rows, last - row);
-      pack_rows_of_a(p, a + (p.transpose_a ? k * p.lda + row : row * p.lda + k), depth, count, memory);
+      t.a = a + (p.transpose_a ? k * p.lda + row : row * p.lda + k);
+      pack_rows_of_a(p, t.a, t.depth, count, memory);
       for (std::int64_t j = panel; j < last_panel; ++j) {
-        const std::int64_t columns = std::min(width, p.n - j * width);
-        const float* const bias = add || p.bias == nullptr ? nullptr : p.bias + j * width;
-        const bool direct = !add && bias == nullptr && count == rows && columns == width;
-        float* const c = p.c.data + batch * p.stride_c + row * p.ldc + j * width;
-        multiply(memory.a, TaskMemory::a_stride, memory.b + (j - panel) * step, padded_cells(depth) / side,
-                 direct ? c : memory.c, direct ? p.ldc : width);
-        if (!direct) finish(memory.c, count, columns, add, bias, c, p.ldc);
+        t.b = panel_of_b(p, b, k, j);
+        t.c = p.c.data + batch * p.stride_c + row * p.ldc + j * width;
+        t.columns = static_cast<int>(std::min(width, p.n - j * width));
+        t.bias = t.add || p.bias == nullptr ? nullptr : p.bias + j * width;
+        square.b = memory.b + (j - panel) * Pieces::count * square.cells * width;
+        const bool direct =
+            Pieces::count == 1 && !t.add && t.bias == nullptr && count == rows && t.columns == width;
+        square.sums = direct ? t.c : memory.sums;
+        square.sums_stride = direct ? t.c_stride : width;
+        multiply(square, before);
+        before = direct ? Finishing<Pieces>() : Finishing<Pieces>(p, t, count, memory.sums);
       }
     }
   }
+  before.finish_the_rest();
+}
+
+template <class Pieces>
+void multiply_in(const Matmul<float>& p) {
+  const Plan<float> plan = plan_of<Pieces>(p);
+  using Memory = TaskMemory<Pieces>;
+  Workspace<Cell> workspace(Memory::cells);
+  // Packing and C take longer than the multiply-adds, of which the unit does 512 in a cycle.
+  for_each_part(p, plan, plan.cycles(p) / 6, workspace.workers(), [&](int worker, auto... part) {
+    compute_part(p, plan, Memory(workspace.of(worker)), part...);
+  });
 }
 
 // Linux gives the registers, 8 KiB that every switch of threads has to save, to those who ask.
@@ -218,22 +291,19 @@ bool has_tiles() {
   return has;
 }
 
-void multiply_in_tiles(const Matmul<float>& p) {
-  const Plan<float> plan = plan_of(p);
-  Workspace<Cell> workspace(TaskMemory::cells);
-  // Packing and C take longer than the multiply-adds, of which the unit does 512 in a cycle.
-  for_each_part(p, plan, plan.cycles(p) / 6, workspace.workers(), [&](int worker, auto... part) {
-    compute_part(p, plan, TaskMemory(workspace.of(worker)), part...);
-  });
-}
+void multiply_in_tiles(const Matmul<float>& p) { multiply_in<OnePiece>(p); }
+
+void multiply_pieces_in_tiles(const Matmul<float>& p) { multiply_in<ThreePieces>(p); }
 
 double multiply_nothing_but_tiles() {
-  constexpr std::int64_t steps = 16, products = 16;
-  alignas(64) static constexpr Cell zeros_in_cells[steps * side * width] = {};
+  constexpr std::int64_t cells = 256, products = 16;
+  alignas(64) static constexpr Cell zeros_in_cells[cells * width] = {};
   alignas(64) float c[rows * width];
   const Registers registers;
-  for (std::int64_t i = 0; i < products; ++i) multiply(zeros_in_cells, side, zeros_in_cells, steps, c, width);
-  return 2.0 * rows * width * 2 * side * steps * products;
+  const Square<OnePiece> square{zeros_in_cells, side, zeros_in_cells, cells, c, width};
+  Finishing<OnePiece> nothing;
+  for (std::int64_t i = 0; i < products; ++i) multiply(square, nothing);
+  return 2.0 * rows * width * 2 * cells * products;
 }
 
 }  // namespace reel::kernels::bf16

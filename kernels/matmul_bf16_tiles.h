@@ -12,6 +12,9 @@ bool has_tiles();
 /// has_tiles(). Throws std::bad_alloc.
 void multiply_in_tiles(const Matmul<float>& p);
 
+/// The product of floats in pieces, as matmul_bf16x6 tells. Only if has_tiles(). Throws std::bad_alloc.
+void multiply_pieces_in_tiles(const Matmul<float>& p);
+
 /// Floating-point operations per call of a loop that does nothing but multiply tiles, which this runs: what
 /// the matrix unit can do at most.
 double multiply_nothing_but_tiles();

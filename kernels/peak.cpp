@@ -75,16 +75,18 @@ __attribute__((target("avx512f,avx512bf16"))) double dot_product_chains(float& s
   return 4.0 * Simd<float>::lanes * chains * steps;
 }
 
+template <int products_of_pieces>
 double tiles(float&) {
   double operations = 0;
   for (int i = 0; i < 200; ++i) operations += bf16::multiply_nothing_but_tiles();
-  return operations;
+  return operations / products_of_pieces;
 }
 #endif
 
 auto loop_for([[maybe_unused]] Products products) {
 #if defined(__AVX512F__)
-  if (products == Products::bf16 && fastest_way() == Bf16Way::tiles) return &tiles;
+  if (has_way(Bf16Way::tiles) && products == Products::bf16x6) return &tiles<6>;
+  if (has_way(Bf16Way::tiles) && products == Products::bf16) return &tiles<1>;
   if (products == Products::bf16 && fastest_way() == Bf16Way::pairs) return &dot_product_chains;
 #endif
   return &multiply_add_chains;

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <set>
 
+#include "kernels/matmul_bf16.h"
 #include "tests/examples/program.h"
 
 // The program from outside: what a shell sees.
@@ -185,7 +186,7 @@ TEST_F(Program, EvaluatesAWholeTextIfItIsTold) {
               HasSubstr("--split all goes with data that has an end; of sums, those are measured"));
 }
 
-TEST_F(Program, TrainsWithProductsOfBf16) {
+TEST_F(Program, TrainsWithProductsOfBfloat16) {
   const std::vector<std::string> small = {"train", "transformer", "--width", "32", "--steps", "40", "--json"};
   const auto with = [&](std::vector<std::string> more) {
     std::vector<std::string> words = small;
@@ -193,18 +194,27 @@ TEST_F(Program, TrainsWithProductsOfBf16) {
     return reel(words);
   };
   const auto exact = with({"--out", "exact"}).json();
-  const auto rounded = with({"--precision", "bf16", "--out", "rounded"}).json();
-  EXPECT_NE(rounded["fingerprint"], exact["fingerprint"]);
-  EXPECT_NEAR(rounded["validation_loss"].get<double>(), exact["validation_loss"].get<double>(),
-              0.01 * exact["validation_loss"].get<double>());
-  EXPECT_EQ(with({"--precision", "bf16", "--out", "one", "--threads", "1"}).json()["fingerprint"],
-            rounded["fingerprint"]);
+  struct Kind {
+    std::string name;
+    double tolerance;
+    bool other_bits;
+  };
+  const bool tiles = kernels::has_way(kernels::Bf16Way::tiles);
+  for (const auto& [kind, tolerance, other_bits] : {Kind{"bf16", 1e-2, true}, Kind{"bf16x6", 1e-5, tiles}}) {
+    SCOPED_TRACE(kind);
+    const auto trained = with({"--precision", kind, "--out", kind}).json();
+    EXPECT_EQ(trained["fingerprint"] != exact["fingerprint"], other_bits);
+    EXPECT_NEAR(trained["validation_loss"].get<double>(), exact["validation_loss"].get<double>(),
+                tolerance * exact["validation_loss"].get<double>());
+    EXPECT_EQ(with({"--precision", kind, "--out", "one-" + kind, "--threads", "1"}).json()["fingerprint"],
+              trained["fingerprint"]);
 
-  const auto evaluated = reel({"evaluate", "--model", "rounded/checkpoint.safetensors", "--json"}).json();
-  EXPECT_EQ(evaluated["validation_loss"], rounded["validation_loss"]);
-  const Ran other = with({"--precision", "f32", "--out", "rounded", "--resume"});
-  EXPECT_EQ(other.code, 2);
-  EXPECT_THAT(other.err, HasSubstr("--precision"));
+    const auto evaluated = reel({"evaluate", "--model", kind + "/checkpoint.safetensors", "--json"}).json();
+    EXPECT_EQ(evaluated["validation_loss"], trained["validation_loss"]);
+    const Ran other = with({"--precision", "f32", "--out", kind, "--resume"});
+    EXPECT_EQ(other.code, 2);
+    EXPECT_THAT(other.err, HasSubstr("--precision"));
+  }
 }
 
 // A step of thousands of batches would keep whoever pressed Ctrl-C waiting.

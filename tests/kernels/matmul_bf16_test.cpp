@@ -13,22 +13,12 @@
 
 #include "kernels/parallel.h"
 #include "tests/kernels/matmul_problem.h"
+#include "tests/kernels/order_of_tiles.h"
 
 namespace reel::kernels {
 namespace {
 
 using namespace testing;
-
-// The two bfloat16 on either side of x, and the nearer one by measuring.
-float nearest_bf16(float x) {
-  const auto bits = std::bit_cast<std::uint32_t>(x);
-  const float low = std::bit_cast<float>(bits & 0xffff0000U);
-  const float high = std::bit_cast<float>((bits & 0xffff0000U) + 0x10000U);
-  const double to_low = std::fabs(static_cast<double>(x) - static_cast<double>(low));
-  const double to_high = std::fabs(static_cast<double>(high) - static_cast<double>(x));
-  if (to_low != to_high) return to_low < to_high ? low : high;
-  return (bits >> 16 & 1U) == 0 ? low : high;
-}
 
 TEST(Bf16, RoundsToTheNearestAndTiesToEven) {
   EXPECT_EQ(round_to_bf16(1.0f), 1.0f);
@@ -39,7 +29,7 @@ TEST(Bf16, RoundsToTheNearestAndTiesToEven) {
   for (int i = 0; i < 100'000; ++i) {
     const auto x = std::bit_cast<float>(static_cast<std::uint32_t>(random()));
     if (!std::isnormal(x) || std::fabs(x) > 3.3e38f) continue;
-    ASSERT_EQ(round_to_bf16(x), nearest_bf16(x)) << x;
+    ASSERT_EQ(round_to_bf16(x), nearest_bf16(x, Tie::to_even)) << x;
   }
 }
 
@@ -65,45 +55,6 @@ Problem<float> rounded(Problem<float> p) {
 
 constexpr Bf16Way ways[] = {Bf16Way::floats, Bf16Way::pairs, Bf16Way::tiles};
 
-// The product as tiles add it up, number by number.
-void multiply_in_order_of_tiles(Problem<float>& p) {
-  const Index blocks = std::max<Index>(1, (p.c.k + 511) / 512);
-  const Index depth = std::max<Index>(1, ((p.c.k + blocks - 1) / blocks + 15) / 16 * 16);
-  for (Index batch = 0; batch < p.c.batch; ++batch) {
-    for (Index i = 0; i < p.c.m; ++i) {
-      for (Index j = 0; j < p.c.n; ++j) {
-        float& c = p.result.at(batch, i, j);
-        if (p.c.k == 0 && !p.c.add) c = p.c.bias ? p.bias[static_cast<std::size_t>(j)] : 0.0f;
-        for (Index first = 0; first < p.c.k; first += depth) {
-          float sum = 0;
-          for (Index some = first; some < std::min(p.c.k, first + depth); some += 32) {
-            float chains[2] = {};
-            for (Index k = some; k < std::min({p.c.k, first + depth, some + 32}); ++k)
-              chains[k % 2] = std::fma(p.left(batch, i, k), p.right(batch, k, j), chains[k % 2]);
-            sum += chains[0] + chains[1];
-          }
-          if (p.c.add || first > 0) {
-            c += sum;
-          } else {
-            c = p.c.bias ? sum + p.bias[static_cast<std::size_t>(j)] : sum;
-          }
-        }
-      }
-    }
-  }
-}
-
-void expect_result(Problem<float>& p, Problem<float>& expected) {
-  for (std::size_t i = 0; i < p.result.memory.size(); ++i) {
-    const float want = expected.result.memory[i];
-    if (is_poison(want)) {
-      ASSERT_TRUE(is_poison(p.result.memory[i])) << "written outside of C";
-    } else {
-      ASSERT_TRUE(same_bits(p.result.memory[i], want)) << p.result.memory[i] << " instead of " << want;
-    }
-  }
-}
-
 void expect_the_rounded_product(const Case& c, std::mt19937& random) {
   const Problem<float> original(c, random);
   if (c.m * c.n * c.batch == 0 || (c.k == 0 && c.add)) return;
@@ -115,7 +66,7 @@ void expect_the_rounded_product(const Case& c, std::mt19937& random) {
     SCOPED_TRACE(name_of(c) + ", way " + std::to_string(static_cast<int>(way)));
     Problem<float> p = original;
     matmul_bf16(p.arguments(), way);
-    if (way == Bf16Way::tiles) multiply_in_order_of_tiles(in_tiles);
+    if (way == Bf16Way::tiles) multiply_in_order_of_tiles(in_tiles, one_piece);
     expect_result(p, way == Bf16Way::tiles ? in_tiles : in_one_chain);
   }
 }

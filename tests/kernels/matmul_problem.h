@@ -1,5 +1,7 @@
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -117,6 +119,18 @@ struct Problem {
             .stride_c = result.step};
   }
 };
+
+// Bit for bit, and nothing outside of C was written.
+inline void expect_result(Problem<float>& p, Problem<float>& expected) {
+  for (std::size_t i = 0; i < p.result.memory.size(); ++i) {
+    const float want = expected.result.memory[i];
+    if (is_poison(want)) {
+      ASSERT_TRUE(is_poison(p.result.memory[i])) << "written outside of C";
+    } else {
+      ASSERT_TRUE(same_bits(p.result.memory[i], want)) << p.result.memory[i] << " instead of " << want;
+    }
+  }
+}
 
 inline Index pick(std::mt19937& random, const std::vector<Index>& from) {
   return from[random() % static_cast<unsigned>(from.size())];

@@ -195,7 +195,7 @@ void expect_within_bounds(Case c, Products products, std::mt19937& random) {
 
 TEST(Matmul, ReadsNothingBehindItsFactors) {
   std::mt19937 random(32);
-  for (const Index m : {1, 5, 12, 13, 30}) {
+  for (const Index m : {1, 5, 12, 13, 30, 70}) {
     for (const Index n : {1, 17, 40, 270}) {  // and so many that tiles of one task share their rows of A
       for (const Index k : {1, 3, 8, 70}) {
         for (int kind = 0; kind < 8; ++kind) {
@@ -208,6 +208,7 @@ TEST(Matmul, ReadsNothingBehindItsFactors) {
                        .pad_a = kind >= 4 ? 400 : 0};
           expect_within_bounds<float>(c, Products::full, random);
           expect_within_bounds<float>(c, Products::bf16, random);
+          expect_within_bounds<float>(c, Products::bf16x6, random);
           expect_within_bounds<double>(c, Products::full, random);
         }
       }

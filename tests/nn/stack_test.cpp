@@ -52,7 +52,7 @@ TEST(SmallStack, AGptTrainsAndWritesOnASmallStack) {
                           .swiglu = modern});
       AdamW adam(model, {.clip_norm = 1});
       const std::vector<std::int32_t> tokens(320, 3);
-      for (const Products products : {Products::full, Products::bf16}) {
+      for (const Products products : {Products::full, Products::bf16, Products::bf16x6}) {
         Tape tape(Precision::f32, products);
         for (int i = 0; i < 2; ++i) {
           const auto step = tape.record();

@@ -1,0 +1,98 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+
+#include "kernels/bf16_cells.h"
+#include "kernels/matmul.h"
+#include "kernels/matmul_pack.h"
+#include "kernels/matmul_plan.h"
+#include "kernels/matmul_tile.h"
+
+#if defined(__AVX512F__)
+namespace reel::kernels::bf16 {
+
+/// Sums of a square of C on their way there, while the matrix unit computes the next square.
+template <class Pieces>
+class Finishing {
+ public:
+  Finishing() = default;  // nothing to do
+  Finishing(const Matmul<float>& p, const Tile<float>& tile, std::int64_t count, float* sums)
+      : p_(&p), tile_(tile), count_(count), sums_(sums) {}
+
+  /// How many calls there will be at least.
+  void spread_over(std::int64_t calls) {
+    rows_at_a_time_ = divide_up(count_, std::max<std::int64_t>(1, calls));
+  }
+
+  /// C [count, columns] = base + sums, of the next rows; base is C itself, a bias, or 0.
+  void finish_some() {
+    for (const std::int64_t end = std::min(count_, row_ + rows_at_a_time_); row_ < end; ++row_) {
+      static_assert(tile_vectors == 2);
+      finish(row_, 0);
+      if (tile_.columns > lanes) finish(row_, 1);
+    }
+  }
+
+  void finish_the_rest() {
+    rows_at_a_time_ = count_;
+    finish_some();
+  }
+
+ private:
+  void finish(std::int64_t row, int v) {
+    using S = Simd<float>;
+    const int some = std::min(lanes, tile_.columns - v * lanes);
+    const float* const sums = sums_ + row * width + v * lanes;
+    float* const c = tile_.c + row * tile_.c_stride + v * lanes;
+    auto sum = S::load(sums);
+    if constexpr (Pieces::count > 1) {
+      if (!all_finite(sum)) [[unlikely]] {
+        multiply_again_as_floats();
+        sum = S::load(sums);
+      }
+    }
+    if (tile_.bias != nullptr) sum = sum + S::load(tile_.bias + v * lanes, some);
+    if (tile_.add) sum = S::load(c, some) + sum;
+    S::store(c, sum, some);
+  }
+
+  REEL_BF16 static bool all_finite(Simd<float>::Vector x) {
+    const auto zero_or_nan = reinterpret_cast<__m512>(x - x);
+    return _mm512_cmp_ps_mask(zero_or_nan, zero_or_nan, _CMP_UNORD_Q) == 0;
+  }
+
+  // Pieces of an infinity make NaN of sums that are infinite, and those of the largest numbers may make
+  // infinities of sums that are none: what is not finite becomes what floats make of it.
+  [[gnu::noinline]] void multiply_again_as_floats() {
+    alignas(64) float turned[most_depth<Pieces> * width], again[tile_rows * width];
+    Tile<float> t = tile_;
+    t.c = again;
+    t.c_stride = width;
+    t.add = false;
+    t.bias = nullptr;
+    if (p_->transpose_b) {
+      pack_transposed(t.b, t.b_stride, t.depth, t.columns, turned);
+      t.b = turned;
+      t.b_stride = width;
+    }
+    for (std::int64_t row = 0; row < count_; row += tile_rows) {
+      const std::int64_t some = std::min<std::int64_t>(tile_rows, count_ - row);
+      compute_tile(t, static_cast<int>(some), p_->transpose_a);
+      for (std::int64_t i = 0; i < some * width; ++i) {
+        float& sum = sums_[row * width + i];
+        if (i % width < t.columns && !std::isfinite(sum)) sum = again[i];
+      }
+      t.a += tile_rows * (p_->transpose_a ? 1 : t.a_stride);
+    }
+  }
+
+  const Matmul<float>* p_ = nullptr;
+  Tile<float> tile_;  // the square, of numbers that are not packed
+  std::int64_t count_ = 0, row_ = 0, rows_at_a_time_ = 0;
+  float* sums_ = nullptr;  // [rows, width]
+};
+
+}  // namespace reel::kernels::bf16
+#endif
