@@ -23,16 +23,19 @@ class Finishing {
 
   /// How many calls there will be at least.
   void spread_over(std::int64_t calls) {
-    rows_at_a_time_ = divide_up(count_, std::max<std::int64_t>(1, calls));
+    if (row_ < count_) rows_at_a_time_ = divide_up(count_, std::max<std::int64_t>(1, calls));
   }
 
   /// C [count, columns] = base + sums, of the next rows; base is C itself, a bias, or 0.
   void finish_some() {
-    for (const std::int64_t end = std::min(count_, row_ + rows_at_a_time_); row_ < end; ++row_) {
-      static_assert(tile_vectors == 2);
-      finish(row_, 0);
-      if (tile_.columns > lanes) finish(row_, 1);
+    const Tile<float> t = tile_;  // which stores might change, for all that the compiler knows
+    static_assert(tile_vectors == 2);
+    const std::int64_t end = std::min(count_, row_ + rows_at_a_time_);
+    for (std::int64_t row = row_; row < end; ++row) {
+      finish(t, row, 0);
+      if (t.columns > lanes) finish(t, row, 1);
     }
+    row_ = end;
   }
 
   void finish_the_rest() {
@@ -41,11 +44,11 @@ class Finishing {
   }
 
  private:
-  void finish(std::int64_t row, int v) {
+  void finish(const Tile<float>& t, std::int64_t row, int v) {
     using S = Simd<float>;
-    const int some = std::min(lanes, tile_.columns - v * lanes);
+    const int some = std::min(lanes, t.columns - v * lanes);
     const float* const sums = sums_ + row * width + v * lanes;
-    float* const c = tile_.c + row * tile_.c_stride + v * lanes;
+    float* const c = t.c + row * t.c_stride + v * lanes;
     auto sum = S::load(sums);
     if constexpr (Pieces::count > 1) {
       if (!all_finite(sum)) [[unlikely]] {
@@ -53,8 +56,8 @@ class Finishing {
         sum = S::load(sums);
       }
     }
-    if (tile_.bias != nullptr) sum = sum + S::load(tile_.bias + v * lanes, some);
-    if (tile_.add) sum = S::load(c, some) + sum;
+    if (t.bias != nullptr) sum = sum + S::load(t.bias + v * lanes, some);
+    if (t.add) sum = S::load(c, some) + sum;
     S::store(c, sum, some);
   }
 

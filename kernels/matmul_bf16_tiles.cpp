@@ -253,7 +253,9 @@ void compute_part(const Matmul<float>& p, const Plan<float>& plan, const TaskMem
         square.sums = direct ? t.c : memory.sums;
         square.sums_stride = direct ? t.c_stride : width;
         multiply(square, before);
-        before = direct ? Finishing<Pieces>() : Finishing<Pieces>(p, t, count, memory.sums);
+        if (!direct) before = Finishing<Pieces>(p, t, count, memory.sums);
+        // The next square of so few cells would be computed before this one is finished beside it.
+        if (Pieces::count == 1 && square.cells < 8 * side) before.finish_the_rest();
       }
     }
   }

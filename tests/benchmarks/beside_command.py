@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A training step of `reel bench` beside the same step of any other program, in turn, each in a process of its own.
 
-    tests/benchmarks/beside_command.py REEL CASE [--threads N] [--rounds N] -- COMMAND [ARGUMENT...]
+    tests/benchmarks/beside_command.py REEL CASE [--threads N] [--rounds N] [--precision KIND] -- COMMAND [ARGUMENT...]
 
 COMMAND trains as CASE does, with as many threads, and prints `ms_median X` somewhere: the milliseconds of its median step.
 The table has the median of the rounds and the range of their ratios.
@@ -22,8 +22,9 @@ def output_of(command):
     return done.stdout
 
 
-def reel_step(reel, case, threads):
-    told = json.loads(output_of([reel, "bench", "--case", case, "--threads", str(threads), "--json"]))
+def reel_step(chosen):
+    told = json.loads(output_of([chosen.reel, "bench", "--case", chosen.case, "--threads", str(chosen.threads),
+                                 "--precision", chosen.precision, "--json"]))
     return told["cases"][0]["ms_per_step"]
 
 
@@ -43,12 +44,13 @@ def main():
     options.add_argument("case")
     options.add_argument("--threads", type=int, default=1)
     options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--precision", default="f32", help="of Reel; the other program has its own")
     chosen = options.parse_args(words)
     if not command:
         options.error("name the other program behind --")
     ours, theirs = [], []
     for _ in range(chosen.rounds):
-        ours.append(reel_step(chosen.reel, chosen.case, chosen.threads))
+        ours.append(reel_step(chosen))
         theirs.append(other_step(command))
     ratios = sorted(b / a for a, b in zip(ours, theirs))
     print(f"{chosen.case}, {chosen.threads} thread(s): Reel {statistics.median(ours):.4g} ms, {command[0]} "

@@ -1,11 +1,12 @@
 // The training steps of `reel bench` beside the same steps in libtorch, in turn.
 //
-//   beside_libtorch [--threads N] [--rounds N] [--seconds S] [--keep-memory 1] [--case NAME]...
+//   beside_libtorch [--threads N] [--rounds N] [--seconds S] [--keep-memory 1]
+//       [--precision f32|bf16x6|bf16] [--case NAME]...
 //
 // First both train for three steps from the same weights on the same numbers: their losses must agree, or
-// they would not be doing the same work. Then every round runs each of them for S seconds and at least three
-// steps, after one step that nobody times. The table has the median of the rounds' medians, the fastest step,
-// and the ratios of both.
+// they would not be doing the same work; this is seen in f32. Then every round runs each of them for S
+// seconds and at least three steps, after one step that nobody times. The table has the median of the rounds'
+// medians, the fastest step, and the ratios of both.
 //
 // Each has a process of its own that waits while the other works. In one process they are not alone: Reel
 // frees large blocks, after which malloc keeps the memory of large tensors, and libtorch's step on the MLP
@@ -34,6 +35,7 @@
 #include "autograd/ops.h"
 #include "autograd/tape.h"
 #include "examples/bench_cases.h"
+#include "examples/flags.h"
 #include "kernels/parallel.h"
 #include "kernels/philox.h"
 #include "nn/gpt.h"
@@ -269,7 +271,7 @@ class Contestant {
   std::string remark_;
 };
 
-void compare(const Case& c, int rounds, double seconds) {
+void compare(const Case& c, Products products, int rounds, double seconds) {
   const int threads = kernels::threads();
   const Data data = data_of(c);
   int status = 0;
@@ -281,7 +283,7 @@ void compare(const Case& c, int rounds, double seconds) {
   if (status != 0) throw std::runtime_error(c.name + ": the two could not be shown to do the same");
   Contestant reel(seconds, [&](std::string&) {
     for (const examples::BenchCase& b : examples::bench_cases())
-      if (b.name == c.name) return b.make(Products::full);
+      if (b.name == c.name) return b.make(products);
     throw std::runtime_error("reel bench has no case " + c.name);
   });
   Contestant torch(seconds, [&](std::string& remark) -> std::function<void()> {
@@ -325,6 +327,7 @@ int run(int argc, char** argv) {
   int rounds = 5;
   double seconds = 0.5;
   bool keep_memory = false;
+  std::string precision = "f32";
   std::vector<std::string> names;
   for (int i = 1; i < argc; i += 2) {
     const std::string flag = argv[i];
@@ -338,12 +341,17 @@ int run(int argc, char** argv) {
       seconds = std::atof(value);
     } else if (flag == "--keep-memory") {
       keep_memory = std::atoi(value) != 0;
+    } else if (flag == "--precision") {
+      precision = value;
     } else if (flag == "--case") {
       names.emplace_back(value);
     } else {
       throw std::runtime_error("unknown flag " + flag);
     }
   }
+  const auto& known = examples::precisions;
+  if (std::find(known.begin(), known.end(), precision) == known.end())
+    throw std::runtime_error("no precision " + precision);
   start_with(threads, keep_memory, argv);
   kernels::set_threads(threads);
   std::signal(SIGPIPE, SIG_IGN);  // a contestant that has ended is an error that turn() reports
@@ -358,7 +366,7 @@ int run(int argc, char** argv) {
   }
   for (const Case& c : cases()) {
     const bool asked = std::find(names.begin(), names.end(), c.name) != names.end();
-    if (names.empty() ? !c.heavy : asked) compare(c, rounds, seconds);
+    if (names.empty() ? !c.heavy : asked) compare(c, examples::products_of(precision), rounds, seconds);
   }
   return 0;
 }

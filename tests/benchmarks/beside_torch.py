@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Training steps of Reel beside the same steps in PyTorch, in turn, on the same machine.
 
-    tests/benchmarks/beside_torch.py PROGRAM [--threads N] [--rounds N] [--case NAME]...
+    tests/benchmarks/beside_torch.py PROGRAM [--threads N] [--rounds N] [--precision KIND] [--case NAME]...
 
 PROGRAM is the built `reel`. Every round times each contestant once; the table shows the medians and their ratio.
 """
@@ -121,6 +121,7 @@ def main():
     parser.add_argument("program")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--precision", default="f32", help="of Reel; PyTorch's is f32")
     parser.add_argument("--case", action="append", choices=CASES)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -130,7 +131,8 @@ def main():
     for name in options.case or [n for n in CASES if not n.startswith("gpt2")]:
         step, ours, theirs = torch_step(*CASES[name]), [], []
         for _ in range(options.rounds):
-            command = [options.program, "bench", "--case", name, "--threads", str(options.threads), "--json"]
+            command = [options.program, "bench", "--case", name, "--threads", str(options.threads),
+                       "--precision", options.precision, "--json"]
             out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             ours.append(json.loads(out)["cases"][0]["ms_per_step"])
             theirs.append(milliseconds(step))

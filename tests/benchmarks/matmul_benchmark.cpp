@@ -1,5 +1,5 @@
 // The speed of kernels::matmul on the products of training, beside OpenBLAS, Eigen and oneDNN, as
-// shares of the peak.
+// shares of the peak; and of Products::bf16x6, where the processor has AMX.
 //
 //   matmul_benchmark [--threads N] [--rounds N] [--only TEXT] [--alone 1]
 //
@@ -26,6 +26,7 @@
 
 #include "kernels/block.h"
 #include "kernels/matmul.h"
+#include "kernels/matmul_bf16.h"
 #include "kernels/parallel.h"
 #include "kernels/simd.h"
 
@@ -124,8 +125,8 @@ std::vector<Product> products() {
   return list;
 }
 
-enum Contestant { reel_kernel, openblas, eigen, onednn, contestants };
-const char* const names[contestants] = {"reel", "openblas", "eigen", "onednn"};
+enum Contestant { reel_kernel, reel_bf16x6, openblas, eigen, onednn, contestants };
+const char* const names[contestants] = {"reel", "bf16x6", "openblas", "eigen", "onednn"};
 #if defined(REEL_OPENBLAS)
 constexpr bool has_openblas = true;
 #else
@@ -136,7 +137,8 @@ constexpr bool has_onednn = true;
 #else
 constexpr bool has_onednn = false;
 #endif
-constexpr bool present[contestants] = {true, has_openblas, true, has_onednn};
+const bool present[contestants] = {true, kernels::has_way(kernels::Bf16Way::tiles), has_openblas, true,
+                                   has_onednn};
 
 // Memory as the engine allocates it: on boundaries of 64 bytes, large blocks in huge pages.
 struct Operands {
@@ -148,17 +150,20 @@ void run(const Product& p, Contestant who, const Operands& x, float* c) {
   const std::int64_t ldb = p.transpose_b ? p.k : p.n;
   switch (who) {
     case reel_kernel:
-      kernels::matmul(Matmul<float>{.m = p.m,
-                                    .n = p.n,
-                                    .k = p.k,
-                                    .a = x.a.get(),
-                                    .lda = lda,
-                                    .transpose_a = p.transpose_a,
-                                    .b = x.b.get(),
-                                    .ldb = ldb,
-                                    .transpose_b = p.transpose_b,
-                                    .c = {c, false},
-                                    .ldc = p.n});
+    case reel_bf16x6:
+      kernels::matmul(Matmul<float>{
+          .m = p.m,
+          .n = p.n,
+          .k = p.k,
+          .a = x.a.get(),
+          .lda = lda,
+          .transpose_a = p.transpose_a,
+          .b = x.b.get(),
+          .ldb = ldb,
+          .transpose_b = p.transpose_b,
+          .c = {c, false},
+          .ldc = p.n,
+          .products = who == reel_bf16x6 ? kernels::Products::bf16x6 : kernels::Products::full});
       break;
     case openblas:
 #if defined(REEL_OPENBLAS)
