@@ -15,11 +15,12 @@ std::uint32_t Tape::push(const Node& node) {
 
 template <class From>
 Tensor Tape::add_leaf(std::span<const From> values, std::span<const From> tangents, const Shape& shape,
-                      bool variable, Place place) {
+                      Leaf kind, Place place) {
+  constexpr const char* names[] = {"constant", "variable", "from_blob"};
   require_step(place);
   const std::int64_t size = shape.size(place);
   if (static_cast<std::int64_t>(values.size()) != size) {
-    throw ShapeError(place, at(place, std::string(variable ? "variable" : "constant") + ": " +
+    throw ShapeError(place, at(place, std::string(names[static_cast<int>(kind)]) + ": " +
                                           std::to_string(values.size()) + " values do not fill the shape " +
                                           to_string(shape) + " of " + std::to_string(size)));
   }
@@ -37,9 +38,16 @@ Tensor Tape::add_leaf(std::span<const From> values, std::span<const From> tangen
   leaf.size = size;
   leaf.file = place.file;
   leaf.line = place.line;
-  leaf.wants_gradient = variable && !steps_.back().inference;
+  leaf.wants_gradient = kind == Leaf::variable && !steps_.back().inference;
   leaf.retained = leaf.wants_gradient;
   leaf.waits_since = plays_;
+  if constexpr (std::is_same_v<From, float>) {
+    if (kind == Leaf::from_blob && precision_ == Precision::f32 && size > 0) {
+      // A node's value is not const, an operand's is not written to.
+      leaf.value = const_cast<float*>(values.data());
+      return handle(push(leaf));
+    }
+  }
   leaf.value = values_.allocate(values.size() * scalar_bytes_);
   switch (precision_) {
     case Precision::f32:
@@ -66,30 +74,33 @@ Tensor Tape::add_leaf(std::span<const From> values, std::span<const From> tangen
 }
 
 Tensor Tape::constant(std::span<const float> v, const Shape& s, Place p) {
-  return add_leaf<float>(v, {}, s, false, p);
+  return add_leaf<float>(v, {}, s, Leaf::constant, p);
 }
 Tensor Tape::constant(std::span<const double> v, const Shape& s, Place p) {
-  return add_leaf<double>(v, {}, s, false, p);
+  return add_leaf<double>(v, {}, s, Leaf::constant, p);
 }
 Tensor Tape::constant(std::span<const std::uint8_t> v, const Shape& s, Place p) {
-  return add_leaf<std::uint8_t>(v, {}, s, false, p);
+  return add_leaf<std::uint8_t>(v, {}, s, Leaf::constant, p);
 }
 Tensor Tape::constant(std::initializer_list<double> v, const Shape& s, Place p) {
   return constant(std::span<const double>(v.begin(), v.size()), s, p);
 }
 Tensor Tape::constant(double v, Place p) { return constant({v}, Shape{}, p); }
+Tensor Tape::from_blob(std::span<const float> v, const Shape& s, Place p) {
+  return add_leaf<float>(v, {}, s, Leaf::from_blob, p);
+}
 Tensor Tape::variable(std::span<const float> v, const Shape& s, Place p) {
-  return add_leaf<float>(v, {}, s, true, p);
+  return add_leaf<float>(v, {}, s, Leaf::variable, p);
 }
 Tensor Tape::variable(std::span<const double> v, const Shape& s, Place p) {
-  return add_leaf<double>(v, {}, s, true, p);
+  return add_leaf<double>(v, {}, s, Leaf::variable, p);
 }
 Tensor Tape::variable(std::initializer_list<double> v, const Shape& s, Place p) {
   return variable(std::span<const double>(v.begin(), v.size()), s, p);
 }
 Tensor Tape::variable(double v, Place p) { return variable({v}, Shape{}, p); }
 Tensor Tape::variable(std::span<const double> v, std::span<const double> tangents, const Shape& s, Place p) {
-  return add_leaf<double>(v, tangents, s, true, p);
+  return add_leaf<double>(v, tangents, s, Leaf::variable, p);
 }
 
 Tape::BlockLeaves& Tape::leaves_of(const ParameterBlock& block) {
@@ -151,7 +162,7 @@ Tensor Tape::leaf(const Parameter& parameter, Place place) {
   leaf.waits_since = plays_;
   leaf.parameter = static_cast<std::int32_t>(parameter_leaves_.size());
   if (precision_ == Precision::f32) {
-    // A node's value is not const, an operand's is not written to: this is no change of the block.
+    // As of a blob: this is no change of the block.
     leaf.value = const_cast<float*>(parameter.values().data());
     leaf.borrowed = true;
   } else {

@@ -93,6 +93,12 @@ class Tape {
   Tensor constant(std::span<const std::uint8_t> values, const Shape& shape, Place place = Place::here());
   Tensor constant(std::initializer_list<double> values, const Shape& shape, Place place = Place::here());
   Tensor constant(double value, Place place = Place::here());
+  /// A constant that an f32 tape reads where it lies, without a copy: batches that are large beside their
+  /// model. The numbers must stay there, unchanged, until the step ends, which nobody checks. Tapes of other
+  /// precisions copy. Throws ShapeError as constant() does.
+  Tensor from_blob(std::span<const float> values, const Shape& shape, Place place = Place::here());
+  /// A temporary would be gone before the step ends.
+  Tensor from_blob(std::vector<float>&& values, const Shape& shape, Place place = Place::here()) = delete;
   /// A leaf whose gradient backward computes and keeps.
   Tensor variable(std::span<const float> values, const Shape& shape, Place place = Place::here());
   Tensor variable(std::span<const double> values, const Shape& shape, Place place = Place::here());
@@ -242,9 +248,10 @@ class Tape {
     if (leaf.version != leaf.block->version(leaf.index)) refuse_change(leaf, node.place());
   }
   [[noreturn]] static void refuse_change(const ParameterLeaf& leaf, Place place);
+  enum class Leaf : std::uint8_t { constant, variable, from_blob };
   template <class From>
-  Tensor add_leaf(std::span<const From> values, std::span<const From> tangents, const Shape& shape,
-                  bool variable, Place place);
+  Tensor add_leaf(std::span<const From> values, std::span<const From> tangents, const Shape& shape, Leaf kind,
+                  Place place);
   BlockLeaves& leaves_of(const ParameterBlock& block);
 
   Tensor run(const Op& op, std::span<const Here> inputs, const void* options, std::size_t options_size,

@@ -62,7 +62,7 @@ BenchCase mlp_case(const std::vector<std::int64_t>& sizes, std::int64_t batch) {
     t->labels = random_tokens(batch, sizes.back());
     return [t, batch, features = sizes.front()] {
       const auto step = t->tape.record();
-      t->tape.backward(cross_entropy(t->model(t->tape.constant(t->inputs, {batch, features})), t->labels));
+      t->tape.backward(cross_entropy(t->model(t->tape.from_blob(t->inputs, {batch, features})), t->labels));
       t->adam.step();
     };
   };

@@ -128,7 +128,7 @@ std::unique_ptr<nn::Mlp> classifier_of(const ModelFile& file) {
 Tensor classifier_loss(Tape& tape, const nn::Mlp& model, const data::Batch& batch) {
   const std::int64_t features =
       batch.count > 0 ? static_cast<std::int64_t>(batch.inputs.size()) / batch.count : 0;
-  return cross_entropy(model(tape.constant(batch.inputs, {batch.count, features})), batch.labels);
+  return cross_entropy(model(tape.from_blob(batch.inputs, {batch.count, features})), batch.labels);
 }
 
 Score score(Tape& tape, const nn::Mlp& model, const data::Dataset& data) {
@@ -141,7 +141,7 @@ Score score(Tape& tape, const nn::Mlp& model, const data::Dataset& data) {
   for (std::int64_t b = 0; b < batches.per_epoch(); ++b) {
     const data::Batch batch = batches.in_order(b);
     const auto step = tape.inference();
-    const Tensor logits = model(tape.constant(batch.inputs, {batch.count, data.features}));
+    const Tensor logits = model(tape.from_blob(batch.inputs, {batch.count, data.features}));
     // Weighted by its rows: the last batch is smaller.
     result.loss += cross_entropy(logits, batch.labels, {.reduction = Reduction::sum}).item();
     const std::span<const float> z = logits.data();

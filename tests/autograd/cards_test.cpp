@@ -1,7 +1,9 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cctype>
 #include <cmath>
+#include <deque>
 #include <fstream>
 #include <regex>
 #include <set>
@@ -10,6 +12,7 @@
 #include "autograd/gradcheck.h"
 #include "kernels/parallel.h"
 #include "kernels/philox.h"
+#include "tests/support/guarded.h"
 
 // What every op must hold, tried on every sample of every card in the registry. A new card is tested by being
 // there.
@@ -40,7 +43,7 @@ std::vector<Case> cases_where(Wanted wanted) {
 
 void PrintTo(const Case& c, std::ostream* out) { *out << c.op->name << " sample " << c.number; }
 
-std::string name_of(const testing::TestParamInfo<Case>& info) {
+std::string name_of(const ::testing::TestParamInfo<Case>& info) {
   return std::string(info.param.op->name) + "_" + std::to_string(info.param.number);
 }
 
@@ -98,6 +101,7 @@ struct RunOptions {
   bool poison_unread = false;
   bool retain = false;
   unsigned constants = 0;  // bit i: input i wants no gradient
+  bool blobs = false;      // those lie in memory of the test, behind which nobody may read
 };
 
 Outcome run(const Case& c, const Arrays& x, const RunOptions& options) {
@@ -106,10 +110,18 @@ Outcome run(const Case& c, const Arrays& x, const RunOptions& options) {
   tape.poison_unread(options.poison_unread);
   const auto step = tape.record();
   std::vector<Tensor> inputs;
+  std::deque<reel::testing::Guarded<float>> blobs;
   for (std::size_t i = 0; i < x.size(); ++i) {
-    const bool constant = (options.constants >> i & 1) != 0;
-    inputs.push_back(constant ? tape.constant(x[i].values, x[i].shape)
-                              : tape.variable(x[i].values, x[i].shape));
+    const std::vector<double>& values = x[i].values;
+    if ((options.constants >> i & 1) == 0) {
+      inputs.push_back(tape.variable(values, x[i].shape));
+    } else if (options.blobs) {
+      float* const blob = blobs.emplace_back(values.size()).data();
+      std::transform(values.begin(), values.end(), blob, [](double v) { return static_cast<float>(v); });
+      inputs.push_back(tape.from_blob({blob, values.size()}, x[i].shape));
+    } else {
+      inputs.push_back(tape.constant(values, x[i].shape));
+    }
   }
   const Tensor y = call(c, inputs);
   Outcome result;
@@ -126,19 +138,20 @@ Outcome run(const Case& c, const Arrays& x, const RunOptions& options) {
   return result;
 }
 
-class EveryCard : public testing::TestWithParam<Case> {};
-class EveryGradient : public testing::TestWithParam<Case> {};
-class EverySmoothGradient : public testing::TestWithParam<Case> {};
-class EveryCardOfTwo : public testing::TestWithParam<Case> {};
-INSTANTIATE_TEST_SUITE_P(Registry, EveryCard, testing::ValuesIn(all_cases()), name_of);
-INSTANTIATE_TEST_SUITE_P(Registry, EveryGradient,
-                         testing::ValuesIn(cases_where([](const Case& c) { return c.op->differentiable(); })),
+class EveryCard : public ::testing::TestWithParam<Case> {};
+class EveryGradient : public ::testing::TestWithParam<Case> {};
+class EverySmoothGradient : public ::testing::TestWithParam<Case> {};
+class EveryCardOfTwo : public ::testing::TestWithParam<Case> {};
+INSTANTIATE_TEST_SUITE_P(Registry, EveryCard, ::testing::ValuesIn(all_cases()), name_of);
+INSTANTIATE_TEST_SUITE_P(Registry, EveryGradient, ::testing::ValuesIn(cases_where([](const Case& c) {
+                           return c.op->differentiable();
+                         })),
                          name_of);
-INSTANTIATE_TEST_SUITE_P(Registry, EverySmoothGradient, testing::ValuesIn(cases_where([](const Case& c) {
+INSTANTIATE_TEST_SUITE_P(Registry, EverySmoothGradient, ::testing::ValuesIn(cases_where([](const Case& c) {
                            return c.op->differentiable() && c.sample->smooth;
                          })),
                          name_of);
-INSTANTIATE_TEST_SUITE_P(Registry, EveryCardOfTwo, testing::ValuesIn(cases_where([](const Case& c) {
+INSTANTIATE_TEST_SUITE_P(Registry, EveryCardOfTwo, ::testing::ValuesIn(cases_where([](const Case& c) {
                            return c.sample->shapes.size() >= 2;
                          })),
                          name_of);
@@ -220,6 +233,13 @@ TEST_P(EveryGradient, DoesNotDependOnWhichInputsWantGradients) {
       EXPECT_EQ(some.gradients[i], all.gradients[i]) << "input " << i;
     }
   }
+}
+
+TEST_P(EveryCard, ReadsBlobsWhereTheyAreAndNothingBehindThem) {
+  const Case& c = GetParam();
+  const Arrays x = inputs_of(c);
+  for (unsigned constants = 1; constants < (1U << x.size()); ++constants)
+    EXPECT_EQ(run(c, x, {.constants = constants, .blobs = true}), run(c, x, {.constants = constants}));
 }
 
 TEST_P(EveryGradient, DoublesOnASecondBackward) {

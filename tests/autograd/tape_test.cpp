@@ -169,6 +169,38 @@ TEST(Tape, BroadcastGradientsAreSummedOverWhatWasStretched) {
   EXPECT_EQ(y.gradient(), (std::vector<double>{6, 6}));
 }
 
+TEST(Tape, ABlobIsReadWhereItLies) {
+  const std::vector<float> numbers = {1, 2, 3, 4};
+  Tape tape;
+  const auto step = tape.record();
+  const Tensor x = tape.from_blob(numbers, {2, 2});
+  EXPECT_EQ(x.data().data(), numbers.data());
+  EXPECT_EQ(reshape(x, {4}).data().data(), numbers.data());
+  const Tensor w = tape.variable({1.0, 0.5}, {2});
+  tape.backward(sum(x * w));
+  EXPECT_EQ(w.gradient(), (std::vector<double>{4, 6}));
+  EXPECT_EQ(tape.from_blob(std::span<const float>(), {0, 3}).values(), std::vector<double>{});
+
+  Tape wide(Precision::f64);
+  const auto other = wide.record();
+  EXPECT_EQ(wide.from_blob(numbers, {4}).values(), (std::vector<double>{1, 2, 3, 4}));
+}
+
+TEST(Tape, ABlobHasToFillItsShape) {
+  const std::vector<float> numbers = {1, 2, 3, 4};
+  Tape tape;
+  EXPECT_THROW(tape.from_blob(numbers, {4}), StateError);
+  const auto step = tape.record();
+  try {
+    tape.from_blob(numbers, {3});
+    FAIL() << "accepted";
+  } catch (const ShapeError& e) {
+    EXPECT_NE(std::string(e.what()).find("from_blob: 4 values do not fill the shape [3] of 3"),
+              std::string::npos)
+        << e.what();
+  }
+}
+
 TEST(Tape, AHandleFromAStepThatIsOverIsAnError) {
   Tape tape;
   Tensor kept;
