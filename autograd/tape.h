@@ -67,9 +67,9 @@ class Tape {
  public:
   /// On an f32 tape, `Products::bf16` rounds the factors of `linear` and `matmul` to bfloat16, forward and
   /// backward, which processors with AVX512-BF16 or AMX multiply much faster; all else, parameters and sums
-  /// included, stays f32. `Products::bf16x6` rounds nothing: it is as exact as `full` and faster with AMX,
-  /// but bits differ from those of other processors, and a row's from those of the same row among fewer
-  /// than 64.
+  /// included, stays f32. `Products::bf16x6` is as exact as `full`, but for numbers next to 0, and faster
+  /// with AMX. Bits then depend on the processor and on the shape (it takes 64 rows and 64 columns at least):
+  /// a row alone may have others than among many.
   explicit Tape(Precision precision = Precision::f32, Products products = Products::full);
   ~Tape();
   Tape(const Tape&) = delete;

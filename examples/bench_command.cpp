@@ -70,8 +70,8 @@ int run_bench(const BenchFlags& flags) {
     const double bandwidth = kernels::measure_bandwidth(threads);
     peak_of_all = std::max(peak_of_all, peak);
     if (!flags.json) {
-      std::printf("%d thread%s: %.0f GFLOP/s of multiply-adds, %.0f GB/s of copying\n", threads,
-                  threads == 1 ? "" : "s", peak / 1e9, bandwidth / 1e9);
+      std::printf("%d thread%s: %.0f GFLOP/s of %s, %.0f GB/s of copying\n", threads, threads == 1 ? "" : "s",
+                  peak / 1e9, products == Products::full ? "multiply-adds" : "products", bandwidth / 1e9);
       std::printf("  %-26s %12s %12s %8s %16s %12s\n", "case", "ms per step", "floor ms", "share",
                   "per second", "allocations");
     }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -10,13 +11,12 @@
 
 namespace reel::examples {
 
-/// The names of what --precision may be.
-inline const std::vector<std::string> precisions = {"f32", "bf16x6", "bf16"};
+/// What --precision may be, and how a tape multiplies then.
+inline const std::map<std::string, Products> precisions = {
+    {"f32", Products::full}, {"bf16x6", Products::bf16x6}, {"bf16", Products::bf16}};
 
-/// How a tape multiplies at a --precision.
-inline Products products_of(const std::string& precision) {
-  return precision == "bf16" ? Products::bf16 : precision == "bf16x6" ? Products::bf16x6 : Products::full;
-}
+/// Throws std::out_of_range for a name that is none of them.
+inline Products products_of(const std::string& precision) { return precisions.at(precision); }
 
 /// What both kinds of training understand.
 struct RunFlags {

@@ -1,6 +1,5 @@
 #include "examples/model_file.h"
 
-#include <algorithm>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -25,7 +24,7 @@ void save_model(const std::filesystem::path& path, const ParameterBlock& paramet
 Products ModelFile::products() const {
   if (!config.contains("precision")) return Products::full;
   const std::string precision = settings().name("precision");
-  if (std::find(precisions.begin(), precisions.end(), precision) == precisions.end())
+  if (!precisions.contains(precision))
     settings().fail("precision", "is \"" + data::excerpt(precision) + "\", not f32, bf16x6 or bf16");
   return products_of(precision);
 }

@@ -51,7 +51,7 @@ class Finishing {
     float* const c = t.c + row * t.c_stride + v * lanes;
     auto sum = S::load(sums);
     if constexpr (Pieces::count > 1) {
-      if (!all_finite(sum)) [[unlikely]] {
+      if (!multiplied_again_ && !all_finite(sum)) [[unlikely]] {
         multiply_again_as_floats();
         sum = S::load(sums);
       }
@@ -61,7 +61,7 @@ class Finishing {
     S::store(c, sum, some);
   }
 
-  REEL_BF16 static bool all_finite(Simd<float>::Vector x) {
+  static bool all_finite(Simd<float>::Vector x) {
     const auto zero_or_nan = reinterpret_cast<__m512>(x - x);
     return _mm512_cmp_ps_mask(zero_or_nan, zero_or_nan, _CMP_UNORD_Q) == 0;
   }
@@ -69,6 +69,7 @@ class Finishing {
   // Pieces of an infinity make NaN of sums that are infinite, and those of the largest numbers may make
   // infinities of sums that are none: what is not finite becomes what floats make of it.
   [[gnu::noinline]] void multiply_again_as_floats() {
+    multiplied_again_ = true;  // what is not finite now is not so as floats, either
     alignas(64) float turned[most_depth<Pieces> * width], again[tile_rows * width];
     Tile<float> t = tile_;
     t.c = again;
@@ -94,6 +95,7 @@ class Finishing {
   const Matmul<float>* p_ = nullptr;
   Tile<float> tile_;  // the square, of numbers that are not packed
   std::int64_t count_ = 0, row_ = 0, rows_at_a_time_ = 0;
+  bool multiplied_again_ = false;
   float* sums_ = nullptr;  // [rows, width]
 };
 

@@ -33,13 +33,15 @@ struct OnePiece {
   static constexpr int count = 1;
 
   /// to [lanes] = the cells of 32 numbers in a row.
-  REEL_BF16 static void store_row(__m512 low, __m512 high, Cell* to, std::int64_t /*piece_step*/) {
+  [[gnu::always_inline]] REEL_BF16 static void store_row(__m512 low, __m512 high, Cell* to,
+                                                         std::int64_t /*piece_step*/) {
     const auto x = reinterpret_cast<Cells>(_mm512_cvtne2ps_pbh(high, low));
     _mm512_storeu_si512(to, reinterpret_cast<__m512i>(x << 16 | x >> 16));
   }
 
   /// to [lanes] = the cells of 16 columns of two rows.
-  REEL_BF16 static void store_rows(__m512 even, __m512 odd, Cell* to, std::int64_t /*piece_step*/) {
+  [[gnu::always_inline]] REEL_BF16 static void store_rows(__m512 even, __m512 odd, Cell* to,
+                                                          std::int64_t /*piece_step*/) {
     static constexpr Order side_by_side([](int i) { return i / 2 + i % 2 * lanes; });
     const auto rows = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(even, odd));
     _mm512_storeu_si512(to, _mm512_permutexvar_epi16(side_by_side.load(), rows));
@@ -53,7 +55,8 @@ struct ThreePieces {
   static constexpr int count = 3;
 
   /// As above, of each piece; they are stored piece_step apart.
-  REEL_BF16 static void store_row(__m512 low, __m512 high, Cell* to, std::int64_t piece_step) {
+  [[gnu::always_inline]] REEL_BF16 static void store_row(__m512 low, __m512 high, Cell* to,
+                                                         std::int64_t piece_step) {
     static constexpr Order upper_halves([](int i) { return 4 * (i / 2) + (i % 2 == 0 ? 3 : 1); });
     const Upper a(low), b(high);
     for (int i = 0; i < count; ++i, to += piece_step) {
@@ -63,7 +66,8 @@ struct ThreePieces {
     }
   }
 
-  REEL_BF16 static void store_rows(__m512 even, __m512 odd, Cell* to, std::int64_t piece_step) {
+  [[gnu::always_inline]] REEL_BF16 static void store_rows(__m512 even, __m512 odd, Cell* to,
+                                                          std::int64_t piece_step) {
     const Upper a(even), b(odd);
     for (int i = 0; i < count; ++i, to += piece_step) {
       const Cells rows = a.pieces[i] | b.pieces[i] >> 16;
@@ -72,8 +76,10 @@ struct ThreePieces {
   }
 
  private:
-  // The pieces in the upper halves of cells. What is left is exact each time: it has at most 16 bits, then 8.
+  // The pieces in the upper halves of cells. What is left is exact each time: it has at most 15 bits, then 7,
+  // which only in a subnormal reach into the lower half.
   struct Upper {
+    static constexpr Cell upper = 0xffff0000U;
     Cells pieces[count];
 
     REEL_BF16 explicit Upper(__m512 x) {
@@ -81,9 +87,9 @@ struct ThreePieces {
       x -= reinterpret_cast<__m512>(pieces[0]);
       pieces[1] = nearest(x);
       x -= reinterpret_cast<__m512>(pieces[1]);
-      pieces[2] = reinterpret_cast<Cells>(x);
+      pieces[2] = reinterpret_cast<Cells>(x) & upper;
     }
-    REEL_BF16 static Cells nearest(__m512 x) { return (reinterpret_cast<Cells>(x) + 0x8000U) & 0xffff0000U; }
+    REEL_BF16 static Cells nearest(__m512 x) { return (reinterpret_cast<Cells>(x) + 0x8000U) & upper; }
   };
 };
 

@@ -9,9 +9,9 @@ namespace reel::kernels {
 /// What floats are multiplied as; sums are always floats. Doubles and duals are always multiplied in full.
 enum class Products : std::uint8_t {
   full,
-  /// Where a processor with AMX is faster so, each factor is taken as the sum of three bfloat16, and six of
-  /// their nine products are added up: as exact as `full`, mostly more so, but with other bits. `full`
-  /// elsewhere.
+  /// On processors with AMX, in products large enough (is_faster_in_pieces of matmul_bf16.h), each factor is
+  /// taken as the sum of three bfloat16, and six of their nine products are added up: as exact as `full`,
+  /// mostly more so, but for numbers next to 0 (matmul_bf16x6), and with other bits. Elsewhere it is `full`.
   bf16x6,
   /// Both factors are rounded to bfloat16 first (8 bits, to nearest even, subnormals to 0), which some
   /// processors multiply much faster.
@@ -41,7 +41,7 @@ struct Matmul {
 /// the other rows and columns nor on their number, nor on how the operands are stored, nor on threads. So a
 /// row computed alone, as a key-value cache does, is the row that training computes. k = 0 gives the bias, or
 /// 0. (`Products::bf16` may add up in another order, see matmul_bf16.h; all else holds. So may
-/// `Products::bf16x6`, and whether it does depends on the numbers of rows and of columns.)
+/// `Products::bf16x6`, and whether it does depends on m, n and k.)
 /// Throws std::bad_alloc.
 template <class T>
 void matmul(const Matmul<T>& p);

@@ -260,7 +260,9 @@ void matmul_bf16(const Matmul<float>& p, Bf16Way) { round_and_multiply(p); }
 
 #endif
 
-bool is_faster_in_pieces(const Matmul<float>& p) { return p.m >= 64 && p.n >= 64 && has_way(Bf16Way::tiles); }
+bool is_faster_in_pieces(const Matmul<float>& p) {
+  return p.m >= 64 && p.n >= 64 && p.k >= 32 && has_way(Bf16Way::tiles);
+}
 
 void matmul_bf16x6(const Matmul<float>& p) {
 #if defined(__AVX512F__)

@@ -27,16 +27,17 @@ Bf16Way fastest_way();
 /// empty: that is for `matmul` to see to. Throws std::bad_alloc.
 void matmul_bf16(const Matmul<float>& p, Bf16Way way = fastest_way());
 
-/// Whether this processor multiplies these floats faster in pieces: it has AMX, and C at least 64 rows and
-/// columns. Pieces of fewer are packed too seldom used.
+/// Whether `matmul` takes floats in pieces for `Products::bf16x6`: if the processor has AMX, C at least 64
+/// rows and 64 columns, so that packed pieces are used often enough, and k is at least 32, a tile's.
 bool is_faster_in_pieces(const Matmul<float>& p);
 
 /// The product of floats that are each the sum of three bfloat16, x = x0 + x1 + x2, the nearest to x, to x -
 /// x0, and what is left:
-///     a b = a0 b0 + a0 b1 + a1 b1 + a1 b0 + a2 b0 + a0 b2 + e,   |e| < 2^-23.9 |a b|.
+///     a b = a0 b0 + a0 b1 + a1 b1 + a1 b0 + a2 b0 + a0 b2 + e,   |e| < 2^-24 |a b|.
 /// Sums begin anew after at most 128 k. Every 32 k add six sums of 32 products to an element, in the order
 /// above, each of them as matmul_bf16 adds up in tiles: so there are fewer roundings than in a product of
-/// floats. Pieces below 2^-126, which only numbers below 2^-103 have, are taken as 0, as are such sums.
+/// floats. Pieces below 2^-126, which only numbers below 2^-103 have, are taken as 0, and so are products of
+/// pieces that are as small, so that products below some 2^-105 lose digits.
 /// Where such a sum is not finite, because a number is not, or is so large that it has no nearest bfloat16,
 /// or for the size of the sum, it is instead what `matmul` makes of these k as floats. Without AMX the whole
 /// product is. The product must not be empty. Throws std::bad_alloc.

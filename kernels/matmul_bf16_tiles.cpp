@@ -42,7 +42,7 @@ constexpr Configuration eight_whole_tiles;
 
 // The products of pieces that are added up, in an order in which most have a piece of A or of B in common
 // with the one before. Three pieces leave out the three smallest, which make less of a difference than
-// rounding to a float does, or as much.
+// rounding to a float does.
 template <class Pieces>
 constexpr auto products_of_pieces() {
   struct Product {

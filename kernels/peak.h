@@ -6,8 +6,9 @@ namespace reel::kernels {
 
 // What this machine can do at most, measured now: the yardsticks of `reel bench`.
 
-/// Floating-point operations per second of fused multiply-adds on float registers, on this many threads; for
-/// `Products::bf16` and `bf16x6` of products of bfloat16 and of sixfold ones, where those are faster.
+/// Floating-point operations per second of fused multiply-adds on float registers, on this many threads. For
+/// `Products::bf16`, of products of bfloat16, and for `bf16x6` a sixth of that, as a product of floats takes
+/// six: where the processor is faster so.
 double measure_peak(int threads, Products products = Products::full);
 
 /// Bytes per second that this many threads read and write together in a long copy.

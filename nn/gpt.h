@@ -76,9 +76,10 @@ class Gpt final : public Module {
   }
 
   /// Logits [1, 1, vocabulary] of the next token after `token`, which is appended to the cache. Bit for bit
-  /// what the call above gives in its last row, unless dropout drops: call eval() first. Throws ValueError if
-  /// the cache is full, of another size, or was set forward by hand, StateError on a tape that is not f32 and
-  /// in a step that is not one of inference: no gradient would reach what is in the cache.
+  /// what the call above gives in its last row, unless dropout drops: call eval() first; and but for a tape
+  /// of `Products::bf16x6` with AMX, once there are 64 tokens. Throws ValueError if the cache is full, of
+  /// another size, or was set forward by hand, StateError on a tape that is not f32 and in a step that is not
+  /// one of inference: no gradient would reach what is in the cache.
   Tensor next(Tape& tape, std::int32_t token, KeyValueCache& cache, Place place = Place::here()) const;
 
   /// The attention weights of every layer, [batch, heads, time, time] each, for looking at.

@@ -349,9 +349,7 @@ int run(int argc, char** argv) {
       throw std::runtime_error("unknown flag " + flag);
     }
   }
-  const auto& known = examples::precisions;
-  if (std::find(known.begin(), known.end(), precision) == known.end())
-    throw std::runtime_error("no precision " + precision);
+  if (!examples::precisions.contains(precision)) throw std::runtime_error("no precision " + precision);
   start_with(threads, keep_memory, argv);
   kernels::set_threads(threads);
   std::signal(SIGPIPE, SIG_IGN);  // a contestant that has ended is an error that turn() reports

@@ -26,6 +26,9 @@ inline float nearest_bf16(float x, Tie tie) {
   return tie == Tie::to_even && (bits >> 16 & 1U) == 0 ? low : high;
 }
 
+// The unit takes subnormals as 0, and makes none.
+inline float flushed(float x) { return std::fabs(x) < 0x1p-126f ? std::copysign(0.0f, x) : x; }
+
 // What numbers are taken apart into, and which products of those are added up, in order.
 struct Piecewise {
   Index most_depth;  // of a block of k
@@ -41,6 +44,7 @@ inline std::array<float, 3> three_pieces_of(float x) {
     if (x == 0) break;
     piece = nearest_bf16(x, Tie::away_from_zero);
     x -= piece;
+    piece = flushed(piece);
   }
   return pieces;
 }
@@ -77,9 +81,9 @@ inline void multiply_in_order_of_tiles(Problem<float>& p, const Piecewise& how) 
               float chains[2] = {};
               for (Index k = some; k < std::min({p.c.k, first + depth, some + 32}); ++k) {
                 const auto at = static_cast<std::size_t>(k);
-                chains[k % 2] = std::fma(row[at][left], column[at][right], chains[k % 2]);
+                chains[k % 2] = flushed(std::fma(row[at][left], column[at][right], chains[k % 2]));
               }
-              sum += chains[0] + chains[1];
+              sum = flushed(sum + flushed(chains[0] + chains[1]));
             }
           }
           if (p.c.add || first > 0) {

@@ -398,6 +398,20 @@ TEST(Gpt, StepByStepGivesTheSameBitsWhereProductsAreCutIntoTiles) {
 }
 
 // Sizes beyond a block of every kernel: a long context, and a width that is split into several sums.
+TEST(Gpt, StepByStepGivesTheWholePassButForRoundingsInPieces) {
+  Gpt model(Seed{4}, {.vocabulary = 80, .context = 100, .layers = 1, .heads = 2, .width = 64});
+  const std::vector<std::int32_t> tokens(100, 7);
+  Tape tape(Precision::f32, Products::bf16x6);
+  KeyValueCache cache(model.config());
+  const auto step = tape.inference();
+  const Tensor whole = model(tape, tokens, 1, 100);
+  for (std::size_t t = 0; t < 100; ++t) {
+    const Tensor next = model.next(tape, tokens[t], cache);
+    for (std::size_t i = 0; i < 80; ++i)
+      ASSERT_NEAR(next.data()[i], whole.data()[t * 80 + i], 1e-5f) << t << ", " << i;
+  }
+}
+
 TEST(Gpt, StepByStepGivesTheBitsOfTheWholePassForLargeSizesAndAnyNumberOfThreads) {
   for (const auto& [kind, is_wide] :
        {std::pair(plain, true), std::pair(modern, true), std::pair(plain, false), std::pair(modern, false)}) {
