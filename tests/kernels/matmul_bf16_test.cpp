@@ -78,39 +78,15 @@ TEST(Bf16, TheProductIsThatOfTheRoundedMatricesBitForBit) {
 
 TEST(Bf16, SoItIsForEverySmallSize) {
   std::mt19937 random(3);
-  for (Index m = 1; m <= 14; ++m) {
-    for (const Index n : {1, 2, 15, 16, 17, 31, 32, 33}) {
-      for (const Index k : {1, 2, 3, 16, 31, 32, 33, 34}) {
-        for (int kind = 0; kind < 4; ++kind) {
-          expect_the_rounded_product({.m = m,
-                                      .n = n,
-                                      .k = k,
-                                      .transpose_a = kind / 2 == 1,
-                                      .transpose_b = kind % 2 == 1,
-                                      .add = coin(random)},
-                                     random);
-        }
-      }
-    }
-  }
+  for_every_small_size({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14}, random,
+                       [&](const Case& c) { expect_the_rounded_product(c, random); });
 }
 
 TEST(Bf16, SoItIsBeyondOneBlockOfDepth) {
   std::mt19937 random(4);
-  for (const Index k : {255, 336, 496, 511, 512, 513, 545, 1000, 1025, 2100}) {
-    for (int kind = 0; kind < 8; ++kind) {
-      expect_the_rounded_product({.m = 1 + pick(random, {0, 7, 12, 64, 300}),
-                                  .n = 1 + pick(random, {0, 15, 31, 64, 300}),
-                                  .k = k,
-                                  .transpose_a = kind / 2 % 2 == 1,
-                                  .transpose_b = kind % 2 == 1,
-                                  .add = kind >= 4,
-                                  .bias = kind < 4 && coin(random),
-                                  .pad_a = 3,
-                                  .pad_c = 1},
-                                 random);
-    }
-  }
+  for_every_depth({255, 336, 496, 511, 512, 513, 545, 1000, 1025, 2100}, {0, 7, 12, 64, 300},
+                  {0, 15, 31, 64, 300}, random,
+                  [&](const Case& c) { expect_the_rounded_product(c, random); });
 }
 
 // Packed factors are filled up with zeros, which what an earlier product left in that memory must not reach.

@@ -51,39 +51,15 @@ TEST(Bf16x6, TheProductIsThatOfThePiecesBitForBit) {
 
 TEST(Bf16x6, SoItIsForEverySmallSize) {
   std::mt19937 random(3);
-  for (const Index m : {1, 2, 15, 16, 17, 31, 32, 33}) {
-    for (const Index n : {1, 2, 15, 16, 17, 31, 32, 33}) {
-      for (const Index k : {1, 2, 3, 16, 31, 32, 33, 34}) {
-        for (int kind = 0; kind < 4; ++kind) {
-          expect_the_product_of_pieces({.m = m,
-                                        .n = n,
-                                        .k = k,
-                                        .transpose_a = kind / 2 == 1,
-                                        .transpose_b = kind % 2 == 1,
-                                        .add = coin(random)},
-                                       random);
-        }
-      }
-    }
-  }
+  for_every_small_size({1, 2, 15, 16, 17, 31, 32, 33}, random,
+                       [&](const Case& c) { expect_the_product_of_pieces(c, random); });
 }
 
 TEST(Bf16x6, SoItIsBeyondOneBlockOfDepth) {
   std::mt19937 random(4);
-  for (const Index k : {97, 127, 128, 129, 161, 255, 256, 257, 511, 512, 513, 784, 1025}) {
-    for (int kind = 0; kind < 8; ++kind) {
-      expect_the_product_of_pieces({.m = 1 + pick(random, {0, 31, 32, 64, 100}),
-                                    .n = 1 + pick(random, {0, 31, 32, 64, 100}),
-                                    .k = k,
-                                    .transpose_a = kind / 2 % 2 == 1,
-                                    .transpose_b = kind % 2 == 1,
-                                    .add = kind >= 4,
-                                    .bias = kind < 4 && coin(random),
-                                    .pad_a = 3,
-                                    .pad_c = 1},
-                                   random);
-    }
-  }
+  for_every_depth({97, 127, 128, 129, 161, 255, 256, 257, 511, 512, 513, 784, 1025}, {0, 31, 32, 64, 100},
+                  {0, 31, 32, 64, 100}, random,
+                  [&](const Case& c) { expect_the_product_of_pieces(c, random); });
 }
 
 // More panels than are packed at a time, where the batch alone gives all threads work.

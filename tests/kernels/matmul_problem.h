@@ -159,4 +159,42 @@ inline Case any_case(std::mt19937& random, Index most) {
   return c;
 }
 
+// Sizes around those of tiles, in each of four storages.
+template <class Check>
+void for_every_small_size(const std::vector<Index>& rows, std::mt19937& random, Check check) {
+  for (const Index m : rows) {
+    for (const Index n : {1, 2, 15, 16, 17, 31, 32, 33}) {
+      for (const Index k : {1, 2, 3, 16, 31, 32, 33, 34}) {
+        for (int kind = 0; kind < 4; ++kind) {
+          check({.m = m,
+                 .n = n,
+                 .k = k,
+                 .transpose_a = kind / 2 == 1,
+                 .transpose_b = kind % 2 == 1,
+                 .add = coin(random)});
+        }
+      }
+    }
+  }
+}
+
+// One more row and column than one of these sizes, for each k.
+template <class Check>
+void for_every_depth(const std::vector<Index>& depths, const std::vector<Index>& rows,
+                     const std::vector<Index>& columns, std::mt19937& random, Check check) {
+  for (const Index k : depths) {
+    for (int kind = 0; kind < 8; ++kind) {
+      check({.m = 1 + pick(random, rows),
+             .n = 1 + pick(random, columns),
+             .k = k,
+             .transpose_a = kind / 2 % 2 == 1,
+             .transpose_b = kind % 2 == 1,
+             .add = kind >= 4,
+             .bias = kind < 4 && coin(random),
+             .pad_a = 3,
+             .pad_c = 1});
+    }
+  }
+}
+
 }  // namespace reel::kernels::testing

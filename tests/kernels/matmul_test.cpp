@@ -105,21 +105,11 @@ TEST(Matmul, EqualsTheTripleLoopForEverySmallSize) {
 
 TEST(Matmul, EqualsTheTripleLoopBeyondOneBlockOfDepth) {
   std::mt19937 random(3);
-  for (const Index k : {255, 256, 257, 511, 512, 513, 1000, 1025, 2100}) {
-    for (int kind = 0; kind < 8; ++kind) {
-      const Case c{.m = 1 + pick(random, {0, 7, 12, 64}),
-                   .n = 1 + pick(random, {0, 15, 31, 64}),
-                   .k = k,
-                   .transpose_a = kind / 2 % 2 == 1,
-                   .transpose_b = kind % 2 == 1,
-                   .add = kind >= 4,
-                   .bias = kind < 4 && coin(random),
-                   .pad_a = 3,
-                   .pad_c = 1};
-      expect_product<float>(c, random);
-      expect_product<double>(c, random);
-    }
-  }
+  for_every_depth({255, 256, 257, 511, 512, 513, 1000, 1025, 2100}, {0, 7, 12, 64}, {0, 15, 31, 64}, random,
+                  [&](const Case& c) {
+                    expect_product<float>(c, random);
+                    expect_product<double>(c, random);
+                  });
   expect_product<Dual>({.m = 3, .n = 5, .k = 700}, random);
 }
 

@@ -397,7 +397,6 @@ TEST(Gpt, StepByStepGivesTheSameBitsWhereProductsAreCutIntoTiles) {
   }
 }
 
-// Sizes beyond a block of every kernel: a long context, and a width that is split into several sums.
 TEST(Gpt, StepByStepGivesTheWholePassButForRoundingsInPieces) {
   Gpt model(Seed{4}, {.vocabulary = 80, .context = 100, .layers = 1, .heads = 2, .width = 64});
   const std::vector<std::int32_t> tokens(100, 7);
@@ -412,6 +411,7 @@ TEST(Gpt, StepByStepGivesTheWholePassButForRoundingsInPieces) {
   }
 }
 
+// Sizes beyond a block of every kernel: a long context, and a width that is split into several sums.
 TEST(Gpt, StepByStepGivesTheBitsOfTheWholePassForLargeSizesAndAnyNumberOfThreads) {
   for (const auto& [kind, is_wide] :
        {std::pair(plain, true), std::pair(modern, true), std::pair(plain, false), std::pair(modern, false)}) {
