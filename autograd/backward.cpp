@@ -239,6 +239,8 @@ void Tape::deliver(Node& made, const Target& target) {
   const ArenaScope scratch(scratch_);
   Context<T> c = context_of<T>(made);
   c.dy_ = static_cast<const T*>(made.gradient);
+  // A retained one is the user's, and one that is watched may be delivered again.
+  if (!made.retained && !detect_anomaly_ && watch_ == nullptr) c.spare_dy_ = static_cast<T*>(made.gradient);
   auto* into = scratch_.allocate<kernels::Into<T>>(c.inputs_);
   auto* detours = made.detours ? scratch_.allocate<Detour<T>>(c.inputs_) : nullptr;
   const bool reads_inputs = includes(made.op->reads, Reads::inputs);

@@ -29,6 +29,14 @@ T* Context<T>::scratch(std::int64_t count) {
 }
 
 template <class T>
+T* Context<T>::dy_to_change() const {
+  if (spare_dy_ != nullptr) return spare_dy_;
+  T* const copy = tape_->scratch_.template allocate<T>(size_y_);
+  std::copy_n(dy_, size_y_, copy);
+  return copy;
+}
+
+template <class T>
 void Context<T>::sum_to_y(const Shape& kept) const {
   if (shape() == kept) {
     std::copy_n(x(), size_y_, y_);

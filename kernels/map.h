@@ -88,6 +88,11 @@ inline void map_tile_loop(Into<T> out, std::int64_t first, std::int64_t count, F
   }
 }
 
+template <class T, class F, class... P>
+inline void change_tile_loop(T* __restrict__ x, std::int64_t count, F f, const P*... in) {
+  for (std::int64_t i = 0; i < count; ++i) x[i] = f(x[i], in[i]...);
+}
+
 }  // namespace detail
 
 /// How long a function of map takes for an element, in the unit of parallel_for's cost: so that also an array
@@ -98,28 +103,55 @@ enum class Work : int {
   call = 200,       ///< into the C library, for every element: sin, cos, pow
 };
 
-/// out[i] (+)= f(in[i]...) for all i, vectorised and threaded. `f` takes and returns the scalar; it must have
-/// no branches that depend on values if it is to be vectorised. Does nothing if nobody wants the result.
-template <Work work = Work::light, class T, class F, class... S>
-void map(Sink<T> out, F f, S... in) {
-  if (!out.into) return;
-  constexpr std::int64_t tile = detail::map_tile<T>;
+namespace detail {
+
+// Calls loop(first, count, pointer to the tile of each source) for tiles of the elements, on several threads.
+template <class T, Work work, class Loop, class... S>
+void for_tiles(std::int64_t size, Loop loop, S... in) {
+  constexpr std::int64_t tile = map_tile<T>;
   // Outside float all functions are calls.
   constexpr int unit = static_cast<int>(work == Work::light || std::is_same_v<T, float> ? work : Work::call);
   constexpr std::int64_t task_size = std::max(1024, 65536 / unit);
-  const std::int64_t tasks = (out.size + task_size - 1) / task_size;
-  const double cost = static_cast<double>(out.size) * unit;
+  const std::int64_t tasks = (size + task_size - 1) / task_size;
+  const double cost = static_cast<double>(size) * unit;
   parallel_for(tasks, cost, [&](std::int64_t task) {
-    const std::int64_t end = std::min(out.size, (task + 1) * task_size);
+    const std::int64_t end = std::min(size, (task + 1) * task_size);
     for (std::int64_t first = task * task_size; first < end; first += tile) {
       const std::int64_t count = std::min(tile, end - first);
       [&]<std::size_t... I>(std::index_sequence<I...>) {
         T buffers[sizeof...(S)][static_cast<std::size_t>(tile)];
-        detail::map_tile_loop(out.into, first, count, f, in.tile(first, count, buffers[I])...);
+        loop(first, count, in.tile(first, count, buffers[I])...);
       }
       (std::index_sequence_for<S...>{});
     }
   });
+}
+
+}  // namespace detail
+
+/// out[i] (+)= f(in[i]...) for all i, vectorised and threaded. `f` takes and returns the scalar; it must have
+/// no branches that depend on values if it is to be vectorised. Does nothing if nobody wants the result,
+/// which overlaps no argument.
+template <Work work = Work::light, class T, class F, class... S>
+void map(Sink<T> out, F f, S... in) {
+  if (!out.into) return;
+  detail::for_tiles<T, work>(
+      out.size,
+      [&](std::int64_t first, std::int64_t count, const auto*... tiles) {
+        detail::map_tile_loop(out.into, first, count, f, tiles...);
+      },
+      in...);
+}
+
+/// x[i] = f(x[i], in[i]...) for all i < size, likewise.
+template <Work work = Work::light, class T, class F, class... S>
+void map_in_place(T* x, std::int64_t size, F f, S... in) {
+  detail::for_tiles<T, work>(
+      size,
+      [&](std::int64_t first, std::int64_t count, const auto*... tiles) {
+        detail::change_tile_loop(x + first, count, f, tiles...);
+      },
+      in...);
 }
 
 }  // namespace reel::kernels

@@ -18,7 +18,7 @@ enum class Products : std::uint8_t {
   bf16,
 };
 
-/// C (+)= op(A) op(B) + bias, batched. Row-major; C overlaps neither A nor B.
+/// C (+)= op(A) op(B) + bias, or the larger of that and 0, batched. Row-major; C overlaps neither A nor B.
 template <class T>
 struct Matmul {
   std::int64_t m = 0, n = 0, k = 0;  // C is [m, n], op(A) [m, k], op(B) [k, n]
@@ -31,6 +31,7 @@ struct Matmul {
   Into<T> c = {};
   std::int64_t ldc = 0;
   const T* bias = nullptr;  // [n], added to every row, or null; used only when c.add is false
+  bool relu = false;        // max(., 0) of the sum, where NaN stays NaN; used only when c.add is false
   std::int64_t batch = 1, stride_a = 0, stride_b = 0,
                stride_c = 0;  // elements between the matrices of a batch
   Products products = Products::full;

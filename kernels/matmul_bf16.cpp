@@ -83,6 +83,7 @@ struct CellTile {
   int columns = 0;
   bool add = false;
   const float* bias = nullptr;
+  bool relu = false;
 };
 
 REEL_BF16 inline __m512bh cells_of(const Cell* x) {
@@ -127,6 +128,7 @@ REEL_BF16 void cell_tile(const CellTile& t) {
       __m512 sum = sums[r][v];
       if (t.bias != nullptr) sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, t.bias + v * lanes));
       if (t.add) sum = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, c + v * lanes), sum);
+      if (t.relu) sum = Simd<float>::relu(sum);
       _mm512_mask_storeu_ps(c + v * lanes, mask, sum);
     }
     c += t.c_stride;
@@ -178,7 +180,7 @@ void compute_part(const Matmul<float>& p, const Plan<float>& plan, std::int64_t 
   for (std::int64_t k = 0; k < std::max<std::int64_t>(1, p.k); k += plan.depth) {
     const std::int64_t depth = std::min(plan.depth, p.k - k);
     t.cells = divide_up(depth, 2);
-    t.add = p.c.add || k > 0;
+    start_block(p, plan, k, t);
     if (!p.transpose_b) {
       pack_pairs_of_rows<OnePiece>(b + k * p.ldb + panel * width, p.ldb, depth, columns, packed, width, step);
     } else {

@@ -234,7 +234,7 @@ void compute_part(const Matmul<float>& p, const Plan<float>& plan, const TaskMem
   Finishing<Pieces> before;
   for (std::int64_t k = 0; k < std::max<std::int64_t>(1, p.k); k += plan.depth) {
     t.depth = std::min(plan.depth, p.k - k);
-    t.add = p.c.add || k > 0;
+    start_block(p, plan, k, t);
     square.cells = padded_cells(t.depth);
     pack_panels_of_b<Pieces>(p, panel_of_b(p, b, k, panel), t.depth,
                              std::min(last_panel * width, p.n) - panel * width, memory.b);
@@ -248,8 +248,8 @@ void compute_part(const Matmul<float>& p, const Plan<float>& plan, const TaskMem
         t.columns = static_cast<int>(std::min(width, p.n - j * width));
         t.bias = t.add || p.bias == nullptr ? nullptr : p.bias + j * width;
         square.b = memory.b + (j - panel) * Pieces::count * square.cells * width;
-        const bool direct =
-            Pieces::count == 1 && !t.add && t.bias == nullptr && count == rows && t.columns == width;
+        const bool direct = Pieces::count == 1 && !t.add && !t.relu && t.bias == nullptr && count == rows &&
+                            t.columns == width;
         square.sums = direct ? t.c : memory.sums;
         square.sums_stride = direct ? t.c_stride : width;
         multiply(square, before);

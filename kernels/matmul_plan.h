@@ -133,6 +133,14 @@ struct Plan {
   }
 };
 
+/// What becomes of the sums of the block of k that begins at `k`: the fields of any tile that say it, but for
+/// the bias, which is given where the panel is known.
+template <class T, class AnyTile>
+void start_block(const Matmul<T>& p, const Plan<T>& plan, std::int64_t k, AnyTile& t) {
+  t.add = p.c.add || k > 0;
+  t.relu = p.relu && !p.c.add && k + plan.depth >= p.k;
+}
+
 /// Row k of a panel of B.
 template <class T>
 const T* panel_of_b(const Matmul<T>& p, const T* b, std::int64_t k, std::int64_t panel) {

@@ -59,6 +59,7 @@ void turned_rows(const Tile<float>& t) {
       float* const c = t.c + r * t.c_stride + v * S::lanes;
       if (t.bias != nullptr) sums[r][v] = sums[r][v] + S::load(t.bias + v * S::lanes);
       if (t.add) sums[r][v] = S::load(c) + sums[r][v];
+      if (t.relu) sums[r][v] = S::relu(sums[r][v]);
       S::store(c, sums[r][v]);
     }
   }
@@ -76,20 +77,20 @@ inline std::int64_t multiply_few_rows(const Matmul<float>& p) {
   constexpr std::int64_t together = 8;  // groups of columns of a task
   static constexpr std::array rows{&detail::turned_rows<1>, &detail::turned_rows<2>, &detail::turned_rows<3>,
                                    &detail::turned_rows<4>};
-  const std::int64_t block = Plan<float>(p).depth;
+  const Plan<float> plan(p);
   const std::int64_t groups = p.n / width;
-  parallel_for(divide_up(groups, together), 4 * Plan<float>::cycles(p), [&](std::int64_t task) {
+  parallel_for(divide_up(groups, together), 4 * plan.cycles(p), [&](std::int64_t task) {
     Tile<float> t;
     t.a_stride = p.lda;
     t.b_stride = p.ldb;
     t.c_stride = p.ldc;
     for (std::int64_t g = task * together; g < std::min(groups, (task + 1) * together); ++g) {
-      for (std::int64_t k = 0; k < p.k; k += block) {
-        t.depth = std::min(block, p.k - k);
+      for (std::int64_t k = 0; k < p.k; k += plan.depth) {
+        t.depth = std::min(plan.depth, p.k - k);
+        start_block(p, plan, k, t);
         t.a = p.a + k;
         t.b = p.b + g * width * p.ldb + k;
         t.c = p.c.data + g * width;
-        t.add = p.c.add || k > 0;
         t.bias = t.add || p.bias == nullptr ? nullptr : p.bias + g * width;
         rows[static_cast<std::size_t>(p.m - 1)](t);
       }

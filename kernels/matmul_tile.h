@@ -20,7 +20,8 @@ inline constexpr int tile_columns = tile_vectors* Simd<T>::lanes;
 template <class T>
 inline constexpr int packed_rows = (tile_rows + Simd<T>::lanes - 1) / Simd<T>::lanes* Simd<T>::lanes;
 
-/// C [rows, columns] = base + A [rows, depth] B [depth, columns], where base is C itself, a bias, or 0.
+/// C [rows, columns] = base + A [rows, depth] B [depth, columns], where base is C itself, a bias, or 0; or
+/// the larger of that and 0.
 template <class T>
 struct Tile {
   std::int64_t depth = 0;
@@ -35,6 +36,7 @@ struct Tile {
   int columns = 0;  // 1 .. tile_columns
   bool add = false;
   const T* bias = nullptr;  // [columns]; only without add
+  bool relu = false;
 };
 
 namespace detail {
@@ -129,6 +131,7 @@ void tile(const Tile<T>& t) {
 #pragma GCC unroll 2
     for (int v = 0; v < vectors; ++v) {
       if (t.add) sums[r][v] = load(c, v) + sums[r][v];
+      if (t.relu) sums[r][v] = S::relu(sums[r][v]);
       if (whole || v + 1 < vectors) {
         S::store(c + v * lanes, sums[r][v]);
       } else {

@@ -44,6 +44,8 @@ struct Simd {
   static void store(T* y, Vector v, int count);
   /// a b + c, rounded once where the machine can, the same in every lane.
   static Vector fma(Vector a, Vector b, Vector c);
+  /// v where it is above 0, else 0; NaN stays.
+  static Vector relu(Vector v) { return v <= zero() ? zero() : v; }
   /// x in every lane. Without the zero, or with lane after lane, compilers do not see that it is a broadcast.
   static Vector all(T x) { return x - zero(); }
 };
@@ -143,6 +145,7 @@ struct Simd<Dual> {
     if (count > 0) *y = v;
   }
   static Dual fma(Dual a, Dual b, Dual c) { return c + a * b; }
+  static Dual relu(Dual v) { return v <= zero() ? zero() : v; }
   static Dual all(Dual x) { return x; }
 };
 

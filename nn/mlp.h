@@ -39,15 +39,16 @@ class Mlp final : public Module {
       : Mlp(parent, name, std::span(sizes.begin(), sizes.size()), options, place) {}
 
   Tensor operator()(Here x) const {
-    Tensor y = layers_.front()(x);
-    for (std::size_t i = 1; i < layers_.size(); ++i) {
-      y = dropouts_[i - 1](options_.activation(x.with(y)));
-      y = layers_[i](x.with(y));
-    }
-    return y;
+    Here y = x;
+    for (std::size_t i = 0; i < dropouts_.size(); ++i) y = x.with(dropouts_[i](hidden(layers_[i], y)));
+    return layers_.back()(y);
   }
 
  private:
+  Tensor hidden(const Linear& layer, Here x) const {
+    if (options_.activation == &relu) return linear_relu(x, layer.weight, layer.bias());
+    return options_.activation(x.with(layer(x)));
+  }
   void build(std::span<const std::int64_t> sizes, Place place) {
     if (sizes.size() < 2) {
       throw ValueError(place, at(place, "mlp: " + std::to_string(sizes.size()) + " sizes") +

@@ -128,55 +128,6 @@ const Op& matmul_op = define({
                 on({1, 1}, {1, 1}).call(plain)},
 });
 
-const Op& linear_op = define({
-    .name = "linear",
-    .formula = "y = x W^T + b;  dx = dy W,  dW = dy^T x,  db = sum of dy over the rows",
-    .inputs = {"input", "weight", "bias"},
-    .shape = {"linear",
-              [](const Call& c) {
-                if (c[1].rank() != 2) c.fail("the weight must be [out, in]");
-                if (c[0].rank() < 1) c.fail("the input needs a dimension of features");
-                if (c[0].back() != c[1][1]) {
-                  c.fail("input has " + std::to_string(c[0].back()) + " features, weight expects " + std::to_string(c[1][1]),
-                         "the last dimension of the input must equal the layer's `in` (" + std::to_string(c[1][1]) + ")");
-                }
-                if (c.inputs() == 3 && !(c[2] == Shape{c[1][0]})) {
-                  c.fail("the bias must be [" + std::to_string(c[1][0]) + "], one number per row of the weight");
-                }
-                Shape y = c[0];
-                y.set(y.rank() - 1, c[1][0]);
-                return y;
-              }},
-    .reads = Reads::inputs,
-    .forward =
-        [](auto& c) {
-          using T = typename std::remove_reference_t<decltype(c)>::Scalar;
-          const std::int64_t out = c.shape(1)[0];
-          const std::int64_t in = c.shape(1)[1];
-          kernels::matmul(Matmul<T>{.m = c.shape(0).rows(), .n = out, .k = in, .a = c.x(0), .lda = in, .b = c.x(1), .ldb = in,
-                                    .transpose_b = true, .c = {c.y(), false}, .ldc = out,
-                                    .bias = c.inputs() == 3 ? c.x(2) : nullptr, .products = c.products()});
-        },
-    .backward =
-        [](auto& c) {
-          using T = typename std::remove_reference_t<decltype(c)>::Scalar;
-          const std::int64_t rows = c.shape(0).rows();
-          const std::int64_t out = c.shape(1)[0];
-          const std::int64_t in = c.shape(1)[1];
-          if (c.dx(0)) {
-            kernels::matmul(Matmul<T>{.m = rows, .n = in, .k = out, .a = c.dy(), .lda = out, .b = c.x(1), .ldb = in,
-                                      .c = c.dx(0), .ldc = in, .products = c.products()});
-          }
-          if (c.dx(1)) {
-            kernels::matmul(Matmul<T>{.m = out, .n = in, .k = rows, .a = c.dy(), .lda = out, .transpose_a = true,
-                                      .b = c.x(0), .ldb = in, .c = c.dx(1), .ldc = in, .products = c.products()});
-          }
-          if (c.inputs() == 3) kernels::sum_rows(c.dy(), rows, out, c.dx(2));
-        },
-    .samples = {on({2, 3}, {4, 3}, {4}), on({2, 3}, {4, 3}), on({2, 2, 3}, {4, 3}, {4}), on({3}, {2, 3}, {2}),
-                on({0, 3}, {2, 3}, {2})},
-});
-
 }  // namespace
 
 Tensor matmul(Here a, Here b, MatmulOptions options) {
@@ -203,9 +154,6 @@ Tensor matmul(Here a, Here b, MatmulOptions options) {
   };
   return record(matmul_op, {stretched(a, sa, lead_a), stretched(b, sb, lead_b)}, options);
 }
-
-Tensor linear(Here x, Here weight, Here bias) { return record(linear_op, {x, weight, bias}); }
-Tensor linear(Here x, Here weight) { return record(linear_op, {x, weight}); }
 
 Tensor outer(Here x, Here y) {
   const Shape sx = x.shape();

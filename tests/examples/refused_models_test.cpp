@@ -74,9 +74,9 @@ TEST_F(Refusals, AModelWhoseLossIsNotFiniteIsNotMeasured) {
   };
   ASSERT_EQ(reel({"train", "classifier", "--data", "iris", "--epochs", "2", "--out", "iris"}).code, 0);
   with_weights_of("iris/best.safetensors", 1e30F, 1e30F);
-  refused("iris", {": error: linear: value ", "\n    layer    layer"});
+  refused("iris", {": error: linear_relu: value ", "\n    layer    layer"});
   with_weights_of("iris/best.safetensors", -1e30F, 1e30F);  // for which an op does not even give a loss
-  refused("iris", {": error: linear: value "});
+  refused("iris", {": error: linear_relu: value "});
 
   const auto train = [&](const std::string& data) {
     ASSERT_EQ(reel({"train", "--data", data, "--layers", "1", "--heads", "1", "--width", "8", "--steps", "2",

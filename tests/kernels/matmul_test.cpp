@@ -60,6 +60,11 @@ void expect_product(const Case& c, std::mt19937& random) {
         }
         const T got = p.result.at(b, i, j);
         const double slack = epsilon * size * (4 + std::sqrt(static_cast<double>(c.k)));
+        if (c.relu && !c.add) {
+          ASSERT_GE(static_cast<double>(got), 0);
+          if (got == T(0)) tangent = 0;
+          if (got == T(0) && value < slack) value = 0;
+        }
         ASSERT_NEAR(static_cast<double>(got), value, slack)
             << "matrix " << b << " element " << i << ", " << j;
         ASSERT_NEAR(tangent_of(got), tangent, slack) << "matrix " << b << " element " << i << ", " << j;
@@ -94,6 +99,7 @@ TEST(Matmul, EqualsTheTripleLoopForEverySmallSize) {
                        .transpose_a = kind / 2 == 1,
                        .transpose_b = kind % 2 == 1,
                        .add = coin(random),
+                       .relu = coin(random),
                        .pad_c = 1};
           expect_product<float>(c, random);
           if (m % 4 == 0) expect_product<double>(c, random);
@@ -138,7 +144,7 @@ TEST(Matmul, EqualsTheTripleLoopInWideTasks) {
     set_threads(count);
     for (int kind = 0; kind < 8; ++kind) {
       const bool transpose_b = kind % 2 == 1, add = kind / 2 % 2 == 1, large_a = kind / 4 == 1;
-      Case c{.transpose_b = transpose_b, .add = add, .bias = !add, .pad_c = 1};
+      Case c{.transpose_b = transpose_b, .add = add, .bias = !add, .relu = transpose_b, .pad_c = 1};
       if (large_a) {  // more than a MiB
         c.m = 61, c.n = 75, c.k = 4400;
       } else {  // columns that are lined up
@@ -386,6 +392,30 @@ TEST(Matmul, ANanStaysInItsRowAndColumn) {
           const float c = p.result.at(0, i, j);
           ASSERT_EQ(std::isnan(c), i == row) << i << ", " << j;
           ASSERT_EQ(std::isinf(c), i != row && j == column) << i << ", " << j;
+        }
+      }
+    }
+  }
+}
+
+// max(x, 0) of NaN is NaN, lest a model goes on training with it.
+TEST(Matmul, ReluLeavesNan) {
+  std::mt19937 random(34);
+  for (const Products products : {Products::full, Products::bf16, Products::bf16x6}) {
+    for (const Index m : {2, 70}) {
+      Problem<float> p({.m = m, .n = 70, .k = 40, .transpose_b = true, .relu = true}, random);
+      p.a.at(0, 1, 39) = poison<float>();
+      Matmul<float> arguments = p.arguments();
+      arguments.products = products;
+      matmul(arguments);
+      for (Index i = 0; i < m; ++i) {
+        for (Index j = 0; j < 70; ++j) {
+          const float c = p.result.at(0, i, j);
+          if (i == 1) {
+            ASSERT_TRUE(std::isnan(c)) << j;
+          } else {
+            ASSERT_GE(c, 0.0f) << i << ", " << j;
+          }
         }
       }
     }
