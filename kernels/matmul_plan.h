@@ -121,14 +121,14 @@ struct Plan {
   }
 
  private:
-  // Cuts rows or columns in halves, whichever repeats less work, until there are as many tasks: each part
-  // packs all of B, each group reads all of A.
+  // Cuts rows or columns in halves, whichever repeats less work, or columns where it is as much, until there
+  // are as many tasks: each part packs all of B, each group reads all of A.
   void cut_for(const Matmul<T>& p, std::int64_t tasks) {
     const std::int64_t packing = p.n * (p.transpose_b ? 2 : 1);
     while (parts * groups * p.batch < tasks) {
       const bool rows_can = parts * 2 * 48 <= p.m, columns_can = groups * 2 <= panels;
       if (!rows_can && !columns_can) break;
-      (rows_can && (!columns_can || parts * packing <= groups * p.m) ? parts : groups) *= 2;
+      (rows_can && (!columns_can || parts * packing < groups * p.m) ? parts : groups) *= 2;
     }
   }
 };
