@@ -43,6 +43,9 @@ namespace detail {
 
 // Rows to ask for ahead while they are packed: too far apart for the hardware to see which comes next.
 inline constexpr std::int64_t pack_a_ahead = 8, pack_b_ahead = 16;
+// So few rows do not bridge the way to the third cache, or to the second one of another thread, but the
+// columns of a later tile of the same rows have until then to come.
+inline constexpr std::int64_t pack_a_tiles_ahead = 2;
 
 // Every element is one chain of fma in ascending k that starts at 0, in every variant of the tile: that is
 // why the bits of an element depend neither on the tile it falls into nor on its neighbours.
@@ -84,6 +87,7 @@ void tile(const Tile<T>& t) {
     if constexpr (pack_b) packed_b += tile_columns<T>;
     if constexpr (pack_a) {
       __builtin_prefetch(a[0] + pack_a_ahead * stride + rows - 1);
+      __builtin_prefetch(a[0] + pack_a_tiles_ahead * rows + rows - 1, 0, 2);
 #pragma GCC unroll 12
       for (int r = 0; r < rows; r += lanes) {
         S::store(packed_a + r, rows - r < lanes ? S::load(a[0] + r, rows - r) : S::load(a[0] + r));
