@@ -24,8 +24,11 @@ void save_model(const std::filesystem::path& path, const ParameterBlock& paramet
 Products ModelFile::products() const {
   if (!config.contains("precision")) return Products::full;
   const std::string precision = settings().name("precision");
-  if (!precisions.contains(precision))
-    settings().fail("precision", "is \"" + data::excerpt(precision) + "\", not f32, bf16x6 or bf16");
+  if (!precisions.contains(precision)) {
+    std::string names;
+    for (const auto& [name, products] : precisions) names += (names.empty() ? "" : ", ") + name;
+    settings().fail("precision", "is \"" + data::excerpt(precision) + "\", which is none of " + names);
+  }
   return products_of(precision);
 }
 

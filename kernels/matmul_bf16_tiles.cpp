@@ -192,10 +192,7 @@ template <class Pieces>
 Plan<float> plan_of(const Matmul<float>& p) {
   using Memory = TaskMemory<Pieces>;
   Plan<float> plan(p);
-  if (plan.depth > most_depth<Pieces>) {
-    const std::int64_t blocks = divide_up(p.k, most_depth<Pieces>);
-    plan.depth = divide_up(divide_up(p.k, blocks), 2 * side) * 2 * side;
-  }
+  if (plan.depth > most_depth<Pieces>) plan.depth = block_depth(p.k, most_depth<Pieces>, 2 * side);
   const double rows_cost = static_cast<double>(p.m * p.k) * (p.transpose_a ? 2 : 1);
   const double columns_cost = static_cast<double>(p.n * p.k) * (p.transpose_b ? 2 : 1);
   const double products = static_cast<double>(p.m * p.n) * static_cast<double>(p.k * p.batch);

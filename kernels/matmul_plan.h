@@ -40,6 +40,12 @@ struct Caches {
   }
 };
 
+/// The length of equal blocks of k, none longer than `most`, in whole units but for the last.
+inline std::int64_t block_depth(std::int64_t k, std::int64_t most, std::int64_t unit) {
+  const std::int64_t blocks = std::max<std::int64_t>(1, divide_up(k, most));
+  return std::max<std::int64_t>(1, std::min(k, divide_up(divide_up(k, blocks), unit) * unit));
+}
+
 /// How a product is cut up, as suits the caches and the number of threads. Results see nothing of it but the
 /// length of a block of k, where the chain of sums of an element ends and is added to C. That follows from k
 /// alone, so that any number of threads, and processors with and without AVX-512, get the same bits.
@@ -62,9 +68,7 @@ struct Plan {
       return bytes / static_cast<std::int64_t>(sizeof(T));
     };
     const Caches& caches = Caches::of_this_processor();
-    constexpr std::int64_t unit = numbers_in(64);  // lanes of the longest vectors
-    const std::int64_t blocks = std::max<std::int64_t>(1, divide_up(p.k, most_depth));
-    depth = std::max<std::int64_t>(1, std::min(p.k, divide_up(divide_up(p.k, blocks), unit) * unit));
+    depth = block_depth(p.k, most_depth, numbers_in(64));  // in lanes of the longest vectors
     panels = divide_up(p.n, tile_columns<T>);
 
     // The columns of a tile are a few numbers in each row of A. Rows far apart have few sets of the first

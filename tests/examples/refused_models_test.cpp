@@ -111,6 +111,8 @@ TEST_F(Refusals, AClassifiersConfigurationIsNotTrusted) {
   refused_as_model(evaluate, "\"dropout\" is 2, not at least 0 and less than 1");
   forge("run/best.safetensors", "forged.safetensors", [](Json& c) { c["data_digest"] = 7; });
   refused_as_model(evaluate, "\"data_digest\" is 7, not a text");
+  forge("run/best.safetensors", "forged.safetensors", [](Json& c) { c["precision"] = "f16"; });
+  refused_as_model(evaluate, "\"precision\" is \"f16\", which is none of bf16, bf16x6, f32");
   forge("run/best.safetensors", "forged.safetensors", [](Json& c) { c["task"] = "poetry"; });
   refused_as_model(evaluate, "\"task\" is \"poetry\", not \"classifier\" or \"transformer\"");
   forge("run/best.safetensors", "forged.safetensors", [](Json& c) {
