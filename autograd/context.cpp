@@ -29,11 +29,12 @@ T* Context<T>::scratch(std::int64_t count) {
 }
 
 template <class T>
-T* Context<T>::dy_to_change() const {
-  if (spare_dy_ != nullptr) return spare_dy_;
-  T* const copy = tape_->scratch_.template allocate<T>(size_y_);
-  std::copy_n(dy_, size_y_, copy);
-  return copy;
+T* Context<T>::dy_to_change() {
+  if (spare_dy_ == nullptr) {
+    spare_dy_ = scratch(size_y_);
+    std::copy_n(dy_, size_y_, spare_dy_);
+  }
+  return spare_dy_;
 }
 
 template <class T>

@@ -43,9 +43,9 @@ class Context {
   const T* x(int i = 0) const { return static_cast<const T*>(input(i).value); }  ///< an input's values
   T* y() const { return y_; }                                                    ///< the output's values
   const T* dy() const { return dy_; }  ///< backward: the gradient of the output
-  /// backward: the gradient of the output to be changed, in its own memory where nobody reads that after this
-  /// op, else a copy for this call. What dy() shows then is undefined.
-  T* dy_to_change() const;
+  /// backward: what dy() is, in memory that may be overwritten: its own where nobody reads that after this
+  /// op, else a copy for this call. Afterwards dy() and upstream() mean nothing.
+  T* dy_to_change();
   kernels::Into<T> dx(int i = 0) const {
     if (i < 0 || i >= inputs_) refuse_input(i);
     return into_[i];
@@ -106,7 +106,7 @@ class Context {
   std::int64_t size_y_ = 0;
   T* y_ = nullptr;
   const T* dy_ = nullptr;
-  T* spare_dy_ = nullptr;  // the same, or null if it is read again
+  T* spare_dy_ = nullptr;  // the same or a copy, to be changed; null while there is none
   void* saved_ = nullptr;
   kernels::Into<T>* into_ = nullptr;
   const kernels::Stretch* stretch_ = nullptr;  // one per input, or null if nothing is stretched

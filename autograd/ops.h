@@ -154,7 +154,8 @@ Tensor matmul(Here a, Here b, MatmulOptions options = {});
 /// x [..., in], weight [out, in], bias [out]: x weight^T + bias, [..., out].
 Tensor linear(Here x, Here weight, Here bias);
 Tensor linear(Here x, Here weight);
-/// relu(linear(x, weight, bias)), bit for bit, without what lies between: faster where that is large.
+/// relu(linear(x, weight, bias)), bit for bit, without storing what lies between: faster where that is large.
+/// So detect_anomaly does not see a sum of -inf, which becomes 0.
 Tensor linear_relu(Here x, Here weight, Here bias);
 Tensor linear_relu(Here x, Here weight);
 Tensor outer(Here x, Here y);  ///< [m] and [n]: [m, n]

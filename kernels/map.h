@@ -119,7 +119,7 @@ void for_tiles(std::int64_t size, Loop loop, S... in) {
     for (std::int64_t first = task * task_size; first < end; first += tile) {
       const std::int64_t count = std::min(tile, end - first);
       [&]<std::size_t... I>(std::index_sequence<I...>) {
-        T buffers[sizeof...(S)][static_cast<std::size_t>(tile)];
+        [[maybe_unused]] T buffers[sizeof...(S) + 1][static_cast<std::size_t>(tile)];
         loop(first, count, in.tile(first, count, buffers[I])...);
       }
       (std::index_sequence_for<S...>{});
@@ -130,8 +130,8 @@ void for_tiles(std::int64_t size, Loop loop, S... in) {
 }  // namespace detail
 
 /// out[i] (+)= f(in[i]...) for all i, vectorised and threaded. `f` takes and returns the scalar; it must have
-/// no branches that depend on values if it is to be vectorised. Does nothing if nobody wants the result,
-/// which overlaps no argument.
+/// no branches that depend on values if it is to be vectorised. The result overlaps no argument. Does nothing
+/// if nobody wants it.
 template <Work work = Work::light, class T, class F, class... S>
 void map(Sink<T> out, F f, S... in) {
   if (!out.into) return;
@@ -143,7 +143,7 @@ void map(Sink<T> out, F f, S... in) {
       in...);
 }
 
-/// x[i] = f(x[i], in[i]...) for all i < size, likewise.
+/// x[i] = f(x[i], in[i]...) for all i < size, likewise; x overlaps none of the others.
 template <Work work = Work::light, class T, class F, class... S>
 void map_in_place(T* x, std::int64_t size, F f, S... in) {
   detail::for_tiles<T, work>(

@@ -67,7 +67,7 @@ void compute_part(const Matmul<T>& p, const Plan<T>& plan, T* packed_b, std::int
   };
   for (std::int64_t k = 0; k < std::max<std::int64_t>(1, p.k); k += plan.depth) {
     t.depth = std::min(plan.depth, p.k - k);
-    start_block(p, plan, k, t);
+    set_store(p, plan, k, t);
     for (std::int64_t panel = first_panel; panel < last_panel; panel += plan.packed_panels) {
       multiply_block(k, panel, std::min(last_panel, panel + plan.packed_panels));
     }

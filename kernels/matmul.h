@@ -18,7 +18,8 @@ enum class Products : std::uint8_t {
   bf16,
 };
 
-/// C (+)= op(A) op(B) + bias, or the larger of that and 0, batched. Row-major; C overlaps neither A nor B.
+/// C = op(A) op(B) + bias, then max(C, 0) if `relu`; or C += op(A) op(B). Batched and row-major; C overlaps
+/// neither A nor B.
 template <class T>
 struct Matmul {
   std::int64_t m = 0, n = 0, k = 0;  // C is [m, n], op(A) [m, k], op(B) [k, n]

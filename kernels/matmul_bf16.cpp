@@ -180,7 +180,7 @@ void compute_part(const Matmul<float>& p, const Plan<float>& plan, std::int64_t 
   for (std::int64_t k = 0; k < std::max<std::int64_t>(1, p.k); k += plan.depth) {
     const std::int64_t depth = std::min(plan.depth, p.k - k);
     t.cells = divide_up(depth, 2);
-    start_block(p, plan, k, t);
+    set_store(p, plan, k, t);
     if (!p.transpose_b) {
       pack_pairs_of_rows<OnePiece>(b + k * p.ldb + panel * width, p.ldb, depth, columns, packed, width, step);
     } else {

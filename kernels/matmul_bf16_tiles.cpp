@@ -231,7 +231,7 @@ void compute_part(const Matmul<float>& p, const Plan<float>& plan, const TaskMem
   Finishing<Pieces> before;
   for (std::int64_t k = 0; k < std::max<std::int64_t>(1, p.k); k += plan.depth) {
     t.depth = std::min(plan.depth, p.k - k);
-    start_block(p, plan, k, t);
+    set_store(p, plan, k, t);
     square.cells = padded_cells(t.depth);
     pack_panels_of_b<Pieces>(p, panel_of_b(p, b, k, panel), t.depth,
                              std::min(last_panel * width, p.n) - panel * width, memory.b);

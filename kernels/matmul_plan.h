@@ -40,7 +40,8 @@ struct Caches {
   }
 };
 
-/// The length of equal blocks of k, none longer than `most`, in whole units but for the last.
+/// The length of equal blocks of k, none longer than `most`, a multiple of `unit`: in whole units but for the
+/// last.
 inline std::int64_t block_depth(std::int64_t k, std::int64_t most, std::int64_t unit) {
   const std::int64_t blocks = std::max<std::int64_t>(1, divide_up(k, most));
   return std::max<std::int64_t>(1, std::min(k, divide_up(divide_up(k, blocks), unit) * unit));
@@ -137,10 +138,10 @@ struct Plan {
   }
 };
 
-/// What becomes of the sums of the block of k that begins at `k`: the fields of any tile that say it, but for
-/// the bias, which is given where the panel is known.
+/// Sets how a tile stores the sums of the block of k that begins at `k`, but for the bias, which is the
+/// caller's.
 template <class T, class AnyTile>
-void start_block(const Matmul<T>& p, const Plan<T>& plan, std::int64_t k, AnyTile& t) {
+void set_store(const Matmul<T>& p, const Plan<T>& plan, std::int64_t k, AnyTile& t) {
   t.add = p.c.add || k > 0;
   t.relu = p.relu && !p.c.add && k + plan.depth >= p.k;
 }

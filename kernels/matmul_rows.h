@@ -87,7 +87,7 @@ inline std::int64_t multiply_few_rows(const Matmul<float>& p) {
     for (std::int64_t g = task * together; g < std::min(groups, (task + 1) * together); ++g) {
       for (std::int64_t k = 0; k < p.k; k += plan.depth) {
         t.depth = std::min(plan.depth, p.k - k);
-        start_block(p, plan, k, t);
+        set_store(p, plan, k, t);
         t.a = p.a + k;
         t.b = p.b + g * width * p.ldb + k;
         t.c = p.c.data + g * width;

@@ -20,8 +20,8 @@ inline constexpr int tile_columns = tile_vectors* Simd<T>::lanes;
 template <class T>
 inline constexpr int packed_rows = (tile_rows + Simd<T>::lanes - 1) / Simd<T>::lanes* Simd<T>::lanes;
 
-/// C [rows, columns] = base + A [rows, depth] B [depth, columns], where base is C itself, a bias, or 0; or
-/// the larger of that and 0.
+/// C [rows, columns] = base + A [rows, depth] B [depth, columns], where base is C itself, a bias, or 0; then
+/// max(C, 0) if `relu`.
 template <class T>
 struct Tile {
   std::int64_t depth = 0;
@@ -43,8 +43,8 @@ namespace detail {
 
 // Rows to ask for ahead while they are packed: too far apart for the hardware to see which comes next.
 inline constexpr std::int64_t pack_a_ahead = 8, pack_b_ahead = 16;
-// So few rows do not bridge the way to the third cache, or to the second one of another thread, but the
-// columns of a later tile of the same rows have until then to come.
+// Eight rows do not bridge the way to the third cache, or to the second one of another thread. Columns of the
+// tile after the next, in the row that is packed now, have longer to come.
 inline constexpr std::int64_t pack_a_tiles_ahead = 2;
 
 // Every element is one chain of fma in ascending k that starts at 0, in every variant of the tile: that is

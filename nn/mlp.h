@@ -17,6 +17,7 @@ struct MlpOptions {
 };
 
 /// A multi-layer perceptron: layer0, activation, dropout, layer1, ... The last layer gives logits.
+/// A layer and its `relu` are one op, linear_relu.
 class Mlp final : public Module {
  public:
   /// `sizes` are the numbers of inputs, of hidden units and of outputs. A root. Throws ValueError for fewer

@@ -49,6 +49,9 @@ void pass_back(Context<T>& c, const T* dz) {
   if (c.inputs() == 3) kernels::sum_rows(dz, rows, out, c.dx(2));
 }
 
+const std::vector<Sample> layers = {on({2, 3}, {4, 3}, {4}), on({2, 3}, {4, 3}), on({2, 2, 3}, {4, 3}, {4}),
+                                    on({3}, {2, 3}, {2}), on({0, 3}, {2, 3}, {2})};
+
 const Op& linear_op = define({
     .name = "linear",
     .formula = "y = x W^T + b;  dx = dy W,  dW = dy^T x,  db = sum of dy over the rows",
@@ -57,11 +60,10 @@ const Op& linear_op = define({
     .reads = Reads::inputs,
     .forward = [](auto& c) { multiply(c, false); },
     .backward = [](auto& c) { pass_back(c, c.dy()); },
-    .samples = {on({2, 3}, {4, 3}, {4}), on({2, 3}, {4, 3}), on({2, 2, 3}, {4, 3}, {4}), on({3}, {2, 3}, {2}),
-                on({0, 3}, {2, 3}, {2})},
+    .samples = layers,
 });
 
-// As one op, because the sums are at hand when they are stored: the products write y and nothing else.
+// As one op, so that z is never stored.
 const Op& linear_relu_op = define({
     .name = "linear_relu",
     .formula = "y = max(z, 0),  z = x W^T + b;  dz = dy where z > 0, else 0,  dx = dz W,  dW = dz^T x,  "
@@ -78,8 +80,7 @@ const Op& linear_relu_op = define({
               dz, c.size_y(), [zero](auto dy, auto y) { return y > zero ? dy : zero; }, c.out());
           pass_back(c, dz);
         },
-    .samples = {on({2, 3}, {4, 3}, {4}), on({2, 3}, {4, 3}), on({2, 2, 3}, {4, 3}, {4}), on({3}, {2, 3}, {2}),
-                on({0, 3}, {2, 3}, {2})},
+    .samples = layers,
 });
 
 }  // namespace
