@@ -50,6 +50,7 @@ class Mlp final : public Module {
     if (options_.activation == &relu) return linear_relu(x, layer.weight, layer.bias());
     return options_.activation(x.with(layer(x)));
   }
+
   void build(std::span<const std::int64_t> sizes, Place place) {
     if (sizes.size() < 2) {
       throw ValueError(place, at(place, "mlp: " + std::to_string(sizes.size()) + " sizes") +

@@ -114,14 +114,19 @@ const Op& scaled_in_place() {
                      }});
 }
 
+// The gradient of its variable is the sum of two finite ones.
+Tensor loss_of_an_infinite_sum(Tape& tape) {
+  const Tensor x = tape.variable(1e-3);
+  const Tensor played_last = record(scaled_in_place(), {x});
+  return played_last * 1e8 + x * 3e38;
+}
+
 // The search for the op that made an infinite sum of gradients runs backward of an op once more.
 TEST(DyToChange, IsACopyWhereTheTapeMayDeliverItAgain) {
   Tape tape;
   tape.detect_anomaly(true);
   const auto step = tape.record();
-  const Tensor x = tape.variable(1e-3);
-  const Tensor played_last = record(scaled_in_place(), {x});
-  const Tensor loss = played_last * 1e8 + x * 3e38;
+  const Tensor loss = loss_of_an_infinite_sum(tape);
   try {
     tape.backward(loss);
     FAIL() << "no error";
@@ -135,9 +140,7 @@ TEST(DyToChange, SoItIsWhereTheTapeIsWatched) {
   Tape tape;
   tape.watch(true);
   const auto step = tape.record();
-  const Tensor x = tape.variable(1e-3);
-  const Tensor played_last = record(scaled_in_place(), {x});
-  const Tensor loss = played_last * 1e8 + x * 3e38;
+  const Tensor loss = loss_of_an_infinite_sum(tape);
   tape.backward(loss);
   EXPECT_THAT(tape.autopsy(loss).what, HasSubstr("of which this op's is finite"));
 }

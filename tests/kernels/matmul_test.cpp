@@ -62,8 +62,10 @@ void expect_product(const Case& c, std::mt19937& random) {
         const double slack = epsilon * size * (4 + std::sqrt(static_cast<double>(c.k)));
         if (c.relu && !c.add) {
           ASSERT_GE(static_cast<double>(got), 0);
-          if (got == T(0)) tangent = 0;
-          if (got == T(0) && value < slack) value = 0;
+          if (got == T(0)) {
+            tangent = 0;
+            if (value < slack) value = 0;
+          }
         }
         ASSERT_NEAR(static_cast<double>(got), value, slack)
             << "matrix " << b << " element " << i << ", " << j;
