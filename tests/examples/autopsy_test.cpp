@@ -20,6 +20,7 @@ namespace reel::examples {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::MatchesRegex;
 using ::testing::Not;
 using ::testing::StartsWith;
 
@@ -66,6 +67,13 @@ std::size_t count(const std::string& text, const std::string& what) {
   return found;
 }
 
+std::string between(const std::string& text, const std::string& before, const std::string& after) {
+  const std::size_t begin = text.find(before);
+  if (begin == std::string::npos) return "";
+  const std::size_t from = begin + before.size();
+  return text.substr(from, text.find(after, from) - from);
+}
+
 // Without the tape, which comes first, and without the lines that name the directory.
 std::string finding(const std::string& text) {
   const std::size_t begin = text.find("error: ");
@@ -77,7 +85,10 @@ TEST_F(Autopsy, ARunThatBlowsUpNamesOpLayerAndStepAndStops) {
       reel({"train", "classifier", "--data", "moons", "--lr", "1e20", "--epochs", "3", "--out", "run"});
   EXPECT_EQ(ran.code, 6);
   EXPECT_THAT(ran.err, HasSubstr("5 steps in a row"));
-  EXPECT_THAT(ran.err, HasSubstr("error: linear_relu: value 2 is inf"));
+  // Where the sums overflow depends on whether the build fuses multiply and add, so that the element is not
+  // the same in all builds; the table has to name the one of the message.
+  const std::string element = between(ran.err, "error: linear_relu: ", "\n");
+  EXPECT_THAT(element, MatchesRegex("value [0-9]+ is [a-z]+"));
   EXPECT_THAT(ran.err, HasSubstr("layer    layer1\n"));
   EXPECT_THAT(ran.err, HasSubstr("autopsy run/autopsy-step-2"));
   const std::string log = contents(place / "run/log.jsonl");
@@ -91,7 +102,7 @@ TEST_F(Autopsy, ARunThatBlowsUpNamesOpLayerAndStepAndStops) {
   const std::string table = contents(place / "run/autopsy-step-2/tape.txt");
   EXPECT_THAT(table, HasSubstr("parameter layer2.weight"));
   EXPECT_THAT(table, HasSubstr("cross_entropy"));
-  EXPECT_THAT(table, HasSubstr("<- value 2 is inf"));
+  EXPECT_THAT(table, HasSubstr("<- " + element + "\n"));
   const auto batch = data::read_npz(place / "run/autopsy-step-2/batch.npz");
   EXPECT_EQ(batch.at("inputs").shape, (std::vector<std::int64_t>{64, 2}));
   EXPECT_EQ(batch.at("labels").count(), 64U);
