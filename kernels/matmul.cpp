@@ -33,29 +33,33 @@ void compute_part(const Matmul<T>& p, const Plan<T>& plan, T* packed_b, std::int
   const auto columns = [&](std::int64_t j) { return static_cast<int>(std::min(width, p.n - j * width)); };
   Tile<T> t;
   t.c_stride = p.ldc;
+  const auto is_turned_by_a_tile = [&](std::int64_t j) {
+    return tiles_turn_b<T> && p.transpose_b && !p.transpose_a && columns(j) == width &&
+           t.depth >= rows_turned;
+  };
   const auto multiply_block = [&](std::int64_t k, std::int64_t panel, std::int64_t end_panel) {
     const auto packed_panel = [&](std::int64_t j) { return packed_b + (j - panel) * plan.depth * width; };
-    if (plan.pack_b && p.transpose_b) {
-      for (std::int64_t j = panel; j < end_panel; ++j) {
+    for (std::int64_t j = panel; j < end_panel && p.transpose_b; ++j) {
+      if (!is_turned_by_a_tile(j))
         pack_transposed(panel_of_b(p, b, k, j), p.ldb, t.depth, columns(j), packed_panel(j));
-      }
     }
     const Piece<T> next = block_behind(p, plan, b, k, first_panel, last_panel, end_panel);
     for (std::int64_t tile = 0; tile < tiles; ++tile) {
       const std::int64_t row = first + (last - first) * tile / tiles;
       const std::int64_t end = first + (last - first) * (tile + 1) / tiles;
       next.fetch(tile, tiles);
-      // What needs no turning over is packed by the first tile that reads it, beside its multiply-adds.
-      const bool pack_b = plan.pack_b && !p.transpose_b && tile == 0;
-      const bool packed_b_before = plan.pack_b && !pack_b;
-      t.b_stride = packed_b_before ? width : p.ldb;
       for (std::int64_t j = panel; j < end_panel; ++j) {
         const bool packed_a_before = plan.pack_a && j > panel;
         const bool pack_a = plan.pack_a && j == panel && j + 1 < end_panel;
         t.a = packed_a_before ? packed_a : a + (p.transpose_a ? k * p.lda + row : row * p.lda + k);
         t.a_stride = packed_a_before ? packed_rows<T> : p.lda;
         t.packed_a = pack_a ? packed_a : nullptr;
+        // Where a tile can, the first that reads B packs it, beside its multiply-adds.
+        t.turn_b = tile == 0 && is_turned_by_a_tile(j);
+        const bool pack_b = plan.pack_b && tile == 0 && (t.turn_b || !p.transpose_b);
+        const bool packed_b_before = plan.pack_b && !pack_b;
         t.b = packed_b_before ? packed_panel(j) : panel_of_b(p, b, k, j);
+        t.b_stride = packed_b_before ? width : p.ldb;
         t.packed_b = pack_b ? packed_panel(j) : nullptr;
         t.c = c + row * p.ldc + j * width;
         t.columns = columns(j);

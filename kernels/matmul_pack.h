@@ -7,7 +7,8 @@
 #include "kernels/transpose.h"
 
 // Turns a panel of B that is stored transposed, depth rows and up to tile_columns columns, into a buffer
-// [depth, tile_columns] with zeros behind the last column, so that a tile reads it from front to back.
+// [depth, tile_columns] with zeros behind the last column, so that a tile reads it from front to back: in a
+// pass of its own, for the panels that no tile turns over itself.
 
 namespace reel::kernels {
 namespace detail {

@@ -81,8 +81,8 @@ struct Plan {
     packed_panels = std::max<std::int64_t>(1, room_of_b / (depth * tile_columns<T>));
 
     // Every block of packed B reads all rows of its part of A, which should fit into half of the second
-    // cache; but each part packs B again: beside the multiply-adds of its first tile or, where B is to be
-    // turned over, in a pass of its own, which 48 rows outweigh three times. Few panels: parts for two
+    // cache; but each part packs B again: beside the multiply-adds of its first tile or, where that
+    // cannot turn B over, in a pass of its own, which 48 rows outweigh three times. Few panels: parts for two
     // threads at least, and for more of them where they stay large.
     const auto at_most = [&p](std::int64_t wanted, std::int64_t least_rows) {
       return std::max<std::int64_t>(1, std::min(wanted, p.m / least_rows));

@@ -1,10 +1,13 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <type_traits>
 #include <utility>
 
 #include "kernels/simd.h"
+#include "kernels/transpose.h"
 
 // The inner loop of the matrix product: a tile of C that lives in registers while k runs.
 
@@ -19,6 +22,11 @@ inline constexpr int tile_columns = tile_vectors* Simd<T>::lanes;
 /// Numbers from one row of packed A to the next: those of a tile, in whole vectors.
 template <class T>
 inline constexpr int packed_rows = (tile_rows + Simd<T>::lanes - 1) / Simd<T>::lanes* Simd<T>::lanes;
+/// Whether tiles can turn B over: it takes eight registers beside the sums.
+template <class T>
+inline constexpr bool tiles_turn_b = vector_registers == 32 && Simd<T>::lanes > 1;
+/// Rows of B that a tile turns over at a time, and the fewest that it can.
+inline constexpr std::int64_t rows_turned = 4;
 
 /// C [rows, columns] = base + A [rows, depth] B [depth, columns], where base is C itself, a bias, or 0; then
 /// max(C, 0) if `relu`.
@@ -31,6 +39,7 @@ struct Tile {
   std::int64_t b_stride = 0;
   T* packed_a = nullptr;  // [depth, packed_rows], where A stored transposed is copied to on the way, or null
   T* packed_b = nullptr;  // [depth, tile_columns], where B is copied to on the way, or null
+  bool turn_b = false;    // B is stored [tile_columns, depth] and is turned over on its way to packed_b
   T* c = nullptr;
   std::int64_t c_stride = 0;
   int columns = 0;  // 1 .. tile_columns
@@ -47,13 +56,66 @@ inline constexpr std::int64_t pack_a_ahead = 8, pack_b_ahead = 16;
 // tile after the next, in the row that is packed now, have longer to come.
 inline constexpr std::int64_t pack_a_tiles_ahead = 2;
 
+// B that is stored turned over, on its way to packed B a few rows ahead of the multiply-adds. These leave the
+// units that shuffle mostly idle, and what has to come from another cache comes while they go on.
+template <class T>
+class TurnedB {
+ public:
+  explicit TurnedB(const Tile<T>& t)
+      : b_(t.b),
+        stride_(t.b_stride),
+        depth_(t.depth),
+        to_(t.packed_b),
+        rows_{SquareRows<T>(t.b, t.b_stride), SquareRows<T>(t.b + Simd<T>::lanes * t.b_stride, t.b_stride)} {}
+
+  /// On to the next rows; to the last ones, which may overlap those before, where fewer are left.
+  [[gnu::always_inline]] void advance() {
+    const bool are_left = next_ + 2 * rows_turned <= depth_;
+    next_ = are_left ? next_ + rows_turned : depth_ - rows_turned;
+    // The next line of some columns, so that each of them has its turn before that line begins.
+    constexpr std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(T));
+    constexpr std::int64_t columns = tile_columns<T> * rows_turned / line;
+    const T* const ahead = b_ + next_ % line / rows_turned * columns * stride_ + (next_ / line + 1) * line;
+#pragma GCC unroll 8
+    for (std::int64_t i = 0; i < columns; ++i) __builtin_prefetch(ahead + i * stride_);
+  }
+
+  /// Turns over what is in vector v of these rows.
+  [[gnu::always_inline]] void turn(int v) {
+    constexpr int within = lanes_in_16<T>;
+#pragma GCC unroll 4
+    for (std::int64_t k = next_; k < next_ + rows_turned; k += within) {
+      typename Simd<T>::Vector turned[within];
+      turn_columns<T>([&](int i) { return rows_[v](i) + k; }, turned);
+#pragma GCC unroll 4
+      for (int i = 0; i < within; ++i)
+        Simd<T>::store(to_ + (k + i) * tile_columns<T> + v * Simd<T>::lanes, turned[i]);
+    }
+  }
+
+ private:
+  const T* b_;
+  std::int64_t stride_, depth_;
+  T* to_;
+  SquareRows<T> rows_[tile_vectors];
+  std::int64_t next_ = 0;
+};
+
+// What a tile is compiled for, but for its rows: the sum of those that hold.
+inline constexpr std::size_t is_whole = 1, has_two_vectors = 2, is_transposed = 4, packs_a = 8, packs_b = 16,
+                             turns_b = 32;
+
 // Every element is one chain of fma in ascending k that starts at 0, in every variant of the tile: that is
 // why the bits of an element depend neither on the tile it falls into nor on its neighbours.
-template <class T, int rows, int vectors, bool transposed, bool whole, bool pack_a, bool pack_b>
+template <class T, int rows, std::size_t kind>
 void tile(const Tile<T>& t) {
   using S = Simd<T>;
   using Vector = typename S::Vector;
   constexpr int lanes = S::lanes;
+  constexpr auto is = [](std::size_t which) { return (kind & which) != 0; };
+  constexpr int vectors = is(has_two_vectors) ? 2 : 1;
+  constexpr bool whole = is(is_whole), transposed = is(is_transposed), pack_a = transposed && is(packs_a),
+                 pack_b = is(packs_b), turn_b = is(turns_b);
   const int last = t.columns - (vectors - 1) * lanes;  // columns of the last vector
   const auto load = [last](const T* x, int v) {
     return whole || v + 1 < vectors ? S::load(x + v * lanes) : S::load(x + v * lanes, last);
@@ -70,8 +132,8 @@ void tile(const Tile<T>& t) {
 #pragma GCC unroll 4
   for (int g = 0; g < groups; ++g) a[g] = t.a + (transposed ? 3 * g : 3 * g * t.a_stride);
   const std::int64_t stride = t.a_stride;
-  const T* b = t.b;
-  const std::int64_t b_stride = t.b_stride;
+  const T* b = turn_b ? t.packed_b : t.b;
+  const std::int64_t b_stride = turn_b ? tile_columns<T> : t.b_stride;
   T* packed_a = t.packed_a;
   T* packed_b = t.packed_b;
   const auto step = [&](int ahead) __attribute__((always_inline)) {
@@ -103,10 +165,23 @@ void tile(const Tile<T>& t) {
     }
     if constexpr (transposed) a[0] += stride;
   };
+  struct AsItLies {
+    explicit AsItLies(const Tile<T>&) {}
+  };
+  [[maybe_unused]] std::conditional_t<turn_b, TurnedB<T>, AsItLies> turned(t);
+  if constexpr (turn_b) {
+    turned.turn(0);
+    turned.turn(1);
+  }
   std::int64_t k = t.depth;
   for (; k >= 4; k -= 4) {
+    if constexpr (turn_b) {
+      turned.advance();
+      turned.turn(0);
+    }
     step(0);
     step(1);
+    if constexpr (turn_b) turned.turn(1);
     step(2);
     step(3);
     if constexpr (!transposed) {
@@ -146,16 +221,9 @@ void tile(const Tile<T>& t) {
   }
 }
 
-// What a tile is compiled for, but for its rows: the sum of those that hold.
-inline constexpr std::size_t is_whole = 1, has_two_vectors = 2, is_transposed = 4, packs_a = 8, packs_b = 16;
-
 template <class T, std::size_t kind, int... r>
 constexpr auto tiles_of(std::integer_sequence<int, r...>) {
-  constexpr auto is = [](std::size_t which) { return (kind & which) != 0; };
-  constexpr int vectors = is(has_two_vectors) ? 2 : 1;
-  constexpr bool pack_a = is(is_transposed) && is(packs_a);
-  return std::array<void (*)(const Tile<T>&), sizeof...(r)>{
-      &tile<T, r + 1, vectors, is(is_transposed), is(is_whole), pack_a, is(packs_b)>...};
+  return std::array<void (*)(const Tile<T>&), sizeof...(r)>{&tile<T, r + 1, kind>...};
 }
 
 template <class T, std::size_t... kind>
@@ -165,18 +233,26 @@ constexpr auto tiles_of_all_kinds(std::index_sequence<kind...>) {
 
 }  // namespace detail
 
-/// Computes a tile of `rows` rows, 1 .. tile_rows; A is stored [depth, rows] if `transposed`.
+/// Computes a tile of `rows` rows, 1 .. tile_rows; A is stored [depth, rows] if `transposed`, which excludes
+/// turn_b.
 template <class T>
 inline void compute_tile(const Tile<T>& t, int rows, bool transposed) {
-  static constexpr std::array tiles = detail::tiles_of_all_kinds<T>(std::make_index_sequence<32>{});
+  using namespace detail;
+  const auto compute = [&](const auto& tiles) { tiles[static_cast<std::size_t>(rows - 1)](t); };
+  if constexpr (tiles_turn_b<T>) {
+    static constexpr auto turning =
+        tiles_of<T, is_whole + has_two_vectors + turns_b>(std::make_integer_sequence<int, tile_rows>{});
+    if (t.turn_b) return compute(turning);
+  }
+  static constexpr std::array tiles = tiles_of_all_kinds<T>(std::make_index_sequence<32>{});
   const int vectors = t.columns > Simd<T>::lanes ? 2 : 1;
   std::size_t kind = 0;
-  if (t.columns == vectors * Simd<T>::lanes) kind += detail::is_whole;
-  if (vectors == 2) kind += detail::has_two_vectors;
-  if (transposed) kind += detail::is_transposed;
-  if (t.packed_a != nullptr) kind += detail::packs_a;
-  if (t.packed_b != nullptr) kind += detail::packs_b;
-  tiles[kind][static_cast<std::size_t>(rows - 1)](t);
+  if (t.columns == vectors * Simd<T>::lanes) kind += is_whole;
+  if (vectors == 2) kind += has_two_vectors;
+  if (transposed) kind += is_transposed;
+  if (t.packed_a != nullptr) kind += packs_a;
+  if (t.packed_b != nullptr) kind += packs_b;
+  compute(tiles[kind]);
 }
 
 }  // namespace reel::kernels

@@ -5,7 +5,7 @@
     tests/mutation/mutate.py --only softmax       # those with this word in the title or the file's name
     tests/mutation/mutate.py --list               # what there is
     tests/mutation/mutate.py --check              # whether every entry still applies; builds nothing
-    tests/mutation/mutate.py --native             # those of native.bugs, in a build for this machine, which needs AMX
+    tests/mutation/mutate.py --native             # those of native.bugs, in a build for this machine; needs AVX-512 and AMX
 
 A bug is four or more lines, with an empty line behind them:
 
