@@ -8,6 +8,8 @@
 #include <system_error>
 #include <thread>
 
+#include "kernels/wake_apart.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -65,7 +67,10 @@ class Pool {
     }
     generation_ += generation_step;
     state_.store(generation_ | open, std::memory_order_seq_cst);
-    if (sleepers_.load(std::memory_order_seq_cst) > 0) state_.notify_all();
+    if (asleep_.load(std::memory_order_seq_cst) > 0) {
+      Sleeper::wake_apart(sleepers_, helpers_);
+      state_.notify_all();
+    }
     inside = true;
     work(0);
     inside = false;
@@ -104,6 +109,7 @@ class Pool {
   }
 
   void help(int self) {
+    Sleeper& sleeper = sleepers_[self - 1];
     inside = true;
     std::uint32_t done = 0;  // the loop this thread has helped with last
     for (;;) {
@@ -113,10 +119,12 @@ class Pool {
         state = state_.load(std::memory_order_acquire);
       }
       if (!news(state, done)) {
-        sleepers_.fetch_add(1, std::memory_order_seq_cst);
+        sleeper.fall_asleep();
+        asleep_.fetch_add(1, std::memory_order_seq_cst);
         state = state_.load(std::memory_order_seq_cst);
         if (!news(state, done)) state_.wait(state, std::memory_order_acquire);
-        sleepers_.fetch_sub(1, std::memory_order_relaxed);
+        asleep_.fetch_sub(1, std::memory_order_relaxed);
+        sleeper.wake_up();
         continue;
       }
       if (!state_.compare_exchange_weak(state, state + 1, std::memory_order_acq_rel)) continue;
@@ -134,7 +142,8 @@ class Pool {
   int helpers_ = 0;
   std::uint32_t generation_ = 0;
   alignas(64) std::atomic<std::uint32_t> state_{0};
-  std::atomic<int> sleepers_{0};
+  std::atomic<int> asleep_{0};
+  Sleeper sleepers_[most_threads - 1];
   detail::Task task_ = nullptr;
   void* context_ = nullptr;
   int count_ = 0;
