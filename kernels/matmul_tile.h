@@ -170,6 +170,7 @@ void tile(const Tile<T>& t) {
   };
   [[maybe_unused]] std::conditional_t<turn_b, TurnedB<T>, AsItLies> turned(t);
   if constexpr (turn_b) {
+    static_assert(rows_turned == 4, "a round of the loop below takes as many");
     turned.turn(0);
     turned.turn(1);
   }
