@@ -79,7 +79,11 @@ REEL_INLINE float expm1_small(float r) {
   return fma(r * r, q, r);
 }
 
-// e^x for x in [-104, 44], or NaN.
+// Below -103.98, e^x rounds to 0; at -191 ln 2 the factor with the exponent is 0. Any bound between them
+// would do, but there the product would underflow, for which Intel's processors stop for 150 cycles and more.
+inline constexpr float where_exp_is_zero = -132.391113f;
+
+// e^x for x in [where_exp_is_zero, 44], or NaN.
 REEL_INLINE float exp_moderate(float x) {
   const Reduced part = reduce_by_ln2<127 + 64>(x);
   return exp_small(part.r) * power_of_two(part.biased) *
@@ -93,7 +97,7 @@ REEL_INLINE float exp(float x) {
   // At these bounds the result is inf, or 0; a NaN goes through. Two bounds one after the other would do, but
   // g++ makes five comparisons of them.
   const float size = std::fabs(x);
-  const float bounded = std::copysign(size > 104.0f ? 104.0f : size, x);
+  const float bounded = std::copysign(size > 176.059387f ? 176.059387f : size, x);  // 254 ln 2
   const detail::Reduced part = detail::reduce_by_ln2<254>(bounded);
   // Two factors, since 2^n itself may be too large or too small; half of n + 254 is half of n with its bias.
   const std::uint32_t half = part.biased >> 1;
@@ -102,7 +106,9 @@ REEL_INLINE float exp(float x) {
 
 /// e^x to the same digits where x is not above 0, as in a softmax; for a third less. Above 44 it is no longer
 /// e^x.
-REEL_INLINE float exp_of_negative(float x) { return detail::exp_moderate(x < -104.0f ? -104.0f : x); }
+REEL_INLINE float exp_of_negative(float x) {
+  return detail::exp_moderate(x < detail::where_exp_is_zero ? detail::where_exp_is_zero : x);
+}
 
 /// e^x - 1; at most 1.45 ulp.
 REEL_INLINE float expm1(float x) {
@@ -176,7 +182,7 @@ REEL_INLINE float tanh(float x) {
 /// 1 / (1 + e^-x); at most 1.65 ulp.
 REEL_INLINE float sigmoid(float x) {
   const float size = std::fabs(x);
-  const float e = detail::exp_moderate(size > 104.0f ? -104.0f : -size);
+  const float e = detail::exp_moderate(size > -detail::where_exp_is_zero ? detail::where_exp_is_zero : -size);
   const float smaller = e / (1.0f + e);
   // For x < 0 the quotient again from e: its own error counts less then.
   const float top = x >= 0.0f ? 1.0f : e;
@@ -205,7 +211,7 @@ REEL_INLINE float sigmoid4(float x) {
 /// log(1 + e^x); at most 1.71 ulp.
 REEL_INLINE float softplus(float x) {
   const float size = std::fabs(x);
-  const float e = detail::exp_moderate(size > 104.0f ? -104.0f : -size);
+  const float e = detail::exp_moderate(size > -detail::where_exp_is_zero ? detail::where_exp_is_zero : -size);
   const float u = 1.0f + e;
   const float lost = e - (u - 1.0f);
   // A NaN is lost in log_normal; x brings it back.
