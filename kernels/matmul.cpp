@@ -1,7 +1,6 @@
 #include "kernels/matmul.h"
 
 #include <algorithm>
-#include <cstddef>
 #include <type_traits>
 
 #include "kernels/dual.h"
@@ -17,19 +16,19 @@
 namespace reel::kernels {
 namespace {
 
-// Rows [first, last) and panels [first_panel, last_panel) of one product of the batch; packed_b has room for
-// [packed_panels, depth, width].
+// Rows [first, last) and panels [first_panel, last_panel) of one product of the batch; `memory` is for packed
+// B and A.
 template <class T>
-void compute_part(const Matmul<T>& p, const Plan<T>& plan, T* packed_b, std::int64_t batch,
-                  std::int64_t first, std::int64_t last, std::int64_t first_panel, std::int64_t last_panel) {
+void compute_part(const Matmul<T>& p, const Plan<T>& plan, T* memory, std::int64_t batch, std::int64_t first,
+                  std::int64_t last, std::int64_t first_panel, std::int64_t last_panel) {
   constexpr std::int64_t width = tile_columns<T>;
-  // Bytes need no first value.
-  alignas(64) std::byte bytes_a[static_cast<std::size_t>(Plan<T>::most_depth * packed_rows<T>) * sizeof(T)];
-  T* const packed_a = reinterpret_cast<T*>(bytes_a);  // [depth, packed_rows]
+  T* const packed_b = memory;                    // [packed_panels, depth, width]
+  T* const packed_a = memory + plan.packed_b();  // [packed_tiles][depth, packed_rows]
   const T* a = p.a + batch * p.stride_a;
   const T* b = p.b + batch * p.stride_b;
   T* c = p.c.data + batch * p.stride_c;
   const std::int64_t tiles = divide_up(last - first, plan.height);
+  const auto start_of = [&](std::int64_t tile) { return first + (last - first) * tile / tiles; };
   const auto columns = [&](std::int64_t j) { return static_cast<int>(std::min(width, p.n - j * width)); };
   Tile<T> t;
   t.c_stride = p.ldc;
@@ -43,17 +42,25 @@ void compute_part(const Matmul<T>& p, const Plan<T>& plan, T* packed_b, std::int
       if (!is_turned_by_a_tile(j))
         pack_transposed(panel_of_b(p, b, k, j), p.ldb, t.depth, columns(j), packed_panel(j));
     }
+    // One panel alone takes A as it lies.
+    const bool pack_a = plan.pack_a && panel + 1 < end_panel;
     const Piece<T> next = block_behind(p, plan, b, k, first_panel, last_panel, end_panel);
     for (std::int64_t tile = 0; tile < tiles; ++tile) {
-      const std::int64_t row = first + (last - first) * tile / tiles;
-      const std::int64_t end = first + (last - first) * (tile + 1) / tiles;
+      const std::int64_t row = start_of(tile);
+      const std::int64_t end = start_of(tile + 1);
+      T* const packed_tile = packed_a + tile % plan.packed_tiles * plan.packed_tile();
       next.fetch(tile, tiles);
+      if (pack_a && plan.packed_tiles > 1 && tile % plan.packed_tiles == 0) {
+        std::int64_t starts[Plan<T>::most_packed_tiles + 1];
+        const std::int64_t some = std::min(plan.packed_tiles, tiles - tile);
+        for (std::int64_t i = 0; i <= some; ++i) starts[i] = start_of(tile + i);
+        pack_columns(a + k * p.lda, p.lda, t.depth, starts, some, packed_tile, plan.packed_tile());
+      }
       for (std::int64_t j = panel; j < end_panel; ++j) {
-        const bool packed_a_before = plan.pack_a && j > panel;
-        const bool pack_a = plan.pack_a && j == panel && j + 1 < end_panel;
-        t.a = packed_a_before ? packed_a : a + (p.transpose_a ? k * p.lda + row : row * p.lda + k);
+        const bool packed_a_before = pack_a && (plan.packed_tiles > 1 || j > panel);
+        t.a = packed_a_before ? packed_tile : a + (p.transpose_a ? k * p.lda + row : row * p.lda + k);
         t.a_stride = packed_a_before ? packed_rows<T> : p.lda;
-        t.packed_a = pack_a ? packed_a : nullptr;
+        t.packed_a = pack_a && !packed_a_before ? packed_tile : nullptr;
         // Where a tile can, the first that reads B packs it, beside its multiply-adds.
         t.turn_b = tile == 0 && is_turned_by_a_tile(j);
         const bool pack_b = plan.pack_b && tile == 0 && (t.turn_b || !p.transpose_b);
@@ -81,11 +88,9 @@ void compute_part(const Matmul<T>& p, const Plan<T>& plan, T* packed_b, std::int
 template <class T>
 void compute(const Matmul<T>& p) {
   const Plan<T> plan(p);
-  const std::int64_t packed =
-      plan.pack_b ? std::min(plan.packed_panels, divide_up(plan.panels, plan.groups)) : 0;
-  Workspace<T> packed_b(packed * plan.depth * tile_columns<T>);
-  for_each_part(p, plan, plan.cycles(p), packed_b.workers(),
-                [&](int worker, auto... part) { compute_part(p, plan, packed_b.of(worker), part...); });
+  Workspace<T> memory(plan.packed_a() + plan.packed_b());
+  for_each_part(p, plan, plan.cycles(p), memory.workers(),
+                [&](int worker, auto... part) { compute_part(p, plan, memory.of(worker), part...); });
 }
 
 }  // namespace

@@ -6,9 +6,9 @@
 #include "kernels/matmul_tile.h"
 #include "kernels/transpose.h"
 
-// Turns a panel of B that is stored transposed, depth rows and up to tile_columns columns, into a buffer
-// [depth, tile_columns] with zeros behind the last column, so that a tile reads it from front to back: in a
-// pass of its own, for the panels that no tile turns over itself.
+// What of A and B is copied in a pass of its own, so that tiles read it from front to back: panels of B that
+// are stored transposed and that no tile turns over itself, and tiles of A that is stored transposed, in rows
+// that compete for the same lines of a cache.
 
 namespace reel::kernels {
 namespace detail {
@@ -51,6 +51,28 @@ void pack_transposed(const T* b, std::int64_t stride, std::int64_t depth, int co
       }
       for (int i = count; i < lanes; ++i) {
         for (std::int64_t k = 0; k < depth; ++k) to[k * width + i] = T(0);
+      }
+    }
+  }
+}
+
+/// packed [tiles][depth, packed_rows] = A for tiles that begin at its rows starts [tiles + 1]; A is stored
+/// [depth, rows], and packed tiles lie `packed_tile` apart.
+template <class T>
+void pack_columns(const T* a, std::int64_t stride, std::int64_t depth, const std::int64_t* starts,
+                  std::int64_t tiles, T* packed, std::int64_t packed_tile) {
+  using S = Simd<T>;
+  constexpr std::int64_t together = 8;  // rows side by side, while the next ones are asked for
+  for (std::int64_t k = 0; k < depth; k += together) {
+    const std::int64_t end = std::min(k + together, depth);
+    for (std::int64_t t = 0; t < tiles; ++t) {
+      const auto rows = static_cast<int>(starts[t + 1] - starts[t]);
+      for (std::int64_t i = k; i < end; ++i) {
+        const T* const from = a + i * stride + starts[t];
+        T* const to = packed + t * packed_tile + i * packed_rows<T>;
+        __builtin_prefetch(from + together * stride);
+        for (int r = 0; r < rows; r += S::lanes)
+          S::store(to + r, rows - r < S::lanes ? S::load(from + r, rows - r) : S::load(from + r));
       }
     }
   }

@@ -55,6 +55,7 @@ struct Plan {
   static constexpr std::int64_t most_depth = 512;
   /// Numbers of B that may be packed at a time, where A needs no more of them.
   static constexpr std::int64_t room = 2 * most_depth * tile_columns<T>;
+  static constexpr std::int64_t most_packed_tiles = 8;
 
   std::int64_t depth = 0;               // of a block of k
   std::int64_t parts = 1;               // of the rows
@@ -62,6 +63,7 @@ struct Plan {
   std::int64_t packed_panels = 1;       // of a group, that are packed at a time
   std::int64_t height = tile_rows;      // most rows of a tile
   bool pack_a = false, pack_b = false;
+  std::int64_t packed_tiles = 1;          // of A, that are packed at a time
   bool fetch_b = false, fetch_c = false;  // the next block of B, and C, ahead of their use
 
   explicit Plan(const Matmul<T>& p) {
@@ -76,6 +78,9 @@ struct Plan {
     // cache to share, and their memory is slow to come: the first tile of a row of tiles lines them up for
     // the others. The more of B is packed by then, the more others there are.
     pack_a = p.transpose_a && p.lda >= numbers_in(512) && panels > 1;
+    // Rows a multiple of 4096 bytes apart have so few sets of the second cache, too, that a line is gone
+    // before the next tile comes to its other numbers: a pass of its own lines up several tiles, row by row.
+    if (pack_a && p.lda % numbers_in(4096) == 0) packed_tiles = most_packed_tiles;
     pack_b = p.transpose_b || p.m > 4 * tile_rows;
     const std::int64_t room_of_b = pack_a ? std::max(room, numbers_in(caches.second_bytes / 4)) : room;
     packed_panels = std::max<std::int64_t>(1, room_of_b / (depth * tile_columns<T>));
@@ -117,6 +122,14 @@ struct Plan {
     // the caches foresee costs two percent.
     fetch_c = p.k > 0 && p.m * p.k + p.k * p.n + p.m * p.n > numbers_in(768 << 10);
     fetch_b = fetch_c && pack_b && !caches.foresee_rows;
+  }
+
+  /// Numbers of packed A from one tile to the next: lines that are written at one time lie in different sets.
+  std::int64_t packed_tile() const { return (depth + packed_tiles) * packed_rows<T>; }
+  /// Numbers of packed A and of packed B in the memory of a task, which has B first.
+  std::int64_t packed_a() const { return pack_a ? packed_tiles * packed_tile() : 0; }
+  std::int64_t packed_b() const {
+    return pack_b ? std::min(packed_panels, divide_up(panels, groups)) * depth * tile_columns<T> : 0;
   }
 
   /// A vector of products in each, and half a one for every number of B that is turned over.
