@@ -17,11 +17,11 @@ struct Dual {
   constexpr Dual& operator+=(Dual b) { return *this = {value + b.value, tangent + b.tangent}; }
   constexpr Dual& operator-=(Dual b) { return *this = {value - b.value, tangent - b.tangent}; }
   constexpr Dual& operator*=(Dual b) {
-    return *this = {value * b.value, tangent * b.value + value * b.tangent};
+    return *this = {value * b.value, moved(tangent, b.value) + moved(b.tangent, value)};
   }
   constexpr Dual& operator/=(Dual b) {
     const double q = value / b.value;
-    return *this = {q, (tangent - q * b.tangent) / b.value};
+    return *this = {q, (tangent - moved(b.tangent, q)) / b.value};
   }
 
   friend constexpr Dual operator-(Dual a) { return {-a.value, -a.tangent}; }
@@ -34,6 +34,10 @@ struct Dual {
   friend constexpr bool operator<=(Dual a, Dual b) { return a.value <= b.value; }
   friend constexpr bool operator>=(Dual a, Dual b) { return a.value >= b.value; }
   friend constexpr bool operator==(Dual a, Dual b) { return a.value == b.value; }
+
+ private:
+  // A constant does not move, whatever it is multiplied by: the scale of a score of -inf, say.
+  static constexpr double moved(double tangent, double by) { return tangent == 0 ? 0 : tangent * by; }
 };
 
 }  // namespace reel

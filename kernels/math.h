@@ -77,8 +77,9 @@ inline Dual expm1(Dual x) { return {std::expm1(x.value), x.tangent * std::exp(x.
 inline Dual log(Dual x) { return {std::log(x.value), x.tangent / x.value}; }
 inline Dual log1p(Dual x) { return {std::log1p(x.value), x.tangent / (1 + x.value)}; }
 inline Dual tanh(Dual x) {
-  const double y = std::tanh(x.value);
-  return {y, x.tangent * (1 - y * y)};
+  // 1 / cosh^2: 1 - tanh^2 has no digits where tanh is near 1.
+  const double e = std::exp(-2 * std::fabs(x.value));
+  return {std::tanh(x.value), x.tangent * 4 * e / ((1 + e) * (1 + e))};
 }
 inline Dual erf(Dual x) {
   return {std::erf(x.value), x.tangent * 1.1283791670955125739 * std::exp(-x.value * x.value)};
@@ -101,8 +102,8 @@ inline Dual sign(Dual x) { return sign(x.value); }
 inline Dual maximum(Dual x, Dual y) { return x >= y || x.value != x.value ? x : y; }
 inline Dual minimum(Dual x, Dual y) { return x <= y || x.value != x.value ? x : y; }
 inline Dual sigmoid(Dual x) {
-  const double y = sigmoid(x.value);
-  return {y, x.tangent * y * (1 - y)};
+  const double e = std::exp(-std::fabs(x.value));
+  return {sigmoid(x.value), x.tangent * e / ((1 + e) * (1 + e))};
 }
 inline Dual sigmoid4(Dual x) {
   const double y = sigmoid4(x.value);

@@ -1,6 +1,9 @@
 #include "kernels/softmax.h"
 
+#include <algorithm>
 #include <atomic>
+#include <limits>
+#include <type_traits>
 
 #include "kernels/lanes.h"
 #include "kernels/math.h"
@@ -50,10 +53,11 @@ bool is_empty(const T* x, std::int64_t cols, T most) {
   return cols > 0;
 }
 
+// A scale that is finite and above 0, so that its product with 0 or with -inf is a number.
 template <class T>
 T bounded(T scale) {
-  return std::min(scale,
-                  T(static_cast<double>(std::numeric_limits<float>::max())));  // 0 times inf must not happen
+  using Limits = std::numeric_limits<std::conditional_t<std::is_same_v<T, float>, float, double>>;
+  return std::clamp(scale, T(Limits::min()), T(Limits::max()));
 }
 
 // sum of e^(scale (x - most)), in tiles that fit the first-level cache.
@@ -189,7 +193,10 @@ void logsumexp(const T* x, std::int64_t rows, std::int64_t cols, T* y, T* kept) 
     statistics(x + first * cols, last - first, cols, T(1), most, sums);
     for (std::int64_t r = first; r < last; ++r) {
       const T m = most[r - first];
-      const bool flat = is_empty(x + r * cols, cols, m) || m == T(infinity);
+      const T* row = x + r * cols;
+      const auto is_nan = [](T v) { return !(v == v); };
+      const bool is_infinite = m == T(infinity) && std::none_of(row, row + cols, is_nan);
+      const bool flat = is_infinite || is_empty(row, cols, m);
       const T log_sum = flat ? T(0) : log(sums[r - first]);
       y[r] = m + log_sum;
       keep_row(kept, r, m, log_sum);
@@ -381,7 +388,7 @@ std::int64_t soft_cross_entropy(const T* logits, const T* targets, std::int64_t 
         });
       };
       loss[r] = loss_of_row(false);
-      if (loss[r] == T(infinity)) loss[r] = loss_of_row(true);
+      if (!(loss[r] < T(infinity))) loss[r] = loss_of_row(true);
     }
   });
   return empty.get();

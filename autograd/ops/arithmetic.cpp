@@ -1,3 +1,5 @@
+#include <type_traits>
+
 #include "autograd/ops/rules.h"
 #include "autograd/tape.h"
 #include "kernels/math.h"
@@ -81,7 +83,9 @@ const Op& pow_op = define({
               c.gradient(0),
               [](auto x, auto y, auto dz) {
                 using T = decltype(x);
-                return y == T(0) ? T(0) : dz * (y * kernels::pow(x, y - T(1)));
+                // Dual numbers move an exponent of 0, too.
+                const bool stays = !std::is_same_v<T, Dual> || x == T(0);
+                return y == T(0) && stays ? T(0) : dz * (y * kernels::pow(x, y - T(1)));
               },
               c.in(0), c.in(1), c.upstream());
           map<Work::polynomial>(

@@ -16,7 +16,7 @@ using kernels::Source;
 struct Summed {
   Shape kept;
   Shape result;  // the same, or without those axes
-  double factor;
+  double count;
 };
 
 const ShapeRule summed_shape{"reduce", [](const Call& c) { return c.options<Summed>().result; }};
@@ -45,14 +45,14 @@ const Op& mean_op = define({
     .shape = summed_shape,
     .forward =
         [](auto& c) {
-          const auto factor = c.scalar(c.template options<Summed>().factor);
+          const auto n = c.scalar(c.template options<Summed>().count);
           c.sum_to_y(kept(c));
-          kernels::map(c.result(), [factor](auto y) { return factor * y; }, c.out());
+          kernels::map(c.result(), [n](auto y) { return y / n; }, c.out());
         },
     .backward =
         [](auto& c) {
-          const auto factor = c.scalar(c.template options<Summed>().factor);
-          kernels::map(c.whole_gradient(), [factor](auto dy) { return factor * dy; }, c.stretched_upstream(kept(c)));
+          const auto n = c.scalar(c.template options<Summed>().count);
+          kernels::map(c.whole_gradient(), [n](auto dy) { return dy / n; }, c.stretched_upstream(kept(c)));
         },
     .samples = {on({2, 3}).call([](Tensors x) { return mean(x[0]); }),
                 on({2, 3, 4}).call([](Tensors x) { return mean(x[0], {.axes = {0, 2}}); })},
@@ -72,7 +72,7 @@ Tensor sum_up(const Op& op, Here x, const ReduceOptions& options) {
       count *= shape[d];
     }
   }
-  const Summed summed{kept_shape, options.keepdim ? kept_shape : rest, 1.0 / static_cast<double>(count)};
+  const Summed summed{kept_shape, options.keepdim ? kept_shape : rest, static_cast<double>(count)};
   return record(op, {x}, summed);
 }
 

@@ -3,8 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdint>
+#include <limits>
 #include <locale>
 #include <string>
+#include <vector>
 
 #include "autograd/gradcheck.h"
 #include "kernels/math.h"
@@ -57,6 +60,49 @@ TEST(Derivatives, NoneGoesPastStopGradient) {
   EXPECT_EQ(jvp(f, {x}, {v}).values, std::vector<double>{3});
   EXPECT_EQ(hvp(f, {x}, {v})[0].values, (std::vector<double>{0, 0}));
   EXPECT_TRUE(gradcheck(f, {x}, {.differences = false}).passed);
+}
+
+// A score that is hidden by -inf is a constant, which does not move.
+TEST(HessianVectorProduct, GoesPastAHiddenScore) {
+  const std::vector<std::uint8_t> seen = {1, 1, 0};
+  const Array x{{3}, {0.5, -1, 2}}, v{{3}, {1, 0, 0}};
+  const double p = 1 / (1 + std::exp(-1.5)), slope = p * (1 - p);
+  const auto hidden = [&](Tensors t) {
+    return where(seen, t[0], t[0].tape().constant(-std::numeric_limits<double>::infinity()));
+  };
+  const auto expect = [&](const Function& f, double first) {
+    const Array column = hvp(f, {x}, {v})[0];
+    EXPECT_NEAR(column.values[0], first, 1e-14);
+    EXPECT_NEAR(column.values[1], -first, 1e-14);
+    EXPECT_EQ(column.values[2], 0);
+  };
+  expect([&](Tensors t) { return logsumexp(hidden(t)); }, slope);
+  const std::int32_t label[] = {1};
+  expect([&](Tensors t) { return cross_entropy(reshape(hidden(t), {1, 3}), label); }, slope);
+  const Array weights{{3}, {1, 2, 3}};
+  expect([&](Tensors t) { return sum(softmax(hidden(t)) * t[0].tape().constant(weights.values, {3})); },
+         -slope * (1 - 2 * p));
+  EXPECT_NEAR(jvp([&](Tensors t) { return logsumexp(hidden(t)); }, {x}, {v}).values[0], p, 1e-14);
+}
+
+// d^2 (x^y) / dx dy = x^(y-1) (1 + y log x), also where y is 0.
+TEST(HessianVectorProduct, OfAPowerWhoseExponentIsZero) {
+  const auto f = [](Tensors t) { return sum(pow(t[0], t[1])); };
+  const Array two{{1}, {2}}, zero{{1}, {0}}, one{{1}, {1}};
+  const Arrays along_y = hvp(f, {two, zero}, {zero, one});
+  EXPECT_DOUBLE_EQ(along_y[0].values[0], 0.5);
+  EXPECT_DOUBLE_EQ(along_y[1].values[0], std::log(2.0) * std::log(2.0));
+  const Arrays along_x = hvp(f, {two, zero}, {one, zero});
+  EXPECT_EQ(along_x[0].values[0], 0);
+  EXPECT_DOUBLE_EQ(along_x[1].values[0], 0.5);
+}
+
+TEST(Jvp, KeepsItsDigitsWhereSigmoidAndTanhAreNearOne) {
+  const Array one{{1}, {1}};
+  const auto slope = [&](const Function& f, double x) { return jvp(f, {{{1}, {x}}}, {one}).values[0]; };
+  EXPECT_DOUBLE_EQ(slope([](Tensors t) { return sigmoid(t[0]); }, 40), std::exp(-40.0));
+  EXPECT_DOUBLE_EQ(slope([](Tensors t) { return tanh(t[0]); }, 20), 4 * std::exp(-40.0));
+  EXPECT_DOUBLE_EQ(slope([](Tensors t) { return tanh(t[0]); }, -0.5), 1 / std::pow(std::cosh(0.5), 2));
 }
 
 // Nor an op that stops gradients itself.

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 
 #include "autograd/derivatives.h"
 
@@ -89,6 +90,17 @@ TEST(Softmax, TendsToTheOneHotArgmaxAsTheTemperatureFalls) {
 TEST(Softmax, TendsToTheUniformDistributionAsTheTemperatureRises) {
   for (const double p : softmax_of({0.5, -1.0, 2.0, 1.9}, 1e8)) EXPECT_NEAR(p, 0.25, 1e-8);
   for (const double p : softmax_of({0.5, -1.0, 2.0, 1.9}, 1e300)) EXPECT_EQ(p, 0.25);
+}
+
+TEST(Softmax, TakesAnyTemperatureAboveZero) {
+  const std::vector<double> cold = softmax_of({0, 1e-40}, 1e-40);
+  EXPECT_NEAR(cold[1], 1 / (1 + std::exp(-1.0)), 1e-15);
+  Tape tape;
+  const auto step = tape.record();
+  const std::vector<float> z = {0, -std::numeric_limits<float>::infinity()};
+  const Tensor hot = softmax(tape.constant(z, {2}), {.temperature = 1e46});
+  EXPECT_EQ(hot.data()[0], 1);
+  EXPECT_EQ(hot.data()[1], 0);
 }
 
 TEST(Softmax, DoesNotOverflow) {
@@ -181,6 +193,26 @@ std::vector<double> gradient_on(Precision precision, Tensor (*f)(Here), const st
   const Tensor input = tape.variable(x, {1, static_cast<std::int64_t>(x.size())});
   tape.backward(f(input));
   return input.gradient();
+}
+
+TEST(Logsumexp, ANanBesideAnInfinityStaysANan) {
+  const double inf = std::numeric_limits<double>::infinity();
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const Function f = [](Tensors x) { return logsumexp(x[0]); };
+  for (const Array& x : {Array{{2}, {nan, inf}}, Array{{3}, {inf, 1, nan}}}) {
+    EXPECT_TRUE(std::isnan(evaluate(f, {x}).values[0]));
+    const Arrays slopes = grad(f, {x});
+    for (const double slope : slopes[0].values) EXPECT_TRUE(std::isnan(slope));
+  }
+}
+
+TEST(CrossEntropy, OfProbabilitiesIsFiniteWhereADifferenceOfLogitsIsNot) {
+  const Array z{{1, 3}, {1.5e308, -1.5e308, 0}};
+  const auto loss_at = [&](const std::vector<double>& p) {
+    return evaluate([&](Tensors x) { return cross_entropy(x[0], x[1]); }, {z, {{1, 3}, p}}).values[0];
+  };
+  EXPECT_EQ(loss_at({1, 0, 0}), 0);
+  EXPECT_EQ(loss_at({0, 0, 1}), 1.5e308);
 }
 
 TEST(CrossEntropy, AConstantAddedToAllLogitsChangesNoGradient) {

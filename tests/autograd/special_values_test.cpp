@@ -291,6 +291,13 @@ TEST(SpecialRows, LayerNormKeepsItsDigitsFarFromZero) {
   for (std::size_t i = 0; i < exact.size(); ++i) EXPECT_NEAR(single[i], exact[i], 1e-5) << i;
 }
 
+TEST(Mean, OfEqualNumbersIsThatNumber) {
+  for (std::int64_t n = 1; n < 200; ++n) {
+    const std::vector<double> ones(static_cast<std::size_t>(n), 1.0);
+    EXPECT_EQ(evaluate([](Tensors x) { return mean(x[0]); }, {{{n}, ones}}).values[0], 1) << n;
+  }
+}
+
 TEST(Mean, OverSeveralAxesDividesByAllOfThem) {
   Tape tape(Precision::f64);
   const auto step = tape.record();
