@@ -12,6 +12,7 @@ constexpr std::uint64_t shuffle_stream = 0x73687566;  // "shuf"
 
 Batches::Batches(const Dataset& data, std::int64_t batch, std::uint64_t seed)
     : data_(data), batch_(batch), seed_(seed) {
+  data.check();
   if (data.count == 0) throw DataError(data.name + ": it has no samples");
   if (batch < 1 || batch > data.count) {
     throw DataError("a batch of " + std::to_string(batch) + " samples does not fit " + data.name +

@@ -43,15 +43,35 @@ bool Dataset::has_one_class() const {
   return classes() < 2 || (count > 1 && alike);
 }
 
+void Dataset::check() const {
+  const auto refuse = [this](const std::string& what) { throw DataError(name + ": " + what); };
+  if (count < 0 || features < 0)
+    refuse(std::to_string(count) + " samples of " + std::to_string(features) +
+           " features: neither may be negative");
+  const auto given = static_cast<std::int64_t>(inputs.size());
+  if (features == 0 ? given != 0 : given % features != 0 || given / features != count)
+    refuse(std::to_string(inputs.size()) + " inputs for " + std::to_string(count) + " samples of " +
+           std::to_string(features) + " features; inputs are [count, features]");
+  if (static_cast<std::int64_t>(labels.size()) != count)
+    refuse(std::to_string(labels.size()) + " labels for " + std::to_string(count) +
+           " samples; give each one, 0 if labels do not matter");
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    if (labels[i] < 0 || labels[i] >= classes())
+      refuse("sample " + std::to_string(i) + " has the label " + std::to_string(labels[i]) +
+             ", and there are " + std::to_string(classes()) + " class_names; labels count from 0");
+  }
+}
+
 Split split(const Dataset& all, double test_fraction, std::uint64_t seed) {
+  all.check();
   std::vector<bool> held_out(static_cast<std::size_t>(all.count));
-  for (std::int64_t c = 0; c < all.classes(); ++c) {
-    std::vector<std::size_t> members;
-    for (std::size_t i = 0; i < all.labels.size(); ++i) {
-      if (all.labels[i] == c) members.push_back(i);
-    }
+  std::vector<std::vector<std::size_t>> of_class(static_cast<std::size_t>(all.classes()));
+  for (std::size_t i = 0; i < all.labels.size(); ++i)
+    of_class[static_cast<std::size_t>(all.labels[i])].push_back(i);
+  for (std::size_t c = 0; c < of_class.size(); ++c) {
+    const std::vector<std::size_t>& members = of_class[c];
     std::vector<std::int32_t> order(members.size());
-    const kernels::Philox numbers(seed, split_stream + static_cast<std::uint64_t>(c));
+    const kernels::Philox numbers(seed, split_stream + c);
     numbers.permutation(0, std::span<std::int32_t>(order));
     const auto wanted =
         static_cast<std::size_t>(std::llround(test_fraction * static_cast<double>(members.size())));

@@ -20,6 +20,9 @@ struct Dataset {
   std::int64_t classes() const { return static_cast<std::int64_t>(class_names.size()); }
   /// Whether there is one class, or several samples are all of the same: then there is nothing to learn.
   bool has_one_class() const;
+  /// Throws DataError if there are other than count [features] inputs, or other than count labels, or if one
+  /// is of no class.
+  void check() const;
 };
 
 struct Split {

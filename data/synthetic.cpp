@@ -56,7 +56,8 @@ Dataset spirals(const SyntheticOptions& options) {
 
 Dataset moons(const SyntheticOptions& options) {
   if (options.classes != 2)
-    throw DataError("moons: there are 2 classes, not " + std::to_string(options.classes));
+    throw DataError("moons: there are 2 classes, not " + std::to_string(options.classes) +
+                    "; pass .classes = 2");
   return make("moons", options, [](std::int64_t c, double t) {
     return c == 0 ? Point{std::cos(pi * t), std::sin(pi * t)}
                   : Point{1 - std::cos(pi * t), 0.5 - std::sin(pi * t)};

@@ -141,6 +141,31 @@ TEST(Batches, TheSeedDecidesTheOrder) {
   EXPECT_FALSE(std::ranges::equal(one.shuffled(0).inputs, other.shuffled(0).inputs));
 }
 
+TEST(Batches, RefuseASetWhoseSizesDoNotAgree) {
+  const Dataset good{.name = "mine",
+                     .count = 2,
+                     .features = 3,
+                     .class_names = {"a", "b"},
+                     .inputs = {1, 2, 3, 4, 5, 6},
+                     .labels = {0, 1}};
+  EXPECT_NO_THROW(Batches(good, 1, 1));
+  const auto refused = [&](auto change, const std::string& why) {
+    Dataset bad = good;
+    change(bad);
+    const auto says = [&](auto use) {
+      EXPECT_THAT(use, testing::ThrowsMessage<DataError>(testing::HasSubstr("mine: " + why)));
+    };
+    says([&] { Batches(bad, 1, 1); });
+    says([&] { split(bad, 0.5, 1); });
+  };
+  refused([](Dataset& d) { d.inputs.pop_back(); }, "5 inputs for 2 samples of 3 features");
+  refused([](Dataset& d) { d.features = 0; }, "6 inputs for 2 samples of 0 features");
+  refused([](Dataset& d) { d.labels.clear(); }, "0 labels for 2 samples");
+  refused([](Dataset& d) { d.count = -1; }, "-1 samples");
+  refused([](Dataset& d) { d.labels[1] = 2; }, "sample 1 has the label 2");
+  refused([](Dataset& d) { d.labels[0] = -1; }, "sample 0 has the label -1");
+}
+
 TEST(Batches, RefuseASizeThatDoesNotFit) {
   const Dataset d = iris();
   EXPECT_THAT([&] { Batches(d, 151, 1); },
