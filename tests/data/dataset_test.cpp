@@ -159,6 +159,7 @@ TEST(Batches, RefuseASetWhoseSizesDoNotAgree) {
     says([&] { split(bad, 0.5, 1); });
   };
   refused([](Dataset& d) { d.inputs.pop_back(); }, "5 inputs for 2 samples of 3 features");
+  refused([](Dataset& d) { d.inputs.resize(9); }, "9 inputs for 2 samples of 3 features");
   refused([](Dataset& d) { d.features = 0; }, "6 inputs for 2 samples of 0 features");
   refused([](Dataset& d) { d.labels.clear(); }, "0 labels for 2 samples");
   refused([](Dataset& d) { d.count = -1; }, "-1 samples");
