@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -104,6 +105,17 @@ int run(const std::vector<std::string>& words) {
   }
 }
 
+// A stream that is closed leaves its number to the first file that is opened, a log say, and what is meant
+// for stderr would go into that. In its place comes one that leads nowhere; as stdout it takes no writing,
+// for a result that is lost is still a failure.
+void open_missing_streams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(stream, F_GETFD) != -1) continue;
+    // It gets the smallest number that is free, which is this one.
+    [[maybe_unused]] const int opened = ::open("/dev/null", stream == STDOUT_FILENO ? O_RDONLY : O_RDWR);
+  }
+}
+
 // A library that asks for memory while it frees something, and gets none, ends the program; then it ends with
 // the words and the code of any other lack of memory. They are written without asking for more.
 [[noreturn]] void end() {
@@ -124,6 +136,7 @@ int run(const std::vector<std::string>& words) {
 int main(int argc, char** argv) {
   using namespace reel;
   using namespace reel::examples;
+  open_missing_streams();
   std::set_terminate(end);
   std::signal(SIGPIPE, SIG_DFL);
   std::signal(SIGXFSZ, SIG_IGN);  // a file size limit is reported by write(2)

@@ -456,6 +456,25 @@ TEST_F(Program, AResultThatCannotBeWrittenIsAFailure) {
   EXPECT_THAT(contents(place / "err.txt"), HasSubstr("stdout"));
 }
 
+TEST_F(Program, ClosedStreamsDoNotEndUpInItsFiles) {
+  const auto shell = [&](const std::string& words, const std::string& streams) {
+    const std::string command =
+        "cd '" + place.path() + "' && '" REEL_PROGRAM "' " + words + " " + streams + "; echo $? >code.txt";
+    EXPECT_EQ(std::system(("(" + command + ")").c_str()), 0);
+    return contents(place / "code.txt");
+  };
+  const std::string words = "train classifier --data iris --epochs 2 --progress plain --out run";
+  EXPECT_EQ(shell(words, "<&- >/dev/null 2>&-"), "0\n");
+  EXPECT_EQ(contents(place / "run/log.jsonl").substr(0, 1), "{");
+  EXPECT_EQ(shell("train classifier --data iris --epochs 3 --resume --out run", "<&- >/dev/null 2>err.txt"),
+            "0\n")
+      << contents(place / "err.txt");
+  // A result has to arrive.
+  EXPECT_EQ(shell("ops", ">&- 2>err.txt"), "5\n");
+  EXPECT_THAT(contents(place / "err.txt"), HasSubstr("stdout"));
+  EXPECT_EQ(shell("ops", "<&- >&- 2>&-"), "5\n");
+}
+
 TEST_F(Program, InspectsFiles) {
   ASSERT_EQ(reel({"train", "classifier", "--data", "iris", "--epochs", "1", "--out", "run"}).code, 0);
   EXPECT_EQ(reel({"inspect", "run/checkpoint.safetensors", "--json"}).json()["kind"], "checkpoint");
