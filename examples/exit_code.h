@@ -10,7 +10,7 @@ enum ExitCode : int {
   data_file = 3,     // a data file is wrong
   checkpoint = 4,    // a model or checkpoint file is wrong
   io = 5,            // the operating system refused
-  non_finite = 6,    // training or a measurement ran into numbers that are not finite
+  non_finite = 6,    // training, or work with a model, ran into numbers that are not finite
   interrupted = 130  // by Ctrl-C, after saving a checkpoint
 };
 

@@ -1,6 +1,7 @@
 #include <cstdio>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "data/addition.h"
 #include "data/error.h"
@@ -12,6 +13,8 @@
 
 namespace reel::examples {
 namespace {
+
+constexpr const char* logits_of_it = "its numbers for the next token";
 
 // Whether a flag asks for something else than the likeliest token.
 bool asks_for_chance(const GenerateFlags& flags) {
@@ -32,11 +35,13 @@ std::string answer_by(Tape& tape, const LoadedGpt& loaded, const GenerateFlags& 
                      std::to_string(data::Addition::answer_length) + ", zeros in front of it included");
   }
   nn::Sampler sampler = sampler_of(flags);
-  return answer(tape, *loaded.model, flags.prompt, asks_for_chance(flags) ? &sampler : nullptr);
+  return answer(tape, *loaded.model, flags.prompt, asks_for_chance(flags) ? &sampler : nullptr,
+                [&](std::span<const float> logits) { loaded.require_finite(logits, logits_of_it); });
 }
 
 // Writes on from the prompt. While the context lasts, the cache remembers what was seen; when it is full, the
-// later half of the text is read again into an empty one.
+// later half of the text is read again into an empty one. The prompt is shown together with the first token:
+// one that the model cannot go on from leaves nothing on stdout.
 std::string write_on(Tape& tape, const LoadedGpt& loaded, const std::string& prompt,
                      const GenerateFlags& flags) {
   nn::Sampler sampler = sampler_of(flags);
@@ -56,12 +61,15 @@ std::string write_on(Tape& tape, const LoadedGpt& loaded, const std::string& pro
     for (; seen < tokens.size(); ++seen) {
       const auto step = tape.inference();
       const Tensor logits = loaded.model->next(tape, tokens[seen], cache);
-      if (seen + 1 == tokens.size()) next = sampler(logits.data(), tokens.size());
+      if (seen + 1 < tokens.size()) continue;
+      loaded.require_finite(logits.data(), logits_of_it);
+      next = sampler(logits.data(), tokens.size());
     }
     tokens.push_back(next);
     const char byte = loaded.vocabulary.decode(next);
     written += byte;
     if (!flags.json) {
+      if (n == 0) std::cout << flags.prompt << std::flush;
       std::putchar(byte);
       std::fflush(stdout);
     }
@@ -84,7 +92,6 @@ int run_generate(const GenerateFlags& flags) {
     } else {
       // Something to start from: a line break if the model knows one, else its first byte.
       const std::string start = loaded.vocabulary.knows('\n') ? "\n" : loaded.vocabulary.bytes().substr(0, 1);
-      if (!flags.json) std::cout << flags.prompt << std::flush;
       text = write_on(tape, loaded, flags.prompt.empty() ? start : flags.prompt, flags);
       if (!flags.json && !text.ends_with('\n')) std::cout << "\n";
     }

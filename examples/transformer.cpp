@@ -1,7 +1,10 @@
 #include "examples/transformer.h"
 
 #include <algorithm>
+#include <cmath>
 
+#include "autograd/error.h"
+#include "data/file.h"
 #include "nn/sha256.h"
 
 namespace reel::examples {
@@ -133,10 +136,20 @@ LoadedGpt load_gpt(const ModelFile& file) {
   loaded.model = std::make_unique<nn::Gpt>(nn::Seed{settings.seed("seed")}, config);
   file.load(loaded.model->parameters());
   loaded.model->eval();
+  loaded.name = data::printable(file.file.name());
   return loaded;
 }
 
-std::string answer(Tape& tape, const nn::Gpt& model, const std::string& prompt, nn::Sampler* sampler) {
+void LoadedGpt::require_finite(std::span<const float> numbers, const std::string& what) const {
+  if (std::all_of(numbers.begin(), numbers.end(), [](float x) { return std::isfinite(x); })) return;
+  throw NonFiniteError(Place{}, name + ": " + what + " are not finite" +
+                                    help_line("the model has numbers that are not finite, or too large; "
+                                              "take the best.safetensors of its run, or train again with a "
+                                              "smaller --lr"));
+}
+
+std::string answer(Tape& tape, const nn::Gpt& model, const std::string& prompt, nn::Sampler* sampler,
+                   const std::function<void(std::span<const float>)>& check) {
   nn::KeyValueCache cache(model.config());
   std::vector<std::int32_t> written;
   std::vector<std::int32_t> pending = data::Addition::prompt_tokens(data::Addition::parse(prompt));
@@ -145,6 +158,7 @@ std::string answer(Tape& tape, const nn::Gpt& model, const std::string& prompt, 
     for (const std::int32_t token : pending) {
       const auto step = tape.inference();
       const std::span<const float> logits = model.next(tape, token, cache).data();
+      if (check) check(logits);
       next = sampler == nullptr ? static_cast<std::int32_t>(argmax(logits))
                                 : (*sampler)(logits, static_cast<std::uint64_t>(cache.length));
     }

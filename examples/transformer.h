@@ -1,7 +1,9 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 
 #include "autograd/tape.h"
@@ -41,6 +43,11 @@ struct LoadedGpt {
   std::unique_ptr<nn::Gpt> model;
   data::Vocabulary vocabulary;
   bool addition = false;
+  std::string name;  // of the file, for a terminal
+
+  /// Throws NonFiniteError, with the file's name, if one of these numbers of the model is not finite: what
+  /// would follow from them means nothing.
+  void require_finite(std::span<const float> numbers, const std::string& what) const;
 };
 /// Throws FileError if the file does not fit its own description.
 LoadedGpt load_gpt(const ModelFile& file);
@@ -50,8 +57,9 @@ nlohmann::ordered_json json_of(const nn::GptConfig& config);
 nn::GptConfig gpt_config(const Settings& settings);
 
 /// The answer to a prompt like "47+385=", or "?" if the model writes something that is no number. Of the
-/// likeliest digits, or of those that `sampler` chooses.
+/// likeliest digits, or of those that `sampler` chooses. `check` sees the logits before anything is chosen.
 std::string answer(Tape& tape, const nn::Gpt& model, const std::string& prompt,
-                   nn::Sampler* sampler = nullptr);
+                   nn::Sampler* sampler = nullptr,
+                   const std::function<void(std::span<const float>)>& check = {});
 
 }  // namespace reel::examples

@@ -93,6 +93,33 @@ TEST_F(Refusals, AModelWhoseLossIsNotFiniteIsNotMeasured) {
   train("cat.txt");
 }
 
+TEST_F(Refusals, AModelWhoseNumbersAreNotFiniteWritesNothing) {
+  write_huge_models();
+  for (const std::string model : {"sums", "text"}) {
+    const std::string prompt = model == "sums" ? "1+1=" : "the cat";
+    for (const std::vector<std::string>& more :
+         {std::vector<std::string>{}, {"--json"}, {"--temperature", "0"}, {"--top-k", "3"}}) {
+      std::vector<std::string> words = {"generate", "--model", model + ".safetensors", "--prompt", prompt};
+      words.insert(words.end(), more.begin(), more.end());
+      const Ran ran = reel(words);
+      EXPECT_EQ(ran.code, 6) << ran.out;
+      EXPECT_EQ(ran.out, "");
+      EXPECT_EQ(ran.err, "reel: " + model +
+                             ".safetensors: its numbers for the next token are not finite\n    help     the "
+                             "model has numbers that are not finite, or too large; take the best.safetensors "
+                             "of its run, or train again with a smaller --lr\n");
+    }
+  }
+}
+
+TEST_F(Refusals, APromptThatTheModelCannotReadIsNotWritten) {
+  train_on_text("run");
+  const Ran ran = reel({"generate", "--model", "run/best.safetensors", "--prompt", "the dog"});
+  EXPECT_EQ(ran.code, 2);
+  EXPECT_EQ(ran.out, "");
+  EXPECT_THAT(ran.err, HasSubstr("'d' at position 4 never occurs"));
+}
+
 TEST_F(Refusals, AClassifiersConfigurationIsNotTrusted) {
   ASSERT_EQ(reel({"train", "classifier", "--data", "iris", "--epochs", "2", "--out", "run"}).code, 0);
   const std::vector<std::string> evaluate = {"evaluate", "--model", "forged.safetensors"};
