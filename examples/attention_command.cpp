@@ -197,6 +197,7 @@ int show_model(const AttentionFlags& flags) {
   for (const std::int32_t t : tokens) names.push_back(shown(loaded.vocabulary.decode(t)));
   Json layers = Json::array();
   for (const Tensor& map : maps) {
+    loaded.require_finite(map.data(), "its attention maps");
     const std::vector<double> flat = map.values();
     Json layer = Json::array();
     for (std::size_t h = 0; h < heads; ++h) {

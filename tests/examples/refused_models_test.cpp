@@ -109,6 +109,17 @@ TEST_F(Refusals, AModelWhoseNumbersAreNotFiniteWritesNothing) {
                              "model has numbers that are not finite, or too large; take the best.safetensors "
                              "of its run, or train again with a smaller --lr\n");
     }
+    for (const std::vector<std::string>& more :
+         {std::vector<std::string>{}, {"--json"}, {"--html", "maps.html"}}) {
+      std::vector<std::string> words = {"attention", "--model", model + ".safetensors", "--prompt", prompt};
+      words.insert(words.end(), more.begin(), more.end());
+      const Ran ran = reel(words);
+      EXPECT_EQ(ran.code, 6) << ran.out;
+      EXPECT_EQ(ran.out, "");
+      EXPECT_THAT(ran.err, StartsWith("reel: " + model +
+                                      ".safetensors: its attention maps are not finite\n    help "));
+      EXPECT_FALSE(std::filesystem::exists(place / "maps.html"));
+    }
   }
 }
 
