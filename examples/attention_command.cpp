@@ -173,7 +173,9 @@ std::string shown(char byte) {
 }
 
 int show_model(const AttentionFlags& flags) {
-  const LoadedGpt loaded = load_gpt(read_model(flags.model, "transformer"));
+  const ModelFile file = read_model(flags.model, "transformer");
+  const LoadedGpt loaded = load_gpt(file);
+  Tape tape(Precision::f32, file.products());
   std::vector<std::int32_t> tokens;
   try {
     tokens = loaded.addition ? data::Addition::prompt_tokens(data::Addition::parse(flags.prompt))
@@ -188,7 +190,6 @@ int show_model(const AttentionFlags& flags) {
     throw UsageError("--prompt: it has " + std::to_string(time) + " tokens, and the model takes " +
                      std::to_string(context) + " at most; give a shorter text");
   }
-  Tape tape;
   const auto step = tape.inference();
   const std::vector<Tensor> maps = loaded.model->attention_maps(tape, tokens, 1, time);
   const auto heads = static_cast<std::size_t>(loaded.model->config().heads);

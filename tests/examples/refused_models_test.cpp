@@ -131,6 +131,22 @@ TEST_F(Refusals, APromptThatTheModelCannotReadIsNotWritten) {
   EXPECT_THAT(ran.err, HasSubstr("'d' at position 4 never occurs"));
 }
 
+TEST_F(Refusals, AttentionMultipliesAsTheModelDidWhileItLearned) {
+  train_on_text("run", {"--precision", "bf16"});
+  const auto maps = [&](const std::string& precision) {
+    forge("run/best.safetensors", "forged.safetensors", [&](Json& c) { c["precision"] = precision; });
+    const Ran ran = reel({"attention", "--model", "forged.safetensors", "--prompt", "the cat", "--json"});
+    EXPECT_EQ(ran.code, 0) << ran.err;
+    return ran.out;
+  };
+  const Ran as_it_is =
+      reel({"attention", "--model", "run/best.safetensors", "--prompt", "the cat", "--json"});
+  EXPECT_EQ(as_it_is.out, maps("bf16"));
+  EXPECT_NE(as_it_is.out, maps("f32"));
+  forge("run/best.safetensors", "forged.safetensors", [](Json& c) { c["precision"] = "f8"; });
+  refused_as_model({"attention", "--model", "forged.safetensors", "--prompt", "the cat"}, "precision");
+}
+
 TEST_F(Refusals, AClassifiersConfigurationIsNotTrusted) {
   ASSERT_EQ(reel({"train", "classifier", "--data", "iris", "--epochs", "2", "--out", "run"}).code, 0);
   const std::vector<std::string> evaluate = {"evaluate", "--model", "forged.safetensors"};
