@@ -70,24 +70,21 @@ Kind kind_by_content(const std::string& bytes) {
   return Kind::text;
 }
 
-struct Range {
-  double low = 0, high = 0;
+// From where to where the finite numbers reach, null if there are none, and how many others there are.
+void describe_range(const std::vector<double>& values, Json& result) {
+  std::optional<double> low, high;
   std::int64_t not_finite = 0;
-};
-
-Range range_of(const std::vector<double>& values) {
-  Range r;
-  bool any = false;
   for (const double v : values) {
     if (!std::isfinite(v)) {
-      ++r.not_finite;
+      ++not_finite;
       continue;
     }
-    r.low = any ? std::min(r.low, v) : v;
-    r.high = any ? std::max(r.high, v) : v;
-    any = true;
+    low = std::min(low.value_or(v), v);
+    high = std::max(high.value_or(v), v);
   }
-  return r;
+  result["min"] = low ? Json(*low) : Json();
+  result["max"] = high ? Json(*high) : Json();
+  if (not_finite > 0) result["not_finite"] = not_finite;
 }
 
 Json inspect_safetensors(const std::string& path) {
@@ -108,12 +105,7 @@ Json inspect_safetensors(const std::string& path) {
     Json tensor = {{"name", e.name}, {"dtype", nn::name_of(e.dtype)}, {"shape", e.shape}};
     const bool real = e.dtype == nn::Dtype::f32 || e.dtype == nn::Dtype::f64 || e.dtype == nn::Dtype::f16 ||
                       e.dtype == nn::Dtype::bf16;
-    if (real && e.count() > 0) {
-      const Range r = range_of(file.to_doubles(e));
-      tensor["min"] = r.low;
-      tensor["max"] = r.high;
-      if (r.not_finite > 0) tensor["not_finite"] = r.not_finite;
-    }
+    if (real && e.count() > 0) describe_range(file.to_doubles(e), tensor);
     numbers += static_cast<std::int64_t>(e.count());
     tensors.push_back(tensor);
   }
@@ -134,12 +126,7 @@ Json inspect_idx(const std::string& path, const std::string& bytes) {
 
 Json described(const data::NpyArray& array) {
   Json result = {{"dtype", data::name_of(array.type)}, {"shape", array.shape}};
-  if (array.count() > 0) {
-    const Range r = range_of(array.to_doubles());
-    result["min"] = r.low;
-    result["max"] = r.high;
-    if (r.not_finite > 0) result["not_finite"] = r.not_finite;
-  }
+  if (array.count() > 0) describe_range(array.to_doubles(), result);
   return result;
 }
 
@@ -212,6 +199,10 @@ void print(const Json& result) {
       }
       continue;
     }
+    if (value.is_null()) {
+      std::cout << key << "  no finite value\n";
+      continue;
+    }
     std::cout << key << "  " << data::printable(value.is_string() ? value.get<std::string>() : value.dump())
               << "\n";
   }
@@ -219,7 +210,11 @@ void print(const Json& result) {
   for (const Json& t : result["tensors"]) {
     std::printf("  %-48s %-7s %-16s", data::excerpt(t["name"].get<std::string>()).c_str(),
                 t["dtype"].get<std::string>().c_str(), t["shape"].dump().c_str());
-    if (t.contains("min")) std::printf("  %.4g .. %.4g", t["min"].get<double>(), t["max"].get<double>());
+    if (t.contains("min") && t["min"].is_null()) {
+      std::printf("  no finite value");
+    } else if (t.contains("min")) {
+      std::printf("  %.4g .. %.4g", t["min"].get<double>(), t["max"].get<double>());
+    }
     if (t.contains("not_finite"))
       std::printf("  %ld not finite", static_cast<long>(t["not_finite"].get<std::int64_t>()));
     std::printf("\n");

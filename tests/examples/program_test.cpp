@@ -4,9 +4,11 @@
 #include <algorithm>
 #include <csignal>
 #include <filesystem>
+#include <limits>
 #include <set>
 
 #include "kernels/matmul_bf16.h"
+#include "nn/safetensors.h"
 #include "tests/examples/program.h"
 
 // The program from outside: what a shell sees.
@@ -499,6 +501,33 @@ TEST_F(Program, InspectsFiles) {
   const Ran ran = reel({"inspect", "damaged.safetensors"});
   EXPECT_EQ(ran.code, 4);
   EXPECT_THAT(ran.err, HasSubstr("checksum"));
+}
+
+TEST_F(Program, InspectsNumbersOfWhichNoneIsFinite) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const std::vector<std::int64_t> shape = {2};
+  nn::SafetensorsWriter writer;
+  writer.add<float>("none", shape, std::vector<float>{nan, nan});
+  writer.add<float>("some", shape, std::vector<float>{nan, -3});
+  writer.write(place / "nan.safetensors");
+  const auto tensors = reel({"inspect", "nan.safetensors", "--json"}).json()["tensors"];
+  EXPECT_TRUE(tensors[0].at("min").is_null());
+  EXPECT_TRUE(tensors[0].at("max").is_null());
+  EXPECT_EQ(tensors[0]["not_finite"], 2);
+  EXPECT_EQ(tensors[1]["min"], -3);
+  EXPECT_EQ(tensors[1]["max"], -3);
+  EXPECT_EQ(tensors[1]["not_finite"], 1);
+  const Ran ran = reel({"inspect", "nan.safetensors"});
+  EXPECT_THAT(ran.out, HasSubstr("  no finite value  2 not finite\n"));
+  EXPECT_THAT(ran.out, HasSubstr("  -3 .. -3  1 not finite\n"));
+
+  std::string header = "{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }";
+  header.resize(117, ' ');
+  write(place / "nan.npy",
+        std::string("\x93NUMPY\x01\x00\x76\x00", 10) + header + "\n" + std::string("\x00\x00\xC0\x7F", 4));
+  EXPECT_TRUE(reel({"inspect", "nan.npy", "--json"}).json().at("min").is_null());
+  EXPECT_THAT(reel({"inspect", "nan.npy"}).out,
+              HasSubstr("\nmin  no finite value\nmax  no finite value\nnot_finite  1\n"));
 }
 
 TEST_F(Program, AModelOfAnotherTaskIsRefused) {
