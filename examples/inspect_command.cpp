@@ -147,7 +147,7 @@ Json inspect_npz(const std::string& path, const std::string& bytes) {
 }
 
 Json inspect_csv(const std::string& path, const std::string& bytes) {
-  const data::Dataset data = data::parse_csv(bytes, data::printable(path));
+  const data::Dataset data = data::parse_csv(bytes, data::printable(path), {.one_class = true});
   std::vector<std::int64_t> counts(static_cast<std::size_t>(data.classes()));
   for (const std::int32_t label : data.labels) ++counts[static_cast<std::size_t>(label)];
   return {{"file", path},

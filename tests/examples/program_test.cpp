@@ -503,6 +503,18 @@ TEST_F(Program, InspectsFiles) {
   EXPECT_THAT(ran.err, HasSubstr("checksum"));
 }
 
+TEST_F(Program, InspectsATableOfOneClass) {
+  for (const std::string rows : {"1,2,a\n", "1,2,a\n3,4,a\n"}) {
+    write(place / "one.csv", rows);
+    const Ran ran = reel({"inspect", "one.csv", "--json"});
+    ASSERT_EQ(ran.code, 0) << ran.err;
+    const std::int64_t samples = std::count(rows.begin(), rows.end(), '\n');
+    EXPECT_EQ(ran.json()["samples"], samples);
+    EXPECT_EQ(ran.json()["classes"], (std::vector<std::string>{"a"}));
+    EXPECT_EQ(ran.json()["samples_per_class"], std::vector<std::int64_t>{samples});
+  }
+}
+
 TEST_F(Program, InspectsNumbersOfWhichNoneIsFinite) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const std::vector<std::int64_t> shape = {2};
