@@ -122,7 +122,14 @@ void Standardizer::apply(Dataset& data) const {
                     std::to_string(deviation.size()) + " deviations");
   }
   for (std::size_t i = 0; i < data.inputs.size(); ++i) {
-    data.inputs[i] = (data.inputs[i] - mean[i % mean.size()]) / deviation[i % mean.size()];
+    const float x = data.inputs[i], m = mean[i % mean.size()], d = deviation[i % mean.size()];
+    // Two floats may lie further apart than a float reaches. Only then it is done in doubles: they round
+    // otherwise, and the digests of runs are of these numbers.
+    const float difference = x - m;
+    data.inputs[i] =
+        std::isfinite(difference)
+            ? difference / d
+            : static_cast<float>((static_cast<double>(x) - static_cast<double>(m)) / static_cast<double>(d));
   }
 }
 

@@ -91,6 +91,17 @@ TEST(Standardizer, ScalesAFeatureHoweverSmallOrLargeItsNumbersAre) {
   }
 }
 
+TEST(Standardizer, ScalesNumbersThatLieFurtherApartThanAFloatReaches) {
+  Dataset d;
+  d.count = 4;
+  d.features = 1;
+  d.inputs = {3.4e38F, -3.4e38F, 3.4e38F, 3.4e38F};
+  const Standardizer s = Standardizer::fit(d);
+  s.apply(d);
+  const float near = 1 / std::sqrt(3.0F);
+  for (std::size_t i = 0; i < 4; ++i) EXPECT_NEAR(d.inputs[i], i == 1 ? -std::sqrt(3.0F) : near, 1e-5F);
+}
+
 TEST(Standardizer, DoesNotBlowUpTheRoundingOfAConstant) {
   Dataset d;
   d.count = 3;
