@@ -147,6 +147,7 @@ class Loop {
       throw nn::FileError(data::printable(checkpoint_.path()) + ": " + bad +
                           "; add --allow-non-finite to train on from it all the same");
     }
+    saved_finite_ = bad.empty();
     Json values;
     for (const auto& [key, text] : checkpoint_.notes()) values[key] = parse_config(text);
     const Settings notes(values, data::printable(checkpoint_.path()));
@@ -294,7 +295,8 @@ class Loop {
   // Where to go on from, if there is anything.
   std::string last_good_checkpoint() const {
     if (saved_ == 0) return "; no checkpoint had been saved";
-    return "; the last good checkpoint is in " + data::printable(directory_.path());
+    return (saved_finite_ ? "; the last good checkpoint is in " : "; the last checkpoint is in ") +
+           data::printable(directory_.path());
   }
 
   // What went wrong in a step, in words. The first of several in a row is also kept for a closer look, as
@@ -363,6 +365,7 @@ class Loop {
     notes["best"] = Json(best_).dump();
     checkpoint_.save(done);
     saved_ = done;
+    saved_finite_ = bad.empty();
   }
 
   Training& training_;
@@ -377,6 +380,7 @@ class Loop {
   std::int64_t log_every_ = 1;
   std::int64_t skipped_in_a_row_ = 0;
   std::int64_t saved_ = 0;      // the step of the newest checkpoint; 0: there is none
+  bool saved_finite_ = true;    // whether its weights are, which --allow-non-finite does not ask for
   std::string autopsy_;         // where the first of those in a row is kept
   std::int64_t autopsies_ = 0;  // that the run has kept
   double norm_ = 0;
