@@ -90,7 +90,7 @@ void take_recorded_flags(CLI::App& verb, const RunFlags& run, std::ostream& err)
   if (config["task"] != verb.get_name()) {
     const std::string task = config["task"].get<std::string>();
     throw UsageError("--resume: the run in " + data::printable(run.out) + " trains a " + task + ", not a " +
-                     verb.get_name() + "; go on with it by reel train " + task + " --out " +
+                     verb.get_name() + "; go on with it by ./reel train " + task + " --out " +
                      shell_word(run.out) + " --resume");
   }
   for (CLI::Option* option : verb.get_options()) {

@@ -398,7 +398,7 @@ double units_per_second(const Outcome& outcome) {
 }
 
 void say_how_to_go_on(const std::string& task, const Outcome& outcome, const RunDirectory& directory) {
-  std::cerr << "Interrupted after step " << outcome.step << ". Go on with reel train " << task
+  std::cerr << "Interrupted after step " << outcome.step << ". Go on with ./reel train " << task
             << " --resume --out " << shell_word(directory.path().string()) << "\n";
 }
 

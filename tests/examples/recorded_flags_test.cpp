@@ -170,7 +170,7 @@ TEST_F(RecordedFlags, ARunOfTheOtherTaskIsNamed) {
   const Ran ran = reel({"train", "classifier", "--out", "run", "--resume"});
   EXPECT_EQ(ran.code, 2);
   EXPECT_EQ(ran.err,
-            "reel: --resume: the run in run trains a transformer, not a classifier; go on with it by reel "
+            "reel: --resume: the run in run trains a transformer, not a classifier; go on with it by ./reel "
             "train transformer --out run --resume\n");
 }
 
@@ -189,7 +189,7 @@ TEST_F(RecordedFlags, ACommandToPasteNamesTheDirectoryForAShell) {
                                    n.end + " --prompt 47+385=\n"));
     EXPECT_THAT(
         reel({"train", "classifier", "--out", out, "--resume"}).err,
-        EndsWith("; go on with it by reel train transformer --out " + n.begin + n.end + " --resume\n"));
+        EndsWith("; go on with it by ./reel train transformer --out " + n.begin + n.end + " --resume\n"));
   }
 }
 
