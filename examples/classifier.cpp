@@ -136,7 +136,10 @@ Score score(Tape& tape, const nn::Mlp& model, const data::Dataset& data) {
   const data::Batches batches(data, std::min(rows, data.count), 0);
   const auto classes = static_cast<std::size_t>(data.classes());
   Score result;
-  result.confusion.assign(classes, std::vector<std::int64_t>(classes));
+  // Its size is their square: a column of numbers that was taken for classes must not take all memory.
+  constexpr std::size_t most_classes = 1000;
+  const bool counts = classes <= most_classes;
+  if (counts) result.confusion.assign(classes, std::vector<std::int64_t>(classes));
   std::int64_t right = 0;
   for (std::int64_t b = 0; b < batches.per_epoch(); ++b) {
     const data::Batch batch = batches.in_order(b);
@@ -149,7 +152,7 @@ Score score(Tape& tape, const nn::Mlp& model, const data::Dataset& data) {
       const auto row = z.subspan(i * classes, classes);
       const auto predicted = static_cast<std::size_t>(std::max_element(row.begin(), row.end()) - row.begin());
       const auto truth = static_cast<std::size_t>(batch.labels[i]);
-      ++result.confusion[truth][predicted];
+      if (counts) ++result.confusion[truth][predicted];
       right += truth == predicted ? 1 : 0;
     }
   }

@@ -44,7 +44,8 @@ Tensor classifier_loss(Tape& tape, const nn::Mlp& model, const data::Batch& batc
 struct Score {
   double loss = 0;
   double accuracy = 0;
-  std::vector<std::vector<std::int64_t>> confusion;  // [true, predicted]
+  std::vector<std::vector<std::int64_t>>
+      confusion;  // [true, predicted]; empty if there are over 1,000 classes
 };
 
 /// Runs the whole set through the model, in inference.

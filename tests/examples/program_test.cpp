@@ -152,6 +152,20 @@ TEST_F(Program, EvaluatesAWholeFileIfItIsTold) {
   EXPECT_EQ(evaluate({"--data", "one.csv", "--split", "all", "--json"}).json()["test_accuracy"], 1.0);
 }
 
+// A column of numbers that are all different was no column of classes; a matrix of them takes their square.
+TEST_F(Program, CountsNoConfusionsOfVeryManyClasses) {
+  std::string table;
+  for (int i = 0; i < 4004; ++i) table += std::to_string(i % 7) + "," + std::to_string(i % 1001) + "\n";
+  write(place / "many.csv", table);
+  const Ran train = reel({"train", "classifier", "--data", "many.csv", "--hidden", "2", "--epochs", "1",
+                          "--out", "many", "--json"});
+  ASSERT_EQ(train.code, 0) << train.err;
+  const Ran evaluated = reel({"evaluate", "--model", "many/checkpoint.safetensors", "--json"});
+  ASSERT_EQ(evaluated.code, 0) << evaluated.err;
+  EXPECT_EQ(evaluated.json()["samples"], 1001);
+  EXPECT_TRUE(evaluated.json()["confusion"].empty());
+}
+
 TEST_F(Program, EvaluatesAWholeTextIfItIsTold) {
   std::string text;
   for (int i = 0; i < 60; ++i) text += "the cat sat on the mat.\n";
