@@ -49,7 +49,8 @@ class Schedule {
   static Schedule step_decay(const StepDecayOptions& options, Place where = Place::here());
 
   /// From rate / div_factor up to the rate at step pct_start steps - 1, then down to rate / (div_factor
-  /// final_div_factor) at step steps - 1, along cosines or lines (Smith, Topin 2018).
+  /// final_div_factor) at step steps - 1, along cosines or lines (Smith, Topin 2018). It begins with the rate
+  /// itself where pct_start steps is below 1; PyTorch is on the way down by then.
   struct OneCycleOptions {
     double learning_rate = 1e-3;  ///< the largest
     std::int64_t steps = 0;
