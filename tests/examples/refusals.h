@@ -32,11 +32,14 @@ class Refusals : public testing::Test {
     writer.metadata("config", config.dump());
     writer.write(place / to);
   }
-  // A model that knows the bytes of a small text.
-  void train_on_text(const std::string& to, const std::vector<std::string>& more = {}) {
+  void write_text() {  // cat.txt
     std::string text;
     for (int i = 0; i < 60; ++i) text += "the cat sat on the mat.\n";
     write(place / "cat.txt", text);
+  }
+  // A model that knows the bytes of a small text.
+  void train_on_text(const std::string& to, const std::vector<std::string>& more = {}) {
+    write_text();
     std::vector<std::string> words = {"train",   "--data", "cat.txt", "--layers", "1",     "--heads", "1",
                                       "--width", "8",      "--steps", "2",        "--out", to};
     words.insert(words.end(), more.begin(), more.end());

@@ -164,34 +164,31 @@ TEST_F(Refusals, ARunThatWentWrongSaysSoAndPromisesNoCheckpointThatIsNotThere) {
 }
 
 TEST_F(Refusals, ACheckpointWithoutNumbersIsNotCalledGood) {
-  std::string text;
-  for (int i = 0; i < 40; ++i) text += "the cat sat on the mat.\n";
-  write(place / "cat.txt", text);
-  const std::vector<std::string> words = {"train",
-                                          "--data",
-                                          "cat.txt",
-                                          "--layers",
-                                          "1",
-                                          "--heads",
-                                          "2",
-                                          "--width",
-                                          "16",
-                                          "--context",
-                                          "16",
-                                          "--batch",
-                                          "4",
-                                          "--steps",
-                                          "8",
-                                          "--lr",
-                                          "3e38",
-                                          "--warmup",
-                                          "0",
-                                          "--allow-non-finite",
-                                          "--out",
-                                          "run",
-                                          "--checkpoint-every",
-                                          "1"};
-  const Ran ran = reel(words);
+  write_text();
+  const Ran ran = reel({"train",
+                        "--data",
+                        "cat.txt",
+                        "--layers",
+                        "1",
+                        "--heads",
+                        "2",
+                        "--width",
+                        "16",
+                        "--context",
+                        "16",
+                        "--batch",
+                        "4",
+                        "--steps",
+                        "8",
+                        "--lr",
+                        "3e38",
+                        "--warmup",
+                        "0",
+                        "--allow-non-finite",
+                        "--out",
+                        "run",
+                        "--checkpoint-every",
+                        "1"});
   EXPECT_EQ(ran.code, 6) << ran.err;
   EXPECT_THAT(ran.err, HasSubstr("; the last checkpoint is in run"));
   EXPECT_THAT(ran.err, Not(HasSubstr("good checkpoint")));
