@@ -182,7 +182,7 @@ REEL_INLINE float tanh(float x) {
 /// 1 / (1 + e^-x); at most 1.65 ulp.
 REEL_INLINE float sigmoid(float x) {
   const float size = std::fabs(x);
-  const float e = detail::exp_moderate(size > -detail::where_exp_is_zero ? detail::where_exp_is_zero : -size);
+  const float e = exp_of_negative(-size);
   const float smaller = e / (1.0f + e);
   // For x < 0 the quotient again from e: its own error counts less then.
   const float top = x >= 0.0f ? 1.0f : e;
@@ -211,7 +211,7 @@ REEL_INLINE float sigmoid4(float x) {
 /// log(1 + e^x); at most 1.71 ulp.
 REEL_INLINE float softplus(float x) {
   const float size = std::fabs(x);
-  const float e = detail::exp_moderate(size > -detail::where_exp_is_zero ? detail::where_exp_is_zero : -size);
+  const float e = exp_of_negative(-size);
   const float u = 1.0f + e;
   const float lost = e - (u - 1.0f);
   // A NaN is lost in log_normal; x brings it back.

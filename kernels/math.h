@@ -67,6 +67,9 @@ T minimum(T x, T y) {
   return x <= y || x != x ? x : y;
 }
 
+template <class T>
+T sigmoid_slope(T x);
+
 inline Dual fma(Dual a, Dual b, Dual c) { return a * b + c; }
 inline Dual exp(Dual x) {
   const double y = std::exp(x.value);
@@ -78,8 +81,7 @@ inline Dual log(Dual x) { return {std::log(x.value), x.tangent / x.value}; }
 inline Dual log1p(Dual x) { return {std::log1p(x.value), x.tangent / (1 + x.value)}; }
 inline Dual tanh(Dual x) {
   // 1 / cosh^2: 1 - tanh^2 has no digits where tanh is near 1.
-  const double e = std::exp(-2 * std::fabs(x.value));
-  return {std::tanh(x.value), x.tangent * 4 * e / ((1 + e) * (1 + e))};
+  return {std::tanh(x.value), x.tangent * 4 * sigmoid_slope(2 * x.value)};
 }
 inline Dual erf(Dual x) {
   return {std::erf(x.value), x.tangent * 1.1283791670955125739 * std::exp(-x.value * x.value)};
@@ -101,10 +103,7 @@ inline Dual abs(Dual x) { return x.value < 0 ? -x : x.value > 0 ? x : Dual(0); }
 inline Dual sign(Dual x) { return sign(x.value); }
 inline Dual maximum(Dual x, Dual y) { return x >= y || x.value != x.value ? x : y; }
 inline Dual minimum(Dual x, Dual y) { return x <= y || x.value != x.value ? x : y; }
-inline Dual sigmoid(Dual x) {
-  const double e = std::exp(-std::fabs(x.value));
-  return {sigmoid(x.value), x.tangent * e / ((1 + e) * (1 + e))};
-}
+inline Dual sigmoid(Dual x) { return {sigmoid(x.value), x.tangent * sigmoid_slope(x.value)}; }
 inline Dual sigmoid4(Dual x) {
   const double y = sigmoid4(x.value);
   return {y, x.tangent * 1.3862943611198906188 * y * (1 - y)};
