@@ -19,7 +19,7 @@ using namespace reel;
 
 // One process: it makes steps up to `end`, as far as it gets. Returns the fingerprint of what it has then.
 std::string train(const std::filesystem::path& folder, std::int64_t end) {
-  const data::Dataset moons = data::moons({.count = 200, .classes = 2, .noise = 0.1});
+  const data::Dataset moons = data::moons({.count = 200, .noise = 0.1});
   data::Batches batches(moons, 50, 1);
   nn::Mlp model(nn::Seed{1}, std::array<std::int64_t, 3>{2, 16, 2}, {.dropout = 0.1});
   nn::AdamW adam(model, {.learning_rate = 1e-2});

@@ -30,7 +30,7 @@ double largest_curvature(const ParameterBlock& parameters, const std::function<T
 }
 
 int main() {
-  const data::Dataset moons = data::moons({.count = 100, .classes = 2, .noise = 0.1});
+  const data::Dataset moons = data::moons({.count = 100, .noise = 0.1});
   const std::vector<double> targets(moons.labels.begin(), moons.labels.end());
   nn::Mlp net(nn::Seed{1}, {2, 16, 1}, {.activation = tanh});
   const auto loss = [&](Tape& tape) {

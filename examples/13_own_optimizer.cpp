@@ -51,7 +51,7 @@ struct Net final : nn::Module {
 };
 
 int main() {
-  const data::Dataset moons = data::moons({.count = 200, .classes = 2, .noise = 0.1});
+  const data::Dataset moons = data::moons({.count = 200, .noise = 0.1});
   Net net(nn::Seed{1});
   ParameterBlock& parameters = net.parameters();
   Tape tape;

@@ -61,9 +61,9 @@ data::Split undivided_data(const std::string& name, const std::string& labels,
   } else if (name == "spirals") {
     all = data::spirals({.seed = seed});
   } else if (name == "moons") {
-    all = data::moons({.classes = 2, .seed = seed});
+    all = data::moons({.seed = seed});
   } else if (name == "blobs") {
-    all = data::blobs({.noise = 0.2, .seed = seed});
+    all = data::blobs({.seed = seed});
   } else if (!names_a_file(name)) {
     throw UsageError("--data " + data::printable(name) +
                      ": neither a file nor one of digits, iris, spirals, moons, blobs, fashion-mnist");

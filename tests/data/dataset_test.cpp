@@ -191,13 +191,22 @@ TEST(Synthetic, SetsAreSeededAndInterleaveTheirClasses) {
   const Dataset b = blobs({.count = 900, .classes = 3, .noise = 0});
   EXPECT_NEAR(b.inputs[2], -0.5, 1e-6);  // the second class, a third of a turn away
   EXPECT_NEAR(b.inputs[3], std::sqrt(0.75), 1e-6);
-  EXPECT_EQ(moons().classes(), 2);
-  EXPECT_THROW(moons({.classes = 3}), DataError);
-  EXPECT_THROW(blobs({.count = 2, .classes = 3}), DataError);
+  EXPECT_EQ(moons({.count = 7}).classes(), 2);
+  EXPECT_EQ(blobs({.count = 30}).inputs, blobs({.count = 30, .noise = 0.2}).inputs);
+}
+
+TEST(Synthetic, RefuseWhatIsNoSet) {
+  const auto says = [](auto use, const std::string& why) {
+    EXPECT_THAT(use, ThrowsMessage<DataError>(HasSubstr(why)));
+  };
+  says([] { blobs({.count = 2, .classes = 3}); }, "blobs: 2 samples in 3 classes");
+  says([] { spirals({.classes = 1}); }, "spirals: 1500 samples in 1 classes");
+  says([] { moons({.count = 1}); }, "moons: 1 samples in 2 classes");
+  says([] { moons({.noise = -1}); }, "moons: noise is a deviation, a number >= 0, not -1");
+  says([] { moons({.noise = std::nan("")}); }, "not nan");
 }
 
 // ---- text
-// ---------------------------------------------------------------------------------------------------------------
 
 TEST(Text, TheFirstNineTenthsTrain) {
   std::string bytes;
@@ -300,7 +309,6 @@ TEST(Vocabulary, AnUnknownByteIsNamed) {
 }
 
 // ---- sums
-// ---------------------------------------------------------------------------------------------------------------
 
 TEST(Addition, SumsAreRightAndHeldOutPairsAreNeverTrainedOn) {
   TokenBatch b;
@@ -364,7 +372,6 @@ TEST(Addition, PromptsReadNormally) {
 }
 
 // ---- files
-// --------------------------------------------------------------------------------------------------------------
 
 class Files : public testing::Test {
  protected:
