@@ -162,9 +162,12 @@ GradcheckReport check(const Subject& f, const GradcheckOptions& options) {
          << (columns ? " / d input " : " / d random direction of inputs ") << e.column << ": backward "
          << e.backward << ", dual numbers " << e.dual;
     if (options.differences) text << ", differences " << e.difference;
-    if (against_dual <= options.dual_tolerance && against_difference > options.tolerance) {
-      text << "; if a kink or the edge of the domain is near, differences prove nothing: pass a smaller "
-              ".step, or .differences = false";
+    if (std::isnan(e.backward) && std::isfinite(e.dual)) {
+      text
+          << "; does backward use something that `reads` of the card does not name, or leave a gradient out?";
+    } else if (against_dual <= options.dual_tolerance && against_difference > options.tolerance) {
+      text << "; where the function bends much within a step, or a kink or the edge of the domain is near, "
+              "differences prove nothing: pass a smaller .step, or .differences = false";
     }
     report.message = text.str();
   }

@@ -10,6 +10,7 @@
 #include "autograd/error.h"
 #include "kernels/parallel.h"
 #include "kernels/philox.h"
+#include "nn/check.h"
 
 namespace reel::nn::init {
 namespace {
@@ -52,14 +53,16 @@ void constant(Parameter p, double value) {
   for (float& v : p.values()) v = static_cast<float>(value);
 }
 
-void uniform(Parameter p, Seed seed, double low, double high) {
+void uniform(Parameter p, Seed seed, double low, double high, Place place) {
+  if (!(low <= high)) refuse(low, {"uniform", "low", place}, "is not at most high = " + short_number(high));
   const kernels::Philox numbers = numbers_for(p, seed);
   fill_stretches(p.values(), 100, [&](std::uint64_t i, std::span<float> values) {
     for (float& v : values) v = static_cast<float>(low + (high - low) * numbers.uniform(i++));
   });
 }
 
-void normal(Parameter p, Seed seed, double mean, double deviation) {
+void normal(Parameter p, Seed seed, double mean, double deviation, Place place) {
+  check_not_negative(deviation, {"normal", "deviation", place});
   const kernels::Philox numbers = numbers_for(p, seed);
   fill_stretches(p.values(), 300, [&](std::uint64_t first, std::span<float> values) {
     for (std::size_t i = 0; i < values.size(); i += 2) {
@@ -70,41 +73,49 @@ void normal(Parameter p, Seed seed, double mean, double deviation) {
   });
 }
 
-void truncated_normal(Parameter p, Seed seed, double mean, double deviation, double bound) {
+void truncated_normal(Parameter p, Seed seed, double mean, double deviation, double bound, Place place) {
+  check_not_negative(deviation, {"truncated_normal", "deviation", place});
+  check_positive(bound, {"truncated_normal", "bound", place});
   const kernels::Philox numbers = numbers_for(p, seed);
-  // Every element has its own numbers to try, so that one redrawn element does not move the others.
-  constexpr std::uint64_t tries = 1024;
-  std::uint64_t i = 0;
+  // Every element has its own numbers to try, so that one redrawn element does not move the others. One in
+  // three at least is taken, of normal numbers within a bound of 1 or more, and of uniform ones, kept with
+  // probability e^(-z^2/2), within a smaller one: there is an end to the tries.
+  constexpr std::uint64_t most_tries = 1024;
+  const bool narrow = bound < 1;
+  std::uint64_t first = 0;
   for (float& v : p.values()) {
     double z = 0;
-    for (std::uint64_t k = 0; k < tries; ++k) {
-      z = numbers.normal(i * tries + k);
-      if (std::fabs(z) <= bound) break;
-      z = 0;
+    for (std::uint64_t i = first; i < first + most_tries; ++i) {
+      z = narrow ? bound * (2 * numbers.uniform(2 * i) - 1) : numbers.normal(i);
+      if (narrow ? numbers.uniform(2 * i + 1) < std::exp(-z * z / 2) : std::fabs(z) <= bound) break;
     }
     v = static_cast<float>(mean + deviation * z);
-    ++i;
+    first += most_tries;
   }
 }
 
 void kaiming_uniform(Parameter p, Seed seed, double gain, Place place) {
+  check_not_negative(gain, {"kaiming_uniform", "gain", place});
   const double bound = gain * std::sqrt(3.0 / fans_of(p, place).in);
-  uniform(p, seed, -bound, bound);
+  uniform(p, seed, -bound, bound, place);
 }
 
 void kaiming_normal(Parameter p, Seed seed, double gain, Place place) {
-  normal(p, seed, 0, gain / std::sqrt(fans_of(p, place).in));
+  check_not_negative(gain, {"kaiming_normal", "gain", place});
+  normal(p, seed, 0, gain / std::sqrt(fans_of(p, place).in), place);
 }
 
 void xavier_uniform(Parameter p, Seed seed, double gain, Place place) {
+  check_not_negative(gain, {"xavier_uniform", "gain", place});
   const Fans fans = fans_of(p, place);
   const double bound = gain * std::sqrt(6.0 / (fans.in + fans.out));
-  uniform(p, seed, -bound, bound);
+  uniform(p, seed, -bound, bound, place);
 }
 
 void xavier_normal(Parameter p, Seed seed, double gain, Place place) {
+  check_not_negative(gain, {"xavier_normal", "gain", place});
   const Fans fans = fans_of(p, place);
-  normal(p, seed, 0, gain * std::sqrt(2.0 / (fans.in + fans.out)));
+  normal(p, seed, 0, gain * std::sqrt(2.0 / (fans.in + fans.out)), place);
 }
 
 void orthogonal(Parameter p, Seed seed, double gain, Place place) {

@@ -5,7 +5,8 @@
 
 // Initial values. The numbers follow from the seed and the parameter's path, not from the order in which
 // parameters are made. Fans are PyTorch's: of [out, in, ...], fan_in is in times what follows, fan_out is out
-// times what follows.
+// times what follows; where they are needed, fewer than two dimensions are a ShapeError, and a negative gain
+// a ValueError.
 
 namespace reel::nn::init {
 
@@ -13,11 +14,15 @@ void constant(Parameter p, double value);
 inline void zeros(Parameter p) { constant(p, 0); }
 inline void ones(Parameter p) { constant(p, 1); }
 
-/// Uniform in [low, high), but for the rounding to float, which may give high.
-void uniform(Parameter p, Seed seed, double low, double high);
-void normal(Parameter p, Seed seed, double mean = 0, double deviation = 1);
-/// Normal, restricted to mean +- `bound` deviations: what falls outside is drawn again.
-void truncated_normal(Parameter p, Seed seed, double mean = 0, double deviation = 1, double bound = 2);
+/// Uniform in [low, high), but for the rounding to float, which may give high. Throws ValueError for low >
+/// high.
+void uniform(Parameter p, Seed seed, double low, double high, Place place = Place::here());
+/// Throws ValueError for a negative deviation.
+void normal(Parameter p, Seed seed, double mean = 0, double deviation = 1, Place place = Place::here());
+/// Normal, restricted to mean +- `bound` deviations: what falls outside is drawn again. Throws ValueError for
+/// a negative deviation, or a bound that is not positive.
+void truncated_normal(Parameter p, Seed seed, double mean = 0, double deviation = 1, double bound = 2,
+                      Place place = Place::here());
 
 /// Variance gain^2 / fan_in; gain sqrt(2) suits relu (He, Zhang, Ren, Sun 2015).
 void kaiming_uniform(Parameter p, Seed seed, double gain = 1.4142135623730951, Place place = Place::here());

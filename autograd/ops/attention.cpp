@@ -119,7 +119,6 @@ void set_options(const AttentionOptions& options, const Shape& weights, Attentio
 }
 
 // ---- separate queries, keys and values
-// -----------------------------------------------------------------------------
 
 Shape weights_shape(const Shape& q, const Shape& k) {
   Shape weights = q;
@@ -245,7 +244,6 @@ const Op& attention_weights_op = define({
 });
 
 // ---- one packed projection
-// -----------------------------------------------------------------------------------------
 
 Shape packed_weights_shape(const Shape& x, std::int64_t heads) {
   Shape weights = x.slice(0, x.rank() - 2);

@@ -297,6 +297,27 @@ TEST(MisusedModules, InitialisersThatNeedFans) {
   expect_error<ShapeError>([&] { init::orthogonal(p, seed); }, "no fans");
 }
 
+TEST(MisusedModules, InitialisersGivenNoDistribution) {
+  Root root(Seed{1});
+  const Parameter p = root.add_parameter("weight", {2, 2}, true);
+  const Seed seed{1};
+  const double nan = std::nan("");
+  const std::vector<float> before(p.values().begin(), p.values().end());
+  expect_error<ValueError>([&] { init::uniform(p, seed, 1, -1); },
+                           "uniform: low = 1 is not at most high = -1");
+  expect_error<ValueError>([&] { init::uniform(p, seed, nan, 1); }, "uniform: low = nan");
+  expect_error<ValueError>([&] { init::normal(p, seed, 0, -1); }, "normal: deviation = -1 is not");
+  expect_error<ValueError>([&] { init::truncated_normal(p, seed, 0, nan); },
+                           "truncated_normal: deviation = nan");
+  expect_error<ValueError>([&] { init::truncated_normal(p, seed, 0, 1, 0); },
+                           "truncated_normal: bound = 0 is not positive");
+  expect_error<ValueError>([&] { init::kaiming_uniform(p, seed, -1); }, "kaiming_uniform: gain = -1");
+  expect_error<ValueError>([&] { init::kaiming_normal(p, seed, -1); }, "kaiming_normal: gain = -1");
+  expect_error<ValueError>([&] { init::xavier_uniform(p, seed, -1); }, "xavier_uniform: gain = -1");
+  expect_error<ValueError>([&] { init::xavier_normal(p, seed, nan); }, "xavier_normal: gain = nan");
+  EXPECT_TRUE(std::ranges::equal(p.values(), before));
+}
+
 TEST(MisusedModules, LayersGivenWhatDoesNotFit) {
   Root root(Seed{1});
   const Linear linear_layer(&root, "linear", 3, 2);

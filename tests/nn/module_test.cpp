@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 #include <locale>
+#include <numbers>
 
 #include "autograd/autograd.h"
 #include "kernels/parallel.h"
@@ -303,7 +304,6 @@ TEST(Summary, CountsEveryParameter) {
 }
 
 // ---- initial values
-// -----------------------------------------------------------------------------------------------------
 
 class Init : public testing::Test {
  protected:
@@ -352,6 +352,22 @@ TEST_F(Init, HasTheDeviationsOfThePapers) {
   init::truncated_normal(p, Seed{1}, 0, 1, 2);
   expect(0.8796256610342398, 2);                                        // of a normal cut at two deviations
   EXPECT_EQ(std::ranges::adjacent_find(p.values()), p.values().end());  // drawn again, not taken from others
+}
+
+// The variance of a normal number within +- b is 1 - 2 b phi(b) / (2 Phi(b) - 1).
+TEST_F(Init, TruncatesAtAnyBound) {
+  const Parameter p = make({200, 300});
+  for (const double b : {1e-6, 0.3, 0.999, 1.0, 4.0}) {
+    init::truncated_normal(p, Seed{3}, 0, 2, b);
+    const double inside = std::erf(b / std::sqrt(2.0));
+    const double density = std::exp(-b * b / 2) / std::sqrt(2 * std::numbers::pi);
+    const double variance = b < 1e-3 ? b * b / 3 : 1 - 2 * b * density / inside;
+    const Moments m = moments(p);
+    EXPECT_NEAR(m.deviation, 2 * std::sqrt(variance), 0.01 * m.deviation) << b;
+    EXPECT_NEAR(m.mean, 0, 0.02 * m.deviation) << b;
+    EXPECT_LE(std::max(m.most, -m.least), 2 * b * (1 + 1e-7)) << b;
+    EXPECT_EQ(std::ranges::adjacent_find(p.values()), p.values().end()) << b;
+  }
 }
 
 // Every number follows from its index alone, however they are shared out among threads.
