@@ -432,6 +432,18 @@ std::vector<std::string> with_empty_values(const CLI::App& app, const std::vecto
   return result;
 }
 
+// The flag that has more values than it takes: CLI11 would count them against "At Most".
+std::string about_flag_given_twice(const CLI::App& reel) {
+  const CLI::App* verb = &reel;
+  while (!verb->get_subcommands().empty()) verb = verb->get_subcommands().front();
+  for (const CLI::Option* option : verb->get_options()) {
+    if (option->count() > 1 && option->get_items_expected_max() == 1)
+      return option->get_name() + " is given " + std::to_string(option->count()) +
+             " times; leave all but one of them out";
+  }
+  return "";
+}
+
 // What is wrong with the words that the program did not take.
 std::string complaint(const CLI::App& reel, const CLI::ParseError& e) {
   // CLI11 would say that something else is missing, or list all words that it has no use for.
@@ -439,6 +451,10 @@ std::string complaint(const CLI::App& reel, const CLI::ParseError& e) {
   if (code == CLI::ExitCodes::RequiredError || code == CLI::ExitCodes::ExtrasError) {
     std::string unknown = about_unknown_word(reel);
     if (!unknown.empty()) return unknown;
+  }
+  if (code == CLI::ExitCodes::ArgumentMismatch) {
+    std::string twice = about_flag_given_twice(reel);
+    if (!twice.empty()) return twice;
   }
   return e.what();
 }
