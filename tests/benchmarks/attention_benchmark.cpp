@@ -1,17 +1,14 @@
 // The speed of kernels::attention, forward and back, on packed projections of float.
 //
-//   attention_benchmark [--threads N] [--seconds S]
-//
 // A line per problem: the fastest tenth of the rounds, and the rate in terms of the products that are needed,
 // 4 forward and 10 back for every visible pair of query and key and every channel. attention_torch.py
 // measures the same in PyTorch.
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
-#include <string>
 #include <vector>
 
 #include "kernels/attention.h"
@@ -89,11 +86,14 @@ void measure(const Problem& problem, double seconds) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  int number_of_threads = threads();
   double seconds = 1;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    if (std::string(argv[i]) == "--threads") set_threads(std::atoi(argv[i + 1]));
-    if (std::string(argv[i]) == "--seconds") seconds = std::atof(argv[i + 1]);
-  }
+  CLI::App app{"The speed of kernels::attention, forward and back"};
+  app.add_option("--threads", number_of_threads, "Threads (default: one per processor)")
+      ->check(CLI::Range(1, 1024));
+  app.add_option("--seconds", seconds, "How long each problem is measured")->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
+  set_threads(number_of_threads);
   for (const Problem& p :
        {Problem{12, 4, 64, 32, true}, Problem{12, 4, 64, 32, false}, Problem{1, 12, 1024, 64, true},
         Problem{1, 12, 1024, 64, false}, Problem{64, 4, 16, 16, true}, Problem{1, 1, 2048, 64, true}}) {

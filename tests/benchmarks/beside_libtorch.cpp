@@ -1,8 +1,5 @@
 // The training steps of `reel bench` beside the same steps in libtorch, in turn.
 //
-//   beside_libtorch [--threads N] [--rounds N] [--seconds S] [--keep-memory 1]
-//       [--precision f32|bf16x6|bf16] [--case NAME]...
-//
 // First both train for three steps from the same weights on the same numbers: their losses must agree, or
 // they would not be doing the same work; this is seen in f32. Then every round runs each of them for S
 // seconds and at least three steps, after one step that nobody times. The table has the median of the rounds'
@@ -10,7 +7,7 @@
 //
 // Each has a process of its own that waits while the other works. In one process they are not alone: Reel
 // frees large blocks, after which malloc keeps the memory of large tensors, and libtorch's step on the MLP
-// 784-512-512-10 takes half the time. --keep-memory 1 asks malloc to do so from the start, in both.
+// 784-512-512-10 takes half the time. --keep-memory asks malloc to do so from the start, in both.
 //
 // What else is done for libtorch: its libraries are held to N threads by the environment that they read when
 // they are loaded (the program starts itself again with it); it gets the OpenBLAS that shares libtorch's
@@ -20,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -329,27 +327,19 @@ int run(int argc, char** argv) {
   bool keep_memory = false;
   std::string precision = "f32";
   std::vector<std::string> names;
-  for (int i = 1; i < argc; i += 2) {
-    const std::string flag = argv[i];
-    const char* const value = argv[i + 1];
-    if (value == nullptr) throw std::runtime_error(flag + " needs a value");
-    if (flag == "--threads") {
-      threads = std::max(1, std::atoi(value));
-    } else if (flag == "--rounds") {
-      rounds = std::max(1, std::atoi(value));
-    } else if (flag == "--seconds") {
-      seconds = std::atof(value);
-    } else if (flag == "--keep-memory") {
-      keep_memory = std::atoi(value) != 0;
-    } else if (flag == "--precision") {
-      precision = value;
-    } else if (flag == "--case") {
-      names.emplace_back(value);
-    } else {
-      throw std::runtime_error("unknown flag " + flag);
-    }
-  }
-  if (!examples::precisions.contains(precision)) throw std::runtime_error("no precision " + precision);
+  std::vector<std::string> known;
+  for (const Case& c : cases()) known.push_back(c.name);
+  CLI::App app{"The training steps of `reel bench` beside the same steps in libtorch, in turn"};
+  app.add_option("--threads", threads, "Threads of each")->check(CLI::Range(1, 1024))->capture_default_str();
+  app.add_option("--rounds", rounds, "Turns of each")->check(CLI::Range(1, 1000000))->capture_default_str();
+  app.add_option("--seconds", seconds, "How long a turn is, at least")->capture_default_str();
+  app.add_flag("--keep-memory", keep_memory, "Let malloc keep large blocks, in both");
+  app.add_option("--precision", precision, "Of Reel's products: f32, bf16x6 or bf16")
+      ->check(CLI::IsMember(examples::precisions))
+      ->capture_default_str();
+  app.add_option("--case", names, "Only this one; may be given several times (default: all but the heavy)")
+      ->check(CLI::IsMember(known));
+  CLI11_PARSE(app, argc, argv);
   start_with(threads, keep_memory, argv);
   kernels::set_threads(threads);
   std::signal(SIGPIPE, SIG_IGN);  // a contestant that has ended is an error that turn() reports
@@ -358,10 +348,6 @@ int run(int argc, char** argv) {
   std::printf("%-26s %10s %10s %8s %10s %10s %8s  %s\n", "median, then fastest, ms", "reel", "libtorch",
               "ratio", "reel", "libtorch", "ratio", "attention");
   std::fflush(stdout);
-  for (const std::string& name : names) {
-    if (std::none_of(cases().begin(), cases().end(), [&](const Case& c) { return c.name == name; }))
-      throw std::runtime_error("no case " + name);
-  }
   for (const Case& c : cases()) {
     const bool asked = std::find(names.begin(), names.end(), c.name) != names.end();
     if (names.empty() ? !c.heavy : asked) compare(c, examples::products_of(precision), rounds, seconds);

@@ -123,8 +123,12 @@ int main(int argc, char** argv) {
   try {
     for (int i = 1; i < argc; i += 2) {
       const auto flag = flags.find(argv[i]);
-      if (flag == flags.end() || i + 1 == argc)
-        throw std::runtime_error(std::string("unknown flag, or no value: ") + argv[i]);
+      if (flag == flags.end() || i + 1 == argc) {
+        std::string known;
+        for (const auto& [name, value] : flags) known += " " + name + " " + short_number(value);
+        throw std::runtime_error(std::string("unknown flag, or no value: ") + argv[i] +
+                                 "; there are, with what they are by default:" + known);
+      }
       flag->second = std::stod(argv[i + 1]);
     }
     return run(flags);

@@ -1,14 +1,13 @@
 // The speed of kernels::matmul on the products of training, beside OpenBLAS, Eigen and oneDNN, as
 // shares of the peak; and of Products::bf16x6, where the processor has AMX.
 //
-//   matmul_benchmark [--threads N] [--rounds N] [--only TEXT] [--alone 1]
-//
 // The peak is what a loop of fused multiply-adds over registers reaches. For each product, all contestants
 // and the peak take turns of one length, round by round, so that a busy machine treats them alike; each
 // counts with its fastest round.
 
 #include <omp.h>
 
+#include <CLI/CLI.hpp>
 #include <Eigen/Core>
 #include <algorithm>
 #include <chrono>
@@ -210,13 +209,16 @@ int main(int argc, char** argv) {
   int rounds = 15;
   std::string only;
   bool alone = false;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string flag = argv[i];
-    if (flag == "--threads") threads = std::atoi(argv[i + 1]);
-    if (flag == "--rounds") rounds = std::atoi(argv[i + 1]);
-    if (flag == "--only") only = argv[i + 1];
-    if (flag == "--alone") alone = std::atoi(argv[i + 1]) != 0;
-  }
+  CLI::App app{"The speed of kernels::matmul beside other libraries, as shares of the peak"};
+  app.add_option("--threads", threads, "Threads of each contestant")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  app.add_option("--rounds", rounds, "Turns of each contestant")
+      ->check(CLI::Range(1, 1000000))
+      ->capture_default_str();
+  app.add_option("--only", only, "Only products whose set and name contain this text");
+  app.add_flag("--alone", alone, "Reel and the peak only");
+  CLI11_PARSE(app, argc, argv);
   kernels::set_threads(threads);
   omp_set_num_threads(threads);
   Eigen::setNbThreads(threads);
