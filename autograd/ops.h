@@ -179,6 +179,10 @@ Tensor var(Here x, VarOptions options = {});
 Tensor norm(Here x, ReduceOptions options = {});  ///< Euclidean; gradient at 0: 0
 Tensor logsumexp(Here x, ReduceOptions options = {});
 Tensor cumsum(Here x, int axis = -1);
+/// Where along the axis the largest element stands, the first of several; a NaN counts as largest. Numbers,
+/// no tensor: one for each position in the other dimensions, row-major, as take_along() and the labels of
+/// cross_entropy() are given. Throws ShapeError for an axis of size 0.
+std::vector<std::int32_t> argmax(Here x, int axis = -1);
 
 // ---- softmax and losses ----
 struct SoftmaxOptions {
@@ -224,6 +228,10 @@ Tensor kl_div(Here x, Here target, Reduction reduction = Reduction::mean);
 /// One size may be -1: it follows from the others. Costs nothing.
 Tensor reshape(Here x, std::initializer_list<std::int64_t> sizes);
 Tensor reshape(Here x, const Shape& shape);
+/// The axes from `first` to `last` as one: a reshape, like the next two. Of a scalar: [1].
+Tensor flatten(Here x, int first = 0, int last = -1);
+Tensor squeeze(Here x, int axis);    ///< without this axis, whose size must be 1
+Tensor unsqueeze(Here x, int axis);  ///< with another axis of size 1, which is this one of the result
 Tensor transpose(Here x, int axis_a = -2, int axis_b = -1);
 Tensor permute(Here x, Axes order);
 Tensor expand(Here x, const Shape& shape);

@@ -60,11 +60,10 @@ int main() {
     nn::KeyValueCache cache(gpt.config());
     for (int t = 0; t < time_steps; ++t) {
       const auto step = tape.inference();
-      const auto logits = gpt.next(tape, e.tokens[static_cast<std::size_t>(t)], cache).values();
+      const Tensor logits = gpt.next(tape, e.tokens[static_cast<std::size_t>(t)], cache);
       if (t < length) std::printf("%d ", e.tokens[static_cast<std::size_t>(t)]);
       if (t == length) std::printf("-> ");
-      if (t >= length)
-        std::printf("%d ", static_cast<int>(std::max_element(logits.begin(), logits.end()) - logits.begin()));
+      if (t >= length) std::printf("%d ", argmax(logits)[0]);
     }
     std::printf("\n");
   }

@@ -147,10 +147,9 @@ Score score(Tape& tape, const nn::Mlp& model, const data::Dataset& data) {
     const Tensor logits = model(tape.from_blob(batch.inputs, {batch.count, data.features}));
     // Weighted by its rows: the last batch is smaller.
     result.loss += cross_entropy(logits, batch.labels, {.reduction = Reduction::sum}).item();
-    const std::span<const float> z = logits.data();
+    const std::vector<std::int32_t> likeliest = argmax(logits);
     for (std::size_t i = 0; i < batch.labels.size(); ++i) {
-      const auto row = z.subspan(i * classes, classes);
-      const auto predicted = static_cast<std::size_t>(std::max_element(row.begin(), row.end()) - row.begin());
+      const auto predicted = static_cast<std::size_t>(likeliest[i]);
       const auto truth = static_cast<std::size_t>(batch.labels[i]);
       if (counts) ++result.confusion[truth][predicted];
       right += truth == predicted ? 1 : 0;

@@ -24,10 +24,6 @@ Tensor add_losses(Tape& tape, const nn::Gpt& model, const data::TokenBatch& batc
   return logits;
 }
 
-std::size_t argmax(std::span<const float> row) {
-  return static_cast<std::size_t>(std::max_element(row.begin(), row.end()) - row.begin());
-}
-
 }  // namespace
 
 Tensor transformer_loss(Tape& tape, const nn::Gpt& model, const data::TokenBatch& batch) {
@@ -43,16 +39,15 @@ LanguageScore score_addition(Tape& tape, const nn::Gpt& model, std::int64_t coun
     data::Addition::held_out_batch(first, std::min(rows, count - first), batch);
     const auto step = tape.inference();
     const Tensor logits = add_losses(tape, model, batch, score.loss, score.tokens);
-    const auto classes = static_cast<std::size_t>(model.config().vocabulary);
+    const std::vector<std::int32_t> likeliest = argmax(logits);
     for (std::int64_t b = 0; b < batch.batch; ++b) {
       // Taking the likeliest digit at every place gives the right answer if and only if each is right after
       // the right ones.
       bool all = true;
       for (std::int64_t t = 0; t < batch.time; ++t) {
         const auto at = static_cast<std::size_t>(b * batch.time + t);
-        if (batch.targets[at] == data::Addition::ignored) continue;
-        all = all && argmax(logits.data().subspan(at * classes, classes)) ==
-                         static_cast<std::size_t>(batch.targets[at]);
+        const std::int32_t target = batch.targets[at];
+        all = all && (target == data::Addition::ignored || target == likeliest[at]);
       }
       right += all ? 1 : 0;
     }
@@ -157,10 +152,10 @@ std::string answer(Tape& tape, const nn::Gpt& model, const std::string& prompt, 
     std::int32_t next = 0;
     for (const std::int32_t token : pending) {
       const auto step = tape.inference();
-      const std::span<const float> logits = model.next(tape, token, cache).data();
-      if (check) check(logits);
-      next = sampler == nullptr ? static_cast<std::int32_t>(argmax(logits))
-                                : (*sampler)(logits, static_cast<std::uint64_t>(cache.length));
+      const Tensor logits = model.next(tape, token, cache);
+      if (check) check(logits.data());
+      next = sampler == nullptr ? argmax(logits)[0]
+                                : (*sampler)(logits.data(), static_cast<std::uint64_t>(cache.length));
     }
     written.push_back(next);
     if (static_cast<std::int64_t>(written.size()) == data::Addition::answer_length) break;

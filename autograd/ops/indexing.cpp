@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "autograd/ops/rules.h"
 #include "kernels/gather.h"
 
@@ -209,6 +211,25 @@ Tensor embedding(Here table, std::span<const std::int32_t> tokens, const Shape& 
 }
 Tensor embedding(Here table, std::span<const std::int32_t> tokens) {
   return embedding(table, tokens, Shape{static_cast<std::int64_t>(tokens.size())});
+}
+
+std::vector<std::int32_t> argmax(Here x, int axis) {
+  const Shape shape = x.shape();
+  const Around parts(shape, axis_from_front(axis, shape.rank(), x.place, "argmax"));
+  if (parts.size == 0) throw ShapeError(x.place, at(x.place, "argmax: nothing along axis " + std::to_string(axis) + " of " + to_string(shape)));
+  const std::vector<double> values = tensor_of(x).values(x.place);
+  std::vector<std::int32_t> result;
+  for (std::int64_t o = 0; o < parts.outer; ++o) {
+    for (std::int64_t i = 0; i < parts.inner; ++i) {
+      const auto value = [&](std::int64_t along) { return values[static_cast<std::size_t>((o * parts.size + along) * parts.inner + i)]; };
+      std::int64_t best = 0;
+      for (std::int64_t along = 1; along < parts.size && !std::isnan(value(best)); ++along) {
+        if (!(value(along) <= value(best))) best = along;
+      }
+      result.push_back(static_cast<std::int32_t>(best));
+    }
+  }
+  return result;
 }
 
 }  // namespace reel

@@ -262,6 +262,14 @@ const Op& concat_op = define({
                 on({2}, {2}).call([](Tensors x) { return stack(x, 1); })},
 });
 
+// The shape with one more dimension, of size 1, which becomes this axis.
+Shape with_one(const Shape& shape, int axis) {
+  Shape taller = shape.slice(0, axis);
+  taller.append(1);
+  for (int d = axis; d < shape.rank(); ++d) taller.append(shape[d]);
+  return taller;
+}
+
 }  // namespace
 
 Tensor reshape(Here x, std::initializer_list<std::int64_t> sizes) {
@@ -290,6 +298,39 @@ Tensor reshape(Here x, std::initializer_list<std::int64_t> sizes) {
   return reshape(x, target);
 }
 Tensor reshape(Here x, const Shape& shape) { return record(reshape_op, {x}, Target{shape}); }
+
+Tensor flatten(Here x, int first, int last) {
+  const Shape shape = x.shape();
+  if (shape.rank() == 0) return reshape(x, {1});
+  const int from = axis_from_front(first, shape.rank(), x.place, "flatten");
+  const int to = axis_from_front(last, shape.rank(), x.place, "flatten");
+  if (from > to) {
+    throw ShapeError(x.place, at(x.place, "flatten: axis " + std::to_string(first) + " comes after axis " + std::to_string(last)));
+  }
+  Shape flat = shape.slice(0, from);
+  flat.append(shape.product(from, to + 1));
+  for (int d = to + 1; d < shape.rank(); ++d) flat.append(shape[d]);
+  return reshape(x, flat);
+}
+
+Tensor squeeze(Here x, int axis) {
+  const Shape shape = x.shape();
+  const int a = axis_from_front(axis, shape.rank(), x.place, "squeeze");
+  if (shape[a] != 1) {
+    throw ShapeError(x.place, at(x.place, "squeeze: axis " + std::to_string(axis) + " of " + to_string(shape) + " has size " +
+                                              std::to_string(shape[a]) + ", not 1"));
+  }
+  Shape rest = shape.slice(0, a);
+  for (int d = a + 1; d < shape.rank(); ++d) rest.append(shape[d]);
+  return reshape(x, rest);
+}
+
+Tensor unsqueeze(Here x, int axis) {
+  const Shape shape = x.shape();
+  if (shape.rank() == Shape::max_rank) fail({.name = "unsqueeze"}, {x}, "there is no room for another dimension");
+  return reshape(x, with_one(shape, axis_from_front(axis, shape.rank() + 1, x.place, "unsqueeze")));
+}
+
 Tensor stop_gradient(Here x) { return record(stop_gradient_op, {x}); }
 
 Tensor permute(Here x, Axes order) {
@@ -358,11 +399,7 @@ Tensor stack(std::span<const Tensor> tensors, int axis, Place place) {
            "input " + std::to_string(raised.size()) + " is " + to_string(own) + ", the ones before " + to_string(shape),
            "all must have the same shape");
     }
-    const int a = axis_from_front(axis, shape.rank() + 1, place, "stack");
-    Shape taller = shape.slice(0, a);
-    taller.append(1);
-    for (int d = a; d < shape.rank(); ++d) taller.append(shape[d]);
-    raised.push_back(reshape(here, taller));
+    raised.push_back(reshape(here, with_one(shape, axis_from_front(axis, shape.rank() + 1, place, "stack"))));
   }
   return concat(raised, axis, place);
 }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <functional>
 #include <numbers>
+#include <numeric>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -17,6 +18,7 @@ namespace reel {
 namespace {
 
 using testing::HasSubstr;
+using testing::ThrowsMessage;
 using Numbers = std::vector<double>;
 
 struct Named {
@@ -143,6 +145,60 @@ TEST_F(Composed, SplitCutsPiecesOfWhichTheLastMayBeSmaller) {
   EXPECT_EQ(pieces[2].values(), (Numbers{5}));
   tape.backward(sum(pieces[1] * 2.0) + sum(pieces[2] * 3.0));
   EXPECT_EQ(x.gradient(), (Numbers{0, 0, 2, 2, 3}));
+}
+
+TEST_F(Composed, FlattenSqueezeAndUnsqueezeAreReshapes) {
+  const auto step = tape.record();
+  Numbers numbers(24);
+  std::iota(numbers.begin(), numbers.end(), 1.0);
+  const Tensor x = tape.variable(numbers, {2, 3, 1, 4});
+  EXPECT_EQ(flatten(x).shape(), Shape({24}));
+  EXPECT_EQ(flatten(x, 1).shape(), Shape({2, 12}));
+  EXPECT_EQ(flatten(x, 1, 2).shape(), Shape({2, 3, 4}));
+  EXPECT_EQ(flatten(x, -2, -1).shape(), Shape({2, 3, 4}));
+  EXPECT_EQ(flatten(x, 2, 2).shape(), x.shape());
+  EXPECT_EQ(flatten(sum(x)).shape(), Shape({1}));
+  EXPECT_EQ(squeeze(x, 2).shape(), Shape({2, 3, 4}));
+  EXPECT_EQ(squeeze(x, -2).shape(), Shape({2, 3, 4}));
+  EXPECT_EQ(unsqueeze(x, 0).shape(), Shape({1, 2, 3, 1, 4}));
+  EXPECT_EQ(unsqueeze(x, 3).shape(), Shape({2, 3, 1, 1, 4}));
+  EXPECT_EQ(unsqueeze(x, -1).shape(), Shape({2, 3, 1, 4, 1}));
+  EXPECT_EQ(unsqueeze(sum(x), 0).shape(), Shape({1}));
+  EXPECT_EQ(flatten(x, 1).values(), numbers);
+  tape.backward(unsqueeze(squeeze(flatten(x, 0, 1), 1), 0), numbers);
+  EXPECT_EQ(x.gradient(), numbers);
+
+  EXPECT_THAT([&] { squeeze(x, 1); },
+              ThrowsMessage<ShapeError>(HasSubstr("squeeze: axis 1 of [2, 3, 1, 4] has size 3, not 1")));
+  EXPECT_THAT([&] { flatten(x, 2, 1); },
+              ThrowsMessage<ShapeError>(HasSubstr("flatten: axis 2 comes after axis 1")));
+  EXPECT_THAT([&] { flatten(x, 4); }, ThrowsMessage<ShapeError>(HasSubstr("flatten: ")));
+  EXPECT_THAT([&] { unsqueeze(x, 5); }, ThrowsMessage<ShapeError>(HasSubstr("unsqueeze: ")));
+  EXPECT_THAT([&] { unsqueeze(unsqueeze(unsqueeze(x, 0), 0), 0); },
+              ThrowsMessage<ShapeError>(HasSubstr("unsqueeze: there is no room for another dimension")));
+}
+
+TEST_F(Composed, ArgmaxIsWhereTheFirstLargestStands) {
+  const auto step = tape.record();
+  const double nan = std::nan(""), inf = HUGE_VAL;
+  const Tensor x = tape.variable({1.0, 5.0, 5.0, -inf, -inf, -inf, 2.0, nan, inf, nan, 7.0, nan}, {2, 2, 3});
+  EXPECT_THAT(argmax(x), testing::ElementsAre(1, 0, 1, 0));
+  EXPECT_THAT(argmax(x, 1), testing::ElementsAre(0, 0, 0, 1, 0, 1));
+  EXPECT_THAT(argmax(x, 0), testing::ElementsAre(1, 1, 1, 1, 1, 1));
+  const Tensor q = tape.constant({3.0, 9.0, 4.0, 1.0}, {2, 2});
+  EXPECT_EQ(take_along(q, argmax(q)).values(), (Numbers{9, 4}));
+  EXPECT_EQ(take_along(q, argmax(q)).values(), max(q, {.axes = {1}}).values());
+  ParameterBlock block;
+  Parameter w(block, block.add("w", {3}, true));
+  w.values()[2] = 1;
+  EXPECT_THAT(argmax(w), testing::ElementsAre(2));
+  EXPECT_THAT(argmax(tape.constant(Numbers{}, {0, 3})), testing::IsEmpty());
+  EXPECT_THAT(
+      [&] {
+        argmax(tape.constant(Numbers{}, {3, 0}));
+      },
+      ThrowsMessage<ShapeError>(HasSubstr("argmax: nothing along axis -1 of [3, 0]")));
+  EXPECT_THROW(argmax(sum(x)), ShapeError);
 }
 
 // ---- a look at a tape
