@@ -457,6 +457,15 @@ TEST(Gradcheck, UsesRandomDirectionsWhenThereAreManyInputs) {
   EXPECT_NE(wrong.message.find(" / d random direction of inputs "), std::string::npos) << wrong.message;
 }
 
+TEST(Gradcheck, WithoutADirectionProvesNothing) {
+  const auto square_of = [](Tensors t) { return square(t[0]); };
+  const auto none = gradcheck(square_of, {{{3}, {1, 2, 3}}}, {.most_columns = 0, .directions = 0});
+  EXPECT_FALSE(none);
+  EXPECT_EQ(none.checked, 0);
+  EXPECT_EQ(none.message, "nothing was checked: ask for at least one direction");
+  EXPECT_TRUE(gradcheck(square_of, {{{0}, {}}}));  // nothing is there to be checked
+}
+
 TEST(Gradcheck, ProvesTheParametersOfAModelInDoublePrecision) {
   ParameterBlock block;
   const Parameter w(block, block.add("w", {3, 2}, true));

@@ -69,6 +69,17 @@ TEST(Standardizer, GivesMeanZeroAndDeviationOne) {
               ThrowsMessage<DataError>(HasSubstr("has 2 features, the model was trained on 4")));
 }
 
+TEST(Standardizer, RefusesOtherFeaturesThanItsOwn) {
+  Dataset d = iris();
+  Standardizer s = Standardizer::fit(d);
+  s.deviation.pop_back();
+  EXPECT_THAT([&] { s.apply(d); },
+              ThrowsMessage<DataError>(HasSubstr("4 means of features, but 3 deviations")));
+  s.mean.pop_back();
+  EXPECT_THAT([&] { s.apply(d); }, ThrowsMessage<DataError>(HasSubstr("the model was trained on 3")));
+  EXPECT_EQ(d.inputs, iris().inputs);
+}
+
 TEST(Standardizer, LeavesAFeatureThatDoesNotVary) {
   Dataset d;
   d.count = 2;
@@ -180,6 +191,11 @@ TEST(Batches, RefuseASetWhoseSizesDoNotAgree) {
 
 TEST(Batches, RefuseASizeThatDoesNotFit) {
   const Dataset d = iris();
+  const Batches three(d, 50, 1);
+  EXPECT_NO_THROW(three.in_order(2));
+  EXPECT_THAT([&] { three.in_order(3); },
+              ThrowsMessage<DataError>(HasSubstr("iris: there is no batch 3; there are 3")));
+  EXPECT_THROW(three.in_order(-1), DataError);
   EXPECT_THAT([&] { Batches(d, 151, 1); },
               ThrowsMessage<DataError>(HasSubstr("a batch of 151 samples does not fit iris, which has 150")));
   EXPECT_THROW(Batches(d, 0, 1), DataError);
