@@ -17,12 +17,17 @@ struct Dual {
   constexpr Dual& operator+=(Dual b) { return *this = {value + b.value, tangent + b.tangent}; }
   constexpr Dual& operator-=(Dual b) { return *this = {value - b.value, tangent - b.tangent}; }
   constexpr Dual& operator*=(Dual b) {
-    return *this = {value * b.value, moved(tangent, b.value) + moved(b.tangent, value)};
+    return *this = {value * b.value, chain(tangent, b.value) + chain(b.tangent, value)};
   }
   constexpr Dual& operator/=(Dual b) {
     const double q = value / b.value;
-    return *this = {q, (tangent - moved(b.tangent, q)) / b.value};
+    const double t = tangent - chain(b.tangent, q);
+    return *this = {q, t == 0 ? 0 : t / b.value};
   }
+
+  /// The chain rule, for a function with this slope. A constant does not move, however steep the function is
+  /// there: the score of -inf of a mask that is scaled, the log of a mask's 0.
+  static constexpr double chain(double tangent, double slope) { return tangent == 0 ? 0 : tangent * slope; }
 
   friend constexpr Dual operator-(Dual a) { return {-a.value, -a.tangent}; }
   friend constexpr Dual operator+(Dual a, Dual b) { return a += b; }
@@ -34,10 +39,6 @@ struct Dual {
   friend constexpr bool operator<=(Dual a, Dual b) { return a.value <= b.value; }
   friend constexpr bool operator>=(Dual a, Dual b) { return a.value >= b.value; }
   friend constexpr bool operator==(Dual a, Dual b) { return a.value == b.value; }
-
- private:
-  // A constant does not move, whatever it is multiplied by: the scale of a score of -inf, say.
-  static constexpr double moved(double tangent, double by) { return tangent == 0 ? 0 : tangent * by; }
 };
 
 }  // namespace reel

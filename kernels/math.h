@@ -73,12 +73,12 @@ T sigmoid_slope(T x);
 inline Dual fma(Dual a, Dual b, Dual c) { return a * b + c; }
 inline Dual exp(Dual x) {
   const double y = std::exp(x.value);
-  return {y, x.tangent * y};
+  return {y, Dual::chain(x.tangent, y)};
 }
 inline Dual exp_of_negative(Dual x) { return exp(x); }
-inline Dual expm1(Dual x) { return {std::expm1(x.value), x.tangent * std::exp(x.value)}; }
-inline Dual log(Dual x) { return {std::log(x.value), x.tangent / x.value}; }
-inline Dual log1p(Dual x) { return {std::log1p(x.value), x.tangent / (1 + x.value)}; }
+inline Dual expm1(Dual x) { return {std::expm1(x.value), Dual::chain(x.tangent, std::exp(x.value))}; }
+inline Dual log(Dual x) { return {std::log(x.value), Dual::chain(x.tangent, 1 / x.value)}; }
+inline Dual log1p(Dual x) { return {std::log1p(x.value), Dual::chain(x.tangent, 1 / (1 + x.value))}; }
 inline Dual tanh(Dual x) {
   // 1 / cosh^2: 1 - tanh^2 has no digits where tanh is near 1.
   return {std::tanh(x.value), x.tangent * 4 * sigmoid_slope(2 * x.value)};
@@ -93,11 +93,11 @@ inline Dual sin(Dual x) { return {std::sin(x.value), x.tangent * std::cos(x.valu
 inline Dual cos(Dual x) { return {std::cos(x.value), -x.tangent * std::sin(x.value)}; }
 inline Dual sqrt(Dual x) {
   const double y = std::sqrt(x.value);
-  return {y, x.tangent == 0 ? 0 : x.tangent / (2 * y)};
+  return {y, Dual::chain(x.tangent, 1 / (2 * y))};
 }
 inline Dual rsqrt(Dual x) {
   const double y = 1 / std::sqrt(x.value);
-  return {y, -x.tangent * y / (2 * x.value)};
+  return {y, Dual::chain(x.tangent, -y / (2 * x.value))};
 }
 inline Dual abs(Dual x) { return x.value < 0 ? -x : x.value > 0 ? x : Dual(0); }
 inline Dual sign(Dual x) { return sign(x.value); }

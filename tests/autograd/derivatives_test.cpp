@@ -85,6 +85,42 @@ TEST(HessianVectorProduct, GoesPastAHiddenScore) {
   EXPECT_NEAR(jvp([&](Tensors t) { return logsumexp(hidden(t)); }, {x}, {v}).values[0], p, 1e-14);
 }
 
+// softmax(x + log(mask)) is a common way to hide a score.
+TEST(HessianVectorProduct, GoesPastTheLogarithmOfAMask) {
+  const auto f = [](Tensors t) {
+    const Tensor mask = t[0].tape().constant({1.0, 1.0, 0.0}, {3});
+    return sum(square(softmax(t[0] + log(mask))));
+  };
+  const Array x{{3}, {0.5, -1, 2}}, v{{3}, {1, 0, 0}};
+  EXPECT_TRUE(gradcheck(f, {x}));
+  const double p = 1 / (1 + std::exp(-1.5)), slope = p * (1 - p);
+  EXPECT_NEAR(jvp(f, {x}, {v}).values[0], 2 * slope * (2 * p - 1), 1e-14);
+  // d/dx of 2 p (1 - p) (2 p - 1)
+  const double second = 2 * slope * ((1 - 2 * p) * (2 * p - 1) + 2 * slope);
+  const Array column = hvp(f, {x}, {v})[0];
+  EXPECT_NEAR(column.values[0], second, 1e-14);
+  EXPECT_NEAR(column.values[1], -second, 1e-14);
+  EXPECT_EQ(column.values[2], 0);
+}
+
+// As an op of constants has no derivative, however steep it is there.
+TEST(Jvp, OfAConstantIsZeroWhereTheSlopeIsInfinite) {
+  const double inf = std::numeric_limits<double>::infinity();
+  struct Steep {
+    const char* name;
+    Tensor (*op)(Here);
+    double at;
+  };
+  const Steep all[] = {{"log", log, 0},   {"log1p", log1p, -1},  {"sqrt", sqrt, 0},      {"rsqrt", rsqrt, 0},
+                       {"exp", exp, inf}, {"expm1", expm1, inf}, {"square", square, inf}};
+  for (const Steep& steep : all) {
+    const auto f = [&](Tensors t) { return t[0] + steep.op(t[0].tape().constant(steep.at)); };
+    EXPECT_EQ(jvp(f, {{{}, {1}}}, {{{}, {1}}}).values[0], 1) << steep.name;
+  }
+  const auto quotient = [](Tensors t) { return t[0] + div(1.0, t[0].tape().constant(0.0)); };
+  EXPECT_EQ(jvp(quotient, {{{}, {1}}}, {{{}, {1}}}).values[0], 1);
+}
+
 // d^2 (x^y) / dx dy = x^(y-1) (1 + y log x), also where y is 0.
 TEST(HessianVectorProduct, OfAPowerWhoseExponentIsZero) {
   const auto f = [](Tensors t) { return sum(pow(t[0], t[1])); };
