@@ -16,7 +16,12 @@ void gather(const T* x, std::int64_t outer, std::int64_t size, std::int64_t inne
   parallel_for(outer * groups, static_cast<double>(outer * count * inner), [&](std::int64_t task) {
     const std::int64_t o = task / groups;
     const std::int64_t first = task % groups * group;
-    for (std::int64_t i = first; i < std::min(count, first + group); ++i) {
+    const std::int64_t last = std::min(count, first + group);
+    if (inner == 1 && !y.add) {  // copy_n of one number is a call
+      for (std::int64_t i = first; i < last; ++i) y.data[o * count + i] = x[o * size + index[i]];
+      return;
+    }
+    for (std::int64_t i = first; i < last; ++i) {
       const T* from = x + (o * size + index[i]) * inner;
       T* to = y.data + (o * count + i) * inner;
       if (y.add) {

@@ -241,7 +241,12 @@ Tensor div(Here x, Here y) { return record(div_op, {x, y}); }
 Tensor div(double dividend, Here x) { return record(divided_op, {x}, Number{dividend}); }
 Tensor div(Here x, double divisor) { return record(divide_op, {x}, Number{divisor}); }
 Tensor pow(Here x, Here y) { return record(pow_op, {x, y}); }
-Tensor pow(Here x, double exponent) { return record(power_op, {x}, Number{exponent}); }
+Tensor pow(Here x, double exponent) {
+  // What most powers are, without the C library's function for all of them.
+  if (exponent == 2) return square(x);
+  if (exponent == 0.5) return sqrt(x);
+  return record(power_op, {x}, Number{exponent});
+}
 Tensor pow(double base, Here exponent) {
   return pow(exponent.with(tape_of({exponent}).constant(base, exponent.place)), exponent);
 }

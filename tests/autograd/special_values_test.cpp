@@ -150,6 +150,28 @@ TEST_F(SpecialPairs, APowerOfZeroHasGradients) {
   EXPECT_THAT(gradients(power, 0, -1), ElementsAre(-inf, -inf));
 }
 
+// NaN lies between no two numbers.
+TEST(SpecialSlope, OfAClampedNaNIsZero) {
+  Tape tape;
+  const auto step = tape.record();
+  const Tensor x = tape.variable({std::nan(""), 0.5, 2, 1, -1}, {5});
+  const Tensor y = clamp(x, -1, 1);
+  EXPECT_TRUE(std::isnan(y.values()[0]));
+  tape.backward(sum(y));
+  EXPECT_EQ(x.gradient(), (std::vector<double>{0, 1, 0, 1, 1}));
+}
+
+TEST(SpecialSlope, OfSquaresAndRootsWrittenAsPowers) {
+  Tape tape(Precision::f64);
+  const auto step = tape.record();
+  const Tensor x = tape.variable({3, 0.25, 4}, {3});
+  const Tensor squares = pow(x, 2), roots = pow(x, 0.5);
+  EXPECT_EQ(squares.values(), (std::vector<double>{9, 0.0625, 16}));
+  EXPECT_EQ(roots.values(), (std::vector<double>{std::sqrt(3.0), 0.5, 2}));
+  tape.backward(sum(squares) + sum(roots));
+  EXPECT_EQ(x.gradient(), (std::vector<double>{6 + 0.5 / std::sqrt(3.0), 0.5 + 1, 8 + 0.25}));
+}
+
 TEST(SpecialSlope, OfAPowerOfANumber) {
   for (const Precision precision : {Precision::f32, Precision::f64}) {
     Tape tape(precision);
