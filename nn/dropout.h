@@ -24,11 +24,11 @@ inline std::uint64_t stream_of_next_use(Here x, const Module& module, std::uint6
 class Dropout final : public Module {
  public:
   /// Throws ValueError for p outside [0, 1).
-  Dropout(Module* parent, std::string_view name, double p, Place place = Place::here())
-      : Module(parent, name, place), p_(p), stream_(kernels::stream_of(path())) {
+  Dropout(Module* parent, Name name, double p)
+      : Module(parent, name), p_(p), stream_(kernels::stream_of(path())) {
     if (!(p >= 0 && static_cast<float>(p) < 1)) {
-      throw ValueError(place, at(place, "dropout: p is " + short_number(p) + ", not in [0, 1)") +
-                                  help_line("p is the share of the elements that become 0"));
+      throw ValueError(name.place, at(name.place, "dropout: p is " + short_number(p) + ", not in [0, 1)") +
+                                       help_line("p is the share of the elements that become 0"));
     }
   }
 

@@ -12,12 +12,11 @@ namespace reel::nn {
 /// deviation 1. Throws ValueError for a size below 0.
 class Embedding final : public Module {
  public:
-  Embedding(Module* parent, std::string_view name, std::int64_t rows, std::int64_t channels,
-            Place place = Place::here())
-      : Module(parent, name, place),
+  Embedding(Module* parent, Name name, std::int64_t rows, std::int64_t channels)
+      : Module(parent, name),
         weight(add_parameter("weight",
-                             {checked_size(rows, {"embedding", "rows", place}),
-                              checked_size(channels, {"embedding", "channels", place})},
+                             {checked_size(rows, {"embedding", "rows", name.place}),
+                              checked_size(channels, {"embedding", "channels", name.place})},
                              true)) {
     init::normal(weight, seed());
   }

@@ -54,20 +54,21 @@ bool KeyValueCache::fits(const GptConfig& config) const {
   return context == config.context && heads == config.heads && fit(keys) && fit(values);
 }
 
-Gpt::Transformer::Transformer(Module* parent, const GptConfig& config)
-    : Module(parent, "transformer"),
-      wte(this, "wte", config.vocabulary, config.width),
-      drop(this, "drop", config.dropout),
-      list(this, "h"),
-      ln_f(this, "ln_f", config.width) {
-  if (!config.rotary) wpe.emplace(this, "wpe", config.context, config.width);
-  for (std::int64_t i = 0; i < config.layers; ++i) h.emplace_back(&list, std::to_string(i), config);
+Gpt::Transformer::Transformer(Module* parent, Name name, const GptConfig& config)
+    : Module(parent, name),
+      wte(this, Name("wte", name.place), config.vocabulary, config.width),
+      drop(this, Name("drop", name.place), config.dropout),
+      h(this, Name("h", name.place)),
+      ln_f(this, Name("ln_f", name.place), config.width) {
+  if (!config.rotary) wpe.emplace(this, Name("wpe", name.place), config.context, config.width);
+  for (std::int64_t i = 0; i < config.layers; ++i) h.add(config);
 }
 
 Gpt::Gpt(Seed seed, const GptConfig& config, Place place)
-    : Module(seed), config_(checked(config, place)), transformer_(this, config_) {
+    : Module(seed), config_(checked(config, place)), transformer_(this, Name("transformer", place), config_) {
   if (!config.tie_head)
-    lm_head_.emplace(this, "lm_head", config.width, config.vocabulary, LinearOptions{.bias = false});
+    lm_head_.emplace(this, Name("lm_head", place), config.width, config.vocabulary,
+                     LinearOptions{.bias = false});
   positions_.resize(static_cast<std::size_t>(config.context));
   std::iota(positions_.begin(), positions_.end(), 0);
   for (std::size_t i = 0; i < parameters().count(); ++i) {
@@ -121,7 +122,7 @@ Block& Gpt::block(std::int64_t layer, Place where) {
                                           std::to_string(config_.layers)) +
                                 help_line("count from 0, as the names transformer.h.0, ... do"));
   }
-  return transformer_.h[static_cast<std::size_t>(layer)];
+  return transformer_.h.at(static_cast<std::size_t>(layer));
 }
 
 Tensor Gpt::next(Tape& tape, std::int32_t token, KeyValueCache& cache, Place place) const {
@@ -140,7 +141,8 @@ Tensor Gpt::next(Tape& tape, std::int32_t token, KeyValueCache& cache, Place pla
   }
   Tensor x = embed(tape, {&token, 1}, 1, 1, cache.length, place);
   const Here here(x, place.file, place.line);
-  for (std::size_t i = 0; i < transformer_.h.size(); ++i) x = transformer_.h[i].next(here.with(x), cache, i);
+  for (std::size_t i = 0; i < transformer_.h.size(); ++i)
+    x = transformer_.h.at(i).next(here.with(x), cache, i);
   cache.written_ = ++cache.length;
   return head(here.with(x));
 }

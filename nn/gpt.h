@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <initializer_list>
 #include <optional>
 #include <span>
@@ -10,6 +9,7 @@
 #include "nn/dropout.h"
 #include "nn/embedding.h"
 #include "nn/linear.h"
+#include "nn/module_list.h"
 #include "nn/norm.h"
 #include "nn/transformer.h"
 
@@ -88,12 +88,11 @@ class Gpt final : public Module {
 
  private:
   struct Transformer final : Module {
-    Transformer(Module* parent, const GptConfig& config);
+    Transformer(Module* parent, Name name, const GptConfig& config);
     Embedding wte;
     std::optional<Embedding> wpe;
     Dropout drop;
-    Module list;  // "h", whose children are the blocks "0", "1", ...
-    std::deque<Block> h;
+    ModuleList<Block> h;
     LayerNorm ln_f;
   };
   Tensor head(Here x) const;

@@ -16,12 +16,12 @@ struct LinearOptions {
 /// Throws ValueError for a size below 0. At first both are uniform in +- 1 / sqrt(in), as PyTorch has it.
 class Linear final : public Module {
  public:
-  Linear(Module* parent, std::string_view name, std::int64_t in, std::int64_t out, LinearOptions options = {},
-         Place place = Place::here())
-      : Module(parent, name, place),
-        weight(add_parameter(
-            "weight",
-            {checked_size(out, {"linear", "out", place}), checked_size(in, {"linear", "in", place})}, true)) {
+  Linear(Module* parent, Name name, std::int64_t in, std::int64_t out, LinearOptions options = {})
+      : Module(parent, name),
+        weight(add_parameter("weight",
+                             {checked_size(out, {"linear", "out", name.place}),
+                              checked_size(in, {"linear", "in", name.place})},
+                             true)) {
     const double bound = in > 0 ? 1 / std::sqrt(static_cast<double>(in)) : 0;
     init::uniform(weight, seed(), -bound, bound);
     if (!options.bias) return;

@@ -26,18 +26,16 @@ class Mlp final : public Module {
       : Module(seed), options_(options) {
     build(sizes, place);
   }
-  Mlp(Module* parent, std::string_view name, std::span<const std::int64_t> sizes, MlpOptions options = {},
-      Place place = Place::here())
-      : Module(parent, name, place), options_(options) {
-    build(sizes, place);
+  Mlp(Module* parent, Name name, std::span<const std::int64_t> sizes, MlpOptions options = {})
+      : Module(parent, name), options_(options) {
+    build(sizes, name.place);
   }
   /// The same with the sizes in braces: Mlp(seed, {784, 128, 10}).
   Mlp(Seed seed, std::initializer_list<std::int64_t> sizes, MlpOptions options = {},
       Place place = Place::here())
       : Mlp(seed, std::span(sizes.begin(), sizes.size()), options, place) {}
-  Mlp(Module* parent, std::string_view name, std::initializer_list<std::int64_t> sizes,
-      MlpOptions options = {}, Place place = Place::here())
-      : Mlp(parent, name, std::span(sizes.begin(), sizes.size()), options, place) {}
+  Mlp(Module* parent, Name name, std::initializer_list<std::int64_t> sizes, MlpOptions options = {})
+      : Mlp(parent, name, std::span(sizes.begin(), sizes.size()), options) {}
 
   Tensor operator()(Here x) const {
     Here y = x;
@@ -57,8 +55,9 @@ class Mlp final : public Module {
                                   help_line("give at least the numbers of inputs and of outputs"));
     }
     for (std::size_t i = 0; i + 1 < sizes.size(); ++i) {
-      if (i > 0) dropouts_.emplace_back(this, "dropout" + std::to_string(i - 1), options_.dropout, place);
-      layers_.emplace_back(this, "layer" + std::to_string(i), sizes[i], sizes[i + 1], LinearOptions{}, place);
+      if (i > 0)
+        dropouts_.emplace_back(this, Name("dropout" + std::to_string(i - 1), place), options_.dropout);
+      layers_.emplace_back(this, Name("layer" + std::to_string(i), place), sizes[i], sizes[i + 1]);
     }
   }
 

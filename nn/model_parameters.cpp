@@ -64,7 +64,10 @@ ParameterBlock& ModelParameters::block_for(std::string_view owner, Place where) 
                                  "take the part when the model is whole"));
   }
   const bool none = std::find(chosen_.begin(), chosen_.end(), true) == chosen_.end();
-  if (block_ == nullptr || (none && block_->count() > 0)) {
+  if (none && block_ != nullptr && block_->count() == 0)
+    throw ValueError(where,
+                     text("the model has no parameters", "give it modules, or leave the optimizer out"));
+  if (none) {
     throw ValueError(where, text("there is no parameter in the part of the model that it was given",
                                  "give it a module that has parameters, or leave it out"));
   }

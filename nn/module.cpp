@@ -6,29 +6,30 @@ namespace reel::nn {
 
 Module::Module(Seed seed) : owned_(std::make_unique<State>()), state_(owned_.get()) { state_->seed = seed; }
 
-Module::Module(Module* parent, std::string_view name, Place place)
-    : state_(state_of(parent, name, place)), path_(parent->path_of(name)) {
-  parent->claim(name, place);
+Module::Module(Module* parent, Name name)
+    : state_(state_of(parent, name)), path_(parent->path_of(name.text)) {
+  parent->claim(name);
 }
 
-Module::State* Module::state_of(const Module* parent, std::string_view name, Place place) {
+Module::State* Module::state_of(const Module* parent, Name name) {
   if (parent != nullptr) return parent->state_;
-  throw ValueError(place,
-                   at(place, "module: \"" + std::string(name) + "\" has no parent, but a null pointer") +
-                       help_line("give the module that holds it, which a member calls `this`"));
+  throw ValueError(name.place, at(name.place, "module: \"" + std::string(name.text) +
+                                                  "\" has no parent, but a null pointer") +
+                                   help_line("give the module that holds it, which a member calls `this`"));
 }
 
 std::string Module::path_of(std::string_view name) const {
   return path_.empty() ? std::string(name) : path_ + "." + std::string(name);
 }
 
-void Module::claim(std::string_view name, Place place) {
-  if (name.empty() || name.find('.') != std::string_view::npos) {
-    throw ValueError(place, at(place, "module: \"" + std::string(name) + "\" is not a name") +
+void Module::claim(Name name) {
+  const auto& [text, place] = name;
+  if (text.empty() || text.find('.') != std::string_view::npos) {
+    throw ValueError(place, at(place, "module: \"" + std::string(text) + "\" is not a name") +
                                 help_line("a name is not empty and has no dots; dots join names to paths"));
   }
-  if (!names_.emplace(name).second) {
-    throw ValueError(place, at(place, "module: \"" + path_of(name) + "\" is there twice") +
+  if (!names_.emplace(text).second) {
+    throw ValueError(place, at(place, "module: \"" + path_of(text) + "\" is there twice") +
                                 help_line("give every child and parameter of a module its own name"));
   }
 }
@@ -42,9 +43,9 @@ void Module::requires_grad(bool on) {
   }
 }
 
-Parameter Module::add_parameter(std::string_view name, const Shape& shape, bool decay, Place place) {
-  claim(name, place);
-  return {state_->block, state_->block.add(path_of(name), shape, decay)};
+Parameter Module::add_parameter(Name name, const Shape& shape, bool decay) {
+  claim(name);
+  return {state_->block, state_->block.add(path_of(name.text), shape, decay)};
 }
 
 bool lies_in(std::string_view name, std::string_view path) {

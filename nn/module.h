@@ -17,6 +17,17 @@ struct Seed {
   std::uint64_t value = 0;
 };
 
+/// What a child or a parameter is called by its parent, and the line in which it was named, which errors
+/// name: made by implicit conversion. A constructor of your own that takes a Name and passes it on keeps the
+/// line of the call.
+struct Name {
+  Name(const char* name, Place where = Place::here()) : text(name), place(where) {}         // NOLINT
+  Name(const std::string& name, Place where = Place::here()) : text(name), place(where) {}  // NOLINT
+  Name(std::string_view name, Place where = Place::here()) : text(name), place(where) {}    // NOLINT
+  std::string_view text;
+  Place place;
+};
+
 /// Something with parameters. The root owns all parameters of the model in one flat block; children are
 /// members that are declared once, with their parent and their name:
 ///
@@ -37,7 +48,7 @@ class Module {
   /// A child. Throws ValueError if there is no parent, if a sibling has that name, or if the name is empty or
   /// holds a dot. As the place of a member that is initialised where it is declared, compilers give the
   /// struct that holds it.
-  Module(Module* parent, std::string_view name, Place place = Place::here());
+  Module(Module* parent, Name name);
   virtual ~Module() = default;
   Module(const Module&) = delete;
   Module& operator=(const Module&) = delete;
@@ -71,7 +82,8 @@ class Module {
 
  protected:
   /// Adds a parameter of zeros; `decay` says whether weight decay applies to it by default.
-  Parameter add_parameter(std::string_view name, const Shape& shape, bool decay, Place place = Place::here());
+  /// Throws ValueError for a name as the constructor does.
+  Parameter add_parameter(Name name, const Shape& shape, bool decay);
 
  private:
   struct State {
@@ -80,8 +92,8 @@ class Module {
     bool training = true;
     std::optional<std::uint64_t> step = std::nullopt;  // if it was set
   };
-  static State* state_of(const Module* parent, std::string_view name, Place place);
-  void claim(std::string_view name, Place place);
+  static State* state_of(const Module* parent, Name name);
+  void claim(Name name);
   std::string path_of(std::string_view name) const;
 
   std::unique_ptr<State> owned_;  // in a root

@@ -13,6 +13,7 @@
 #include "nn/init.h"
 #include "nn/linear.h"
 #include "nn/mlp.h"
+#include "nn/module_list.h"
 #include "nn/norm.h"
 #include "nn/optimizer.h"
 #include "nn/sampler.h"

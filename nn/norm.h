@@ -13,10 +13,10 @@ struct NormOptions {
 /// at 0. Throws ValueError for a size below 0.
 class LayerNorm final : public Module {
  public:
-  LayerNorm(Module* parent, std::string_view name, std::int64_t channels, NormOptions options = {},
-            Place place = Place::here())
-      : Module(parent, name, place),
-        weight(add_parameter("weight", {checked_size(channels, {"layer_norm", "channels", place})}, false)),
+  LayerNorm(Module* parent, Name name, std::int64_t channels, NormOptions options = {})
+      : Module(parent, name),
+        weight(
+            add_parameter("weight", {checked_size(channels, {"layer_norm", "channels", name.place})}, false)),
         bias(add_parameter("bias", {channels}, false)),
         epsilon_(options.epsilon) {
     init::ones(weight);
@@ -35,10 +35,10 @@ class LayerNorm final : public Module {
 /// starts at 1. Throws ValueError for a size below 0.
 class RMSNorm final : public Module {
  public:
-  RMSNorm(Module* parent, std::string_view name, std::int64_t channels, NormOptions options = {},
-          Place place = Place::here())
-      : Module(parent, name, place),
-        weight(add_parameter("weight", {checked_size(channels, {"rms_norm", "channels", place})}, false)),
+  RMSNorm(Module* parent, Name name, std::int64_t channels, NormOptions options = {})
+      : Module(parent, name),
+        weight(
+            add_parameter("weight", {checked_size(channels, {"rms_norm", "channels", name.place})}, false)),
         epsilon_(options.epsilon) {
     init::ones(weight);
   }

@@ -37,6 +37,7 @@ double Schedule::operator()(std::int64_t step) const {
                                                 : along_line(start_, rate_, share);
   }
   if (length_ == 0) return rate_;
+  if (kind_ == Kind::one_cycle && now == peak_ && peak_ > 0) return rate_;  // it may end there
   const double last =
       kind_ == Kind::one_cycle ? static_cast<double>(length_) - 1 : static_cast<double>(length_);
   if (now >= last) return end_;

@@ -26,16 +26,16 @@ std::int64_t checked_width(std::int64_t width, std::int64_t heads, bool rotary_p
 
 }  // namespace
 
-MultiHeadSelfAttention::MultiHeadSelfAttention(Module* parent, std::string_view name, std::int64_t width,
-                                               std::int64_t heads, AttentionLayerOptions options, Place place)
-    : Module(parent, name, place),
-      c_attn(this, "c_attn", checked_width(width, heads, options.rotary, place), 3 * width,
-             {.bias = options.bias}),
-      c_proj(this, "c_proj", width, width, {.bias = options.bias}),
+MultiHeadSelfAttention::MultiHeadSelfAttention(Module* parent, Name name, std::int64_t width,
+                                               std::int64_t heads, AttentionLayerOptions options)
+    : Module(parent, name),
+      c_attn(this, Name("c_attn", name.place), checked_width(width, heads, options.rotary, name.place),
+             3 * width, {.bias = options.bias}),
+      c_proj(this, Name("c_proj", name.place), width, width, {.bias = options.bias}),
       width_(width),
       heads_(heads),
       options_(options),
-      resid_dropout_(this, "resid_dropout", options.dropout, place),
+      resid_dropout_(this, Name("resid_dropout", name.place), options.dropout),
       stream_(kernels::stream_of(path() + ".attn_dropout")) {}
 
 Tensor MultiHeadSelfAttention::operator()(Here x) const {
@@ -55,6 +55,10 @@ Tensor MultiHeadSelfAttention::operator()(Here x) const {
 
 MultiHeadSelfAttention::Heads MultiHeadSelfAttention::split(Here x, std::int64_t first_position) const {
   const Shape shape = x.shape();
+  if (shape.rank() != 3) {
+    throw ShapeError(x.place,
+                     at(x.place, path() + ": x must be [batch, time, width], it is " + to_string(shape)));
+  }
   const std::int64_t batch = shape[0];
   const std::int64_t time = shape[1];
   const std::int64_t channels = width_ / heads_;
@@ -71,7 +75,31 @@ MultiHeadSelfAttention::Heads MultiHeadSelfAttention::split(Here x, std::int64_t
   return h;
 }
 
+void MultiHeadSelfAttention::require_room(const KeyValueCache& cache, std::size_t layer, Place place) const {
+  const auto refuse = [&](const std::string& reason, const char* help) {
+    throw ValueError(place, at(place, path() + ": " + reason) + help_line(help));
+  };
+  if (layer >= cache.keys.size() || layer >= cache.values.size()) {
+    refuse("the cache has no layer " + std::to_string(layer), "make it for a model of more layers");
+  }
+  const auto size = static_cast<std::size_t>(std::max<std::int64_t>(0, cache.context) * width_);
+  if (cache.heads != heads_ || cache.keys[layer].size() != size || cache.values[layer].size() != size) {
+    refuse("the cache was made for a layer of another size",
+           "make it for this model: KeyValueCache cache(config)");
+  }
+  if (cache.length < 0 || cache.length >= cache.context) {
+    refuse("the cache has room for " + std::to_string(cache.context) + " tokens and holds " +
+               std::to_string(cache.length),
+           "clear() it, or make it for a longer context");
+  }
+}
+
 Tensor MultiHeadSelfAttention::next(Here x, KeyValueCache& cache, std::size_t layer) const {
+  require_room(cache, layer, x.place);
+  if (const Shape shape = x.shape(); !(shape == Shape{1, 1, width_})) {
+    throw ShapeError(x.place, at(x.place, path() + ": the next token must be [1, 1, " +
+                                              std::to_string(width_) + "], it is " + to_string(shape)));
+  }
   const Heads h = split(x, cache.length);
   if (!h.q.tape().in_inference()) {
     throw StateError(x.place,
@@ -105,12 +133,13 @@ Tensor MultiHeadSelfAttention::weights(Here x) const {
   return attention_weights(x.with(h.q), x.with(h.k), {.causal = options_.causal});
 }
 
-FeedForward::FeedForward(Module* parent, std::string_view name, std::int64_t width, const GptConfig& config)
+FeedForward::FeedForward(Module* parent, Name name, std::int64_t width, const GptConfig& config)
     : Module(parent, name),
-      c_fc(this, "c_fc", width, 4 * width, {.bias = config.bias}),
-      c_proj(this, "c_proj", 4 * width, width, {.bias = config.bias}),
-      dropout_(this, "dropout", config.dropout) {
-  if (config.swiglu) c_gate.emplace(this, "c_gate", width, 4 * width, LinearOptions{.bias = config.bias});
+      c_fc(this, Name("c_fc", name.place), width, 4 * width, {.bias = config.bias}),
+      c_proj(this, Name("c_proj", name.place), 4 * width, width, {.bias = config.bias}),
+      dropout_(this, Name("dropout", name.place), config.dropout) {
+  if (config.swiglu)
+    c_gate.emplace(this, Name("c_gate", name.place), width, 4 * width, LinearOptions{.bias = config.bias});
 }
 
 Tensor FeedForward::operator()(Here x) const {
@@ -119,13 +148,13 @@ Tensor FeedForward::operator()(Here x) const {
   return dropout_(x.with(c_proj(x.with(h))));
 }
 
-Block::Block(Module* parent, std::string_view name, const GptConfig& config)
+Block::Block(Module* parent, Name name, const GptConfig& config)
     : Module(parent, name),
-      ln_1(this, "ln_1", config.width),
-      attn(this, "attn", config.width, config.heads,
+      ln_1(this, Name("ln_1", name.place), config.width),
+      attn(this, Name("attn", name.place), config.width, config.heads,
            {.causal = true, .dropout = config.dropout, .bias = config.bias, .rotary = config.rotary}),
-      ln_2(this, "ln_2", config.width),
-      mlp(this, "mlp", config.width, config) {}
+      ln_2(this, Name("ln_2", name.place), config.width),
+      mlp(this, Name("mlp", name.place), config.width, config) {}
 
 Tensor Block::operator()(Here x) const {
   const Tensor y = add(x, x.with(attn(x.with(ln_1(x)))));

@@ -26,15 +26,17 @@ class MultiHeadSelfAttention final : public Module {
  public:
   /// Throws ValueError if `heads` does not divide `width`, or if rotary positions meet an odd number of
   /// channels.
-  MultiHeadSelfAttention(Module* parent, std::string_view name, std::int64_t width, std::int64_t heads,
-                         AttentionLayerOptions options = {}, Place place = Place::here());
+  MultiHeadSelfAttention(Module* parent, Name name, std::int64_t width, std::int64_t heads,
+                         AttentionLayerOptions options = {});
 
   /// x [batch, time, width].
   Tensor operator()(Here x) const;
   /// One more token x [1, 1, width], whose keys and values are appended to the cache's of this layer. Throws
-  /// StateError unless the step is one of inference: no gradient would reach what is in the cache.
+  /// ShapeError for an x of another shape, ValueError for a cache that is full, without such a layer or of
+  /// other sizes, and StateError unless the step is one of inference: no gradient would reach what is in the
+  /// cache.
   Tensor next(Here x, KeyValueCache& cache, std::size_t layer) const;
-  /// The weights [batch, heads, time, time].
+  /// The weights [batch, heads, time, time] for x [batch, time, width]. Throws ShapeError for another rank.
   Tensor weights(Here x) const;
 
   Linear c_attn;
@@ -45,6 +47,7 @@ class MultiHeadSelfAttention final : public Module {
     Tensor q, k, v;  // [batch, heads, time, channels]
   };
   Heads split(Here x, std::int64_t first_position) const;
+  void require_room(const KeyValueCache& cache, std::size_t layer, Place place) const;
 
   std::int64_t width_;
   std::int64_t heads_;
@@ -56,7 +59,7 @@ class MultiHeadSelfAttention final : public Module {
 /// The feed-forward layer of a block: c_proj(gelu(c_fc x)), or with SwiGLU c_proj(silu(c_gate x) * c_fc x).
 class FeedForward final : public Module {
  public:
-  FeedForward(Module* parent, std::string_view name, std::int64_t width, const GptConfig& config);
+  FeedForward(Module* parent, Name name, std::int64_t width, const GptConfig& config);
   Tensor operator()(Here x) const;
 
   Linear c_fc;
@@ -70,8 +73,9 @@ class FeedForward final : public Module {
 /// A pre-norm block: x + attn(ln_1 x), then x + mlp(ln_2 x) (Xiong et al. 2020).
 class Block final : public Module {
  public:
-  Block(Module* parent, std::string_view name, const GptConfig& config);
+  Block(Module* parent, Name name, const GptConfig& config);
   Tensor operator()(Here x) const;
+  /// As MultiHeadSelfAttention::next.
   Tensor next(Here x, KeyValueCache& cache, std::size_t layer) const;
 
   LayerNorm ln_1;

@@ -259,6 +259,31 @@ TEST(Sequential, TakesOpsLambdasAndWhatTheyHold) {
   EXPECT_THAT(chain.net(parameter).values(), testing::ElementsAre(3, 3));
 }
 
+TEST(ModuleList, NamesItsModulesByTheirNumber) {
+  struct Deep final : Module {
+    explicit Deep(Seed seed) : Module(seed) {
+      for (int i = 0; i < 3; ++i) layers.add(2, 2, LinearOptions{.bias = i < 2});
+    }
+    Tensor operator()(Here x) const {
+      Tensor y = x.tensor;
+      for (const Linear& layer : layers) y = layer(y);
+      return y;
+    }
+    ModuleList<Linear> layers{this, "layers"};
+  } model(Seed{1});
+  ASSERT_EQ(model.layers.size(), 3U);
+  ASSERT_EQ(model.parameters().count(), 5U);
+  EXPECT_EQ(model.parameters().entry(1).name, "layers.0.bias");
+  EXPECT_EQ(model.parameters().entry(4).name, "layers.2.weight");
+  Tape tape;
+  const auto step = tape.record();
+  const Tensor x = tape.constant({1, 2}, {1, 2});
+  const Tensor y = model.layers.at(2)(model.layers.at(1)(model.layers.at(0)(x)));
+  EXPECT_EQ(model(x).values(), y.values());
+  model.layers.requires_grad(false);
+  EXPECT_FALSE(model.parameters().entry(4).requires_grad);
+}
+
 // Attention of one head after the other, in plain loops.
 std::vector<double> naive_attention(Only<MultiHeadSelfAttention>& model, const std::vector<double>& x,
                                     std::size_t time, std::size_t width, std::size_t heads, bool causal) {
@@ -430,6 +455,21 @@ TEST(MultiHeadSelfAttention, RefusesHeadsThatDoNotFit) {
   EXPECT_THAT(make(10, 3, false), ThrowsMessage<ValueError>(HasSubstr("3 heads do not divide the width 10")));
   EXPECT_THAT(make(10, 0, false), ThrowsMessage<ValueError>(HasSubstr("0 heads")));
   EXPECT_THAT(make(10, 2, true), ThrowsMessage<ValueError>(HasSubstr("a head has 5")));
+}
+
+TEST(Mlp, TakesEveryActivationByItsName) {
+  Tape tape;
+  const auto step = tape.inference();
+  const Tensor x = tape.constant({1, -2}, {1, 2});
+  std::vector<std::vector<double>> seen;
+  for (const auto activation :
+       {static_cast<Tensor (*)(Here)>(leaky_relu), static_cast<Tensor (*)(Here)>(elu), relu, gelu}) {
+    const Mlp model(Seed{1}, {2, 8, 1}, {.activation = activation});
+    seen.push_back(model(x).values());
+  }
+  const Mlp model(Seed{1}, {2, 8, 1}, {.activation = leaky_relu});
+  EXPECT_EQ(model(x).values(), seen[0]);
+  for (std::size_t i = 1; i < seen.size(); ++i) EXPECT_NE(seen[i], seen[i - 1]);
 }
 
 TEST(Mlp, SizesMayBeWrittenInBraces) {

@@ -286,6 +286,51 @@ TEST(MisusedModules, MadeInAFunctionNameTheLineThatMadeThem) {
   expect_error<ValueError>([&] { Mlp(&root, "l", three, {.dropout = 2}); }, "dropout: p is 2");
 }
 
+TEST(MisusedModules, AddedToASequenceOrAListNameTheUsersLine) {
+  Root root(Seed{1});
+  Sequential net(&root, "net");
+  expect_error<ValueError>([&] { net.add<Linear>("0", 2, -4); }, "linear: out = -4 is less than 0");
+  expect_error<ValueError>([&] { net.add<Dropout>("1", 2); }, "dropout: p is 2");
+  const std::string taken = "1";
+  expect_error<ValueError>([&] { net.add<Dropout>(taken, 0.1); }, "\"net.1\" is there twice");
+  ModuleList<Linear> list(&root, "list");
+  const int line = __builtin_LINE() - 1;
+  list.add(2, 3);
+  expect_error<ValueError>([&] { list.add(2, -4); }, "linear: out = -4 is less than 0", line);
+  expect_error<ValueError>([&] { list.at(1); }, "module list: \"list\" has no module 1, there are 1");
+}
+
+TEST(MisusedModules, LayersOfAttentionGivenWhatDoesNotFit) {
+  const GptConfig config{.vocabulary = 5, .context = 3, .layers = 1, .heads = 2, .width = 8};
+  Root root(Seed{1});
+  const MultiHeadSelfAttention layer(&root, "attn", 8, 2);
+  expect_error<ValueError>([&] { MultiHeadSelfAttention(&root, "b", 1 << 30, 1); },
+                           "linear: out = 3221225472");
+  Tape tape;
+  const auto step = tape.inference();
+  const Tensor x = tape.constant(std::vector<float>(8), {1, 1, 8});
+  KeyValueCache cache(config);
+  for (; cache.length < 3; ++cache.length) EXPECT_NO_THROW(layer.next(x, cache, 0));
+  expect_error<ValueError>([&] { layer.next(x, cache, 0); },
+                           "attn: the cache has room for 3 tokens and holds 3");
+  cache.length = -1;
+  expect_error<ValueError>([&] { layer.next(x, cache, 0); }, "holds -1");
+  cache.clear();
+  expect_error<ValueError>([&] { layer.next(x, cache, 1); }, "attn: the cache has no layer 1");
+  const Tensor turned = reshape(x, {1, 2, 4});
+  expect_error<ShapeError>([&] { layer.next(turned, cache, 0); },
+                           "attn: the next token must be [1, 1, 8], it is [1, 2, 4]");
+  expect_error<ShapeError>([&] { layer.weights(reshape(x, {8})); },
+                           "attn: x must be [batch, time, width], it is [8]");
+  KeyValueCache wide({.vocabulary = 5, .context = 3, .layers = 1, .heads = 2, .width = 16});
+  expect_error<ValueError>([&] { layer.next(x, wide, 0); }, "the cache was made for a layer of another size");
+  KeyValueCache cut(config);
+  cut.keys[0].pop_back();
+  expect_error<ValueError>([&] { layer.next(x, cut, 0); }, "the cache was made for a layer of another size");
+  KeyValueCache four({.vocabulary = 5, .context = 3, .layers = 1, .heads = 4, .width = 8});
+  expect_error<ValueError>([&] { layer.next(x, four, 0); }, "another size");
+}
+
 TEST(MisusedModules, InitialisersThatNeedFans) {
   Root root(Seed{1});
   const Parameter p = root.add_parameter("bias", {3}, false);
@@ -416,6 +461,19 @@ TEST(MisusedModules, TokensAndLengthsOfAGpt) {
   expect_error<ValueError>([&] { gpt(tape, {}, 1, 0); }, "at least one token");
 }
 
+// The layer that an anomaly stands in may be one of a model that is no more.
+TEST(DestroyedModel, IsNotAskedForTheNameOfALayer) {
+  Tape tape;
+  tape.detect_anomaly(true);
+  const auto step = tape.record();
+  Tensor h;
+  {
+    const Mlp model(Seed{1}, {2, 3});
+    h = model(tape.constant({1, 2}, {1, 2}));
+  }
+  expect_error<NonFiniteError>([&] { log(h - h - 1.0); }, "log: value 0 is");
+}
+
 TEST(DestroyedModel, ThatIsDestroyedInsideAStepIsNamedByBackward) {
   Tape tape;
   const auto step = tape.record();
@@ -507,6 +565,11 @@ TEST(MisusedOptimizer, OfAModelThatGrewIsNeitherReadNorWritten) {
   expect_error<StateError>([&] { checkpoint.load(); }, "parameters were added");
   expect_error<StateError>([&] { fingerprint(root.parameters(), &adam); }, "parameters were added");
   expect_error<StateError>([&] { adam.slots(); }, "parameters were added");
+}
+
+TEST(MisusedOptimizer, OfAModelWithoutParameters) {
+  Root root(Seed{1});
+  expect_error<ValueError>([&] { Adam adam(root); }, "Adam: the model has no parameters");
 }
 
 TEST(MisusedOptimizer, ThatOutlivesItsModelSaysSo) {

@@ -83,6 +83,11 @@ TEST(Schedule, HandValues) {
   EXPECT_EQ(cycle(4), 1);
   EXPECT_DOUBLE_EQ(cycle(9), 0.04e-4);
   EXPECT_EQ(cycle(10), cycle(9));
+  // All of it rises: the last step has the peak.
+  const Schedule rise = Schedule::one_cycle({.learning_rate = 1, .steps = 10, .pct_start = 1});
+  EXPECT_DOUBLE_EQ(rise(0), 0.04);
+  EXPECT_LT(rise(8), 1);
+  EXPECT_EQ(rise(9), 1);
 }
 
 TEST(Schedule, EdgesAreFinite) {
