@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <vector>
 
 #include "kernels/block.h"
@@ -43,6 +44,14 @@ class Arena {
     } else {
       rewind_chunks(mark);
     }
+  }
+
+  /// Whether this memory is the arena's own.
+  bool owns(const void* memory) const {
+    const std::less<> before;
+    return std::any_of(chunks_.begin(), chunks_.end(), [&](const Chunk& chunk) {
+      return !before(memory, chunk.memory.get()) && before(memory, chunk.memory.get() + chunk.size);
+    });
   }
 
   std::size_t bytes_used() const { return before_ + static_cast<std::size_t>(next_ - begin_); }

@@ -180,7 +180,7 @@ std::string Tape::own_parameter(const Node& made) const {
     const Node& input = nodes_[inputs_[made.first_input + k]];
     if (input.parameter < 0) continue;
     const ParameterLeaf& leaf = parameter_leaves_[static_cast<std::size_t>(input.parameter)];
-    return leaf.block->entry(leaf.index).name;
+    if (!blocks_[leaf.leaves].life.expired()) return leaf.block->entry(leaf.index).name;
   }
   return "";
 }

@@ -333,7 +333,7 @@ void Tape::backward_without_unread(const Node& made, Context<T>& c) {
     }
   } restore;
   const auto spoil = [&](const Node& unread) {
-    if (unread.parameter >= 0 && std::is_same_v<T, float>) return;  // this is the model's own memory
+    if (!values_.owns(unread.value)) return;  // it is the model's or the user's
     T* memory = static_cast<T*>(unread.value);
     restore.kept.push_back({memory, std::vector<T>(memory, memory + unread.size)});
     fill_with_nan<T>(memory, unread.size);

@@ -52,6 +52,8 @@ kernels::Stretch stretch_over(const Shape& small, const Shape& large) {
 template <class T>
 void unstretch(const T* gradient, const Shape& small, const Shape& large, kernels::Into<T> into,
                Arena& scratch) {
+  // Without elements, the sizes of a run may be more together than integers hold.
+  if (large.size() == 0) return kernels::sum_axis(gradient, small.size(), 0, 1, into);
   // Neighbouring dimensions that are stretched together are summed in one go, the outermost first: that makes
   // what is left to sum as small as possible, early.
   struct Run {

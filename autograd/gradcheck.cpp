@@ -94,6 +94,9 @@ double error(double a, double b, double scale) {
   return a == b ? 0 : std::fabs(a - b) / std::max({std::fabs(a), std::fabs(b), scale});
 }
 
+// How many times as large as it may be: at most 1 passes. No error passes with any tolerance.
+double times_too_large(double error, double tolerance) { return error == 0 ? 0 : error / tolerance; }
+
 // How gradients are used beyond a single backward: added to others, and with inputs that want none.
 void check_use(const Subject& f, std::size_t outputs, double scale, const GradcheckOptions& options,
                GradcheckReport& report) {
@@ -153,8 +156,8 @@ GradcheckReport check(const Subject& f, const GradcheckOptions& options) {
     const double against_difference = options.differences ? error(e.backward, e.difference, scale) : 0;
     report.dual_error = std::max(report.dual_error, against_dual);
     report.difference_error = std::max(report.difference_error, against_difference);
-    const double badness =
-        std::max(against_dual / options.dual_tolerance, against_difference / options.tolerance);
+    const double badness = std::max(times_too_large(against_dual, options.dual_tolerance),
+                                    times_too_large(against_difference, options.tolerance));
     if (badness <= worst) continue;
     worst = badness;
     std::ostringstream text = numbers_as_text();

@@ -13,7 +13,7 @@ namespace reel {
 
 struct GradcheckOptions {
   double tolerance = 1e-8;        ///< against 4-point central differences, relative to the largest derivative
-  double dual_tolerance = 1e-12;  ///< against dual numbers
+  double dual_tolerance = 1e-12;  ///< against dual numbers, in the same way
   double step = 1e-3;             ///< of the differences, times max(1, |x|)
   bool differences = true;        ///< false near a kink, where differences prove nothing
   int most_columns = 400;  ///< up to so many inputs the whole Jacobian is checked, else random directions

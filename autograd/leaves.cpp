@@ -131,6 +131,7 @@ void Tape::override_parameters(const ParameterBlock& block, std::span<const doub
   BlockLeaves& leaves = leaves_of(block);
   leaves.values.assign(values.begin(), values.end());
   leaves.tangents.assign(tangents.begin(), tangents.end());
+  leaves.node.clear();  // those that are there have other numbers
 }
 
 Tensor Tape::leaf(const Parameter& parameter, Place place) {
@@ -222,11 +223,12 @@ void Tape::require_lent(const Node& node, std::string_view what, const Place& pl
 
 void Tape::refuse_change(const ParameterLeaf& leaf, Place place) {
   throw StateError(
-      place, at(place, "backward: parameter \"" + leaf.block->entry(leaf.index).name +
-                           "\" changed after this step recorded it (version " + std::to_string(leaf.version) +
-                           ", now " + std::to_string(leaf.block->version(leaf.index)) + ")") +
-                 help_line("call backward before an optimizer's step and before values() of a "
-                           "parameter that is not const"));
+      place,
+      at(place, "backward: parameter \"" + leaf.block->entry(leaf.index).name +
+                    "\" changed after this step recorded it (version " + std::to_string(leaf.version) +
+                    ", now " + std::to_string(leaf.block->version(leaf.index)) + ")") +
+          help_line("call backward before an optimizer's step; values() of a parameter counts as a change, "
+                    "to look at it write std::as_const(parameter).values()"));
 }
 
 }  // namespace reel

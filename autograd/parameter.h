@@ -82,6 +82,7 @@ class ParameterBlock {
   void set_steps(std::uint64_t steps) { steps_ = steps; }
 
  private:
+  friend class Parameter;
   std::size_t checked(std::size_t i) const {
     if (i >= entries_.size()) refuse(i);
     return i;
@@ -102,7 +103,8 @@ class ParameterBlock {
 /// One parameter of a model: a name for a stretch of the model's block.
 class Parameter {
  public:
-  Parameter(ParameterBlock& block, std::size_t index) : block_(&block), index_(index) {}
+  /// Throws ValueError if the block has no parameter of this index.
+  Parameter(ParameterBlock& block, std::size_t index) : block_(&block), index_(block.checked(index)) {}
 
   const std::string& name() const { return block_->entry(index_).name; }
   const Shape& shape() const { return block_->entry(index_).shape; }

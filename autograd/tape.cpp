@@ -32,8 +32,14 @@ std::uint32_t claim_slot(Tape* tape) {
   throw StateError(Place{}, "more than " + std::to_string(slot_count - 1) + " tapes at once");
 }
 
-// The tapes that this thread records on, innermost last.
-thread_local std::vector<Tape*> recording;
+// The tapes that this thread records on, by their slots, innermost last. A step may end on another thread, so
+// that its slot is still here; and one of a static tape may end after the thread's own objects are gone.
+thread_local bool recording_is_gone = false;
+struct Recording {
+  std::vector<std::uint32_t> slots;
+  ~Recording() { recording_is_gone = true; }
+};
+thread_local Recording recording;
 
 const void* this_thread() {
   thread_local const char token = 0;
@@ -83,7 +89,7 @@ void Tape::open(bool inference, Place place) {
     explain_step(place);
   }
   const std::size_t outer = steps_.size();
-  recording.push_back(this);
+  if (!recording_is_gone) recording.slots.push_back(slot_);
   try {
     steps_.push_back({next_step.fetch_add(1, std::memory_order_relaxed), inference, false, nodes_.size(),
                       inputs_.size(), parameter_leaves_.size(), uses_.size(), values_.mark(),
@@ -95,7 +101,7 @@ void Tape::open(bool inference, Place place) {
     }
   } catch (...) {
     steps_.resize(outer);
-    recording.pop_back();
+    if (!recording_is_gone) recording.slots.pop_back();
     throw;
   }
 }
@@ -121,8 +127,10 @@ void Tape::close(std::uint64_t number) {
       pool_ = outer_pools_.back();
       outer_pools_.pop_back();
     }
-    const auto mine = std::find(recording.rbegin(), recording.rend(), this);
-    if (mine != recording.rend()) recording.erase(std::next(mine).base());
+    if (recording_is_gone || !on_its_thread()) continue;
+    std::vector<std::uint32_t>& slots = recording.slots;
+    const auto mine = std::find(slots.rbegin(), slots.rend(), slot_);
+    if (mine != slots.rend()) slots.erase(std::next(mine).base());
   }
   if (steps_.empty()) scratch_.rewind({});
 }
@@ -150,11 +158,13 @@ void Tape::explain(const Tensor& t, Place place) {
 }
 
 Tape& Tape::current(Place place) {
-  if (recording.empty()) {
-    throw StateError(place, at(place, "no step is open on this thread") +
-                                help_line("open one first: const auto step = tape.record();"));
+  while (!recording_is_gone && !recording.slots.empty()) {
+    Tape* const tape = tape_slots[recording.slots.back()].load(std::memory_order_acquire);
+    if (tape != nullptr && tape->on_its_thread() && !tape->steps_.empty()) return *tape;
+    recording.slots.pop_back();  // its step ended on another thread
   }
-  return *recording.back();
+  throw StateError(place, at(place, "no step is open on this thread") +
+                              help_line("open one first: const auto step = tape.record();"));
 }
 
 void Tape::require_step(const Place& place) const {

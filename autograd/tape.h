@@ -111,9 +111,10 @@ class Tape {
   /// requires_grad changed; on f64 and dual tapes each has a gradient of its own. Ops call this themselves.
   Tensor leaf(const Parameter& parameter, Place place = Place::here());
 
-  /// On an f64 or dual tape: leaves of this block that are made from now on take these values (and tangents)
-  /// instead of the block's, and all of them a gradient, frozen or not. Both have the block's length, or are
-  /// empty to undo. Throws StateError on an f32 tape, ShapeError for another length.
+  /// On an f64 or dual tape: from now on the leaves of this block's parameters take these values (and
+  /// tangents) instead of the block's, and all of them a gradient, frozen or not. Both have the block's
+  /// length, or are empty to undo. A leaf that is there keeps its numbers, and leaf() makes another. Throws
+  /// StateError on an f32 tape, ShapeError for another length.
   void override_parameters(const ParameterBlock& block, std::span<const double> values,
                            std::span<const double> tangents = {}, Place place = Place::here());
 
@@ -124,10 +125,11 @@ class Tape {
   /// to their block, where an optimizer finds them; on f64 and dual tapes they stay on the tape, as
   /// tape.leaf(parameter).gradient(). If it throws, what it had delivered by then stays.
   ///
-  /// Throws ShapeError if the loss has more than one element, StateError in inference or for ops that an
-  /// earlier backward without retain_graph went through.
+  /// Throws ShapeError if the loss has more than one element, StateError in inference, for a loss that
+  /// depends on nothing that takes a gradient, for ops that an earlier backward without retain_graph went
+  /// through, and if a model whose parameters the step has read is gone or has changed since.
   void backward(Here loss, BackwardOptions options = {});
-  /// The same for any tensor, with the gradient to start from (its size).
+  /// The same for any tensor, with the gradient to start from. Throws ShapeError if that has another size.
   void backward(Here output, std::span<const double> gradient, BackwardOptions options = {});
 
   /// Checks every value and gradient as it is made; the first that is not finite throws NonFiniteError with
@@ -152,7 +154,7 @@ class Tape {
   /// For tests: memory is filled with NaN before use, so that a read before a write shows.
   void poison(bool on);
   /// For tests: while an op's backward runs, its inputs or its output are NaN if its card says that it does
-  /// not read them. Parameters on an f32 tape are the model's own memory, and stay.
+  /// not read them. What is not the tape's own memory stays: parameters on an f32 tape, and blobs.
   void poison_unread(bool on) { poison_unread_ = on; }
 
  private:

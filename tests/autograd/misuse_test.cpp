@@ -106,6 +106,31 @@ TEST_F(Misuse, ATensorOnAnotherThread) {
   EXPECT_THAT(message, HasSubstr("thread"));
 }
 
+// A tape that was opened here and destroyed elsewhere is none of this thread's any more.
+TEST_F(Misuse, AStepThatEndedOnAnotherThread) {
+  ParameterBlock block;
+  const Parameter w(block, block.add("w", {2}, true));
+  auto other = std::make_unique<Tape>();
+  std::unique_ptr<Step> step(new Step(other->record()));
+  std::thread([&] {
+    step.reset();
+    other.reset();
+  }).join();
+  EXPECT_ERROR(exp(w), StateError, "no step is open on this thread");
+  const auto good = tape.record();
+  EXPECT_EQ(exp(w).precision(), Precision::f64);
+}
+
+// What a thread keeps of its own is gone before what is static.
+TEST(MisuseDeathTest, AStaticStepThatTheProgramEndsIn) {
+  const auto end = [] {
+    static Tape tape;
+    static const auto step = tape.record();
+    std::exit(tape.variable(1.0).item() == 1 ? 7 : 1);
+  };
+  EXPECT_EXIT(end(), testing::ExitedWithCode(7), "");
+}
+
 // ---- steps ----
 
 TEST_F(Misuse, RecordingWithoutAStep) {
@@ -136,6 +161,22 @@ TEST_F(Misuse, ValuesInPlaceOfParameters) {
   EXPECT_ERROR(tape.override_parameters(block, right, few), ShapeError, "and 3 tangents");
   EXPECT_NO_THROW(tape.override_parameters(block, right, right));
   EXPECT_ERROR(Tape().override_parameters(block, right), StateError, "an f32 tape reads");
+}
+
+TEST_F(Misuse, ValuesInPlaceOfParametersCountFromThenOn) {
+  ParameterBlock block;
+  const Parameter w(block, block.add("w", {2}, true));
+  const std::vector<double> sevens(static_cast<std::size_t>(block.length()), 7.0);
+  const auto step = tape.record();
+  const Tensor before = tape.leaf(w);
+  tape.override_parameters(block, sevens);
+  EXPECT_THAT(before.values(), testing::Each(0.0));
+  EXPECT_THAT(tape.leaf(w).values(), testing::Each(7.0));
+  tape.backward(sum(w * w));
+  EXPECT_THAT(tape.leaf(w).gradient(), testing::Each(14.0));
+  EXPECT_THAT(before.gradient(), testing::Each(0.0));
+  tape.override_parameters(block, {});
+  EXPECT_THAT(tape.leaf(w).values(), testing::Each(0.0));
 }
 
 TEST_F(Misuse, ParametersThatAreAddedAfterValuesInTheirPlace) {
