@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <charconv>
 #include <iomanip>
 #include <ostream>
 
@@ -16,7 +17,83 @@ double milliseconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
 }
 
+// The numbers of a tensor in brackets, dimension by dimension.
+class Brackets {
+ public:
+  Brackets(std::ostream& out, const std::vector<double>& values, const Shape& shape, bool floats)
+      : out_(out), values_(values), shape_(shape), floats_(floats), all_(values.size() <= 1000) {}
+
+  bool all() const { return all_; }
+  // What lies behind the first `depth` dimensions, from number `first` on.
+  void write(int depth, std::size_t first) {
+    if (depth == shape_.rank()) {
+      write(values_[first]);
+      return;
+    }
+    const std::int64_t size = shape_[depth];
+    const auto stride = static_cast<std::size_t>(shape_.product(depth + 1, shape_.rank()));
+    constexpr std::int64_t few = 3;
+    out_ << '[';
+    for (std::int64_t i = 0; i < size; ++i) {
+      if (i > 0) separate(depth);
+      if (!all_ && size > 2 * few && i == few) {
+        out_ << "...";
+        separate(depth);
+        i = size - few;
+      }
+      write(depth + 1, first + static_cast<std::size_t>(i) * stride);
+    }
+    out_ << ']';
+  }
+
+ private:
+  // Rows begin below each other, with an empty line between matrices.
+  void separate(int depth) {
+    const auto deeper = static_cast<std::size_t>(shape_.rank() - 1 - depth);
+    if (deeper == 0) {
+      out_ << ", ";
+    } else {
+      constexpr std::size_t opening = std::string_view("tensor([").size();
+      out_ << ',' << std::string(deeper, '\n') << std::string(opening + static_cast<std::size_t>(depth), ' ');
+    }
+  }
+  void write(double x) {
+    char text[32];
+    const char* end = floats_ ? std::to_chars(text, text + sizeof text, static_cast<float>(x)).ptr
+                              : std::to_chars(text, text + sizeof text, x).ptr;
+    out_.write(text, end - text);
+  }
+
+  std::ostream& out_;
+  const std::vector<double>& values_;
+  const Shape& shape_;
+  bool floats_;
+  bool all_;
+};
+
 }  // namespace
+
+std::ostream& operator<<(std::ostream& out, Here x) {
+  std::vector<double> values;
+  bool floats = true;
+  if (x.parameter != nullptr) {
+    const std::span<const float> own = x.parameter->values();
+    values.assign(own.begin(), own.end());
+  } else {
+    values = x.tensor.values(x.place);
+    floats = x.tensor.precision(x.place) == Precision::f32;
+  }
+  const Shape shape = x.shape();
+  Brackets brackets(out, values, shape, floats);
+  out << "tensor(";
+  if (values.empty()) {
+    out << "[]";
+  } else {
+    brackets.write(0, 0);
+  }
+  if (values.empty() || !brackets.all()) out << ", shape " << shape;
+  return out << ')';
+}
 
 std::string Tape::origin(const Here& input) {
   if (input.parameter != nullptr) return "parameter \"" + input.parameter->name() + "\"";

@@ -112,6 +112,8 @@ Tensor where(Here condition, double x, Here y);
 Tensor where(Here condition, double x, double y);
 /// The same with a condition of bytes, one per element of the broadcast shape of x and y.
 Tensor where(std::span<const std::uint8_t> condition, Here x, Here y);
+Tensor where(std::span<const std::uint8_t> condition, Here x, double y);
+Tensor where(std::span<const std::uint8_t> condition, double x, Here y);
 
 // ---- functions of one number ----
 Tensor exp(Here x);
@@ -137,8 +139,11 @@ inline Tensor minimum(double high, Here x) { return minimum(x, high); }
 // ---- activations ----
 Tensor sigmoid(Here x);
 Tensor relu(Here x);  ///< derivative at 0: 0
-Tensor leaky_relu(Here x, double negative_slope = 0.01);
-Tensor elu(Here x, double alpha = 1.0);
+Tensor leaky_relu(Here x, double negative_slope);
+Tensor elu(Here x, double alpha);
+// Functions of their own, so that they can be an activation like the others: Mlp(..., {.activation = elu}).
+inline Tensor leaky_relu(Here x) { return leaky_relu(x, 0.01); }
+inline Tensor elu(Here x) { return elu(x, 1.0); }
 Tensor gelu(Here x);      ///< the tanh form, as in GPT-2
 Tensor gelu_erf(Here x);  ///< the exact form
 Tensor silu(Here x);
@@ -239,7 +244,7 @@ Tensor concat(std::span<const Tensor> tensors, int axis = 0, Place place = Place
 Tensor concat(std::initializer_list<Tensor> tensors, int axis = 0, Place place = Place::here());
 Tensor stack(std::span<const Tensor> tensors, int axis = 0, Place place = Place::here());
 Tensor stack(std::initializer_list<Tensor> tensors, int axis = 0, Place place = Place::here());
-/// Pieces of `size` along the axis; the last may be smaller.
+/// Pieces of `size` along the axis, one at least; the last may be smaller.
 std::vector<Tensor> split(Here x, std::int64_t size, int axis = 0);
 /// Elements [first, last) along the axis; negative positions count from the end.
 Tensor slice(Here x, int axis, std::int64_t first, std::int64_t last);
@@ -248,7 +253,7 @@ Tensor pad(Here x, int axis, std::int64_t before, std::int64_t after, double val
 Tensor flip(Here x, Axes axes);
 /// Slices x[index[i]] of the axis; an index may repeat.
 Tensor index_select(Here x, std::span<const std::int32_t> index, int axis = 0);
-/// Rows of a table: index_select along axis 0.
+/// Rows of a table: index_select along axis 0. What PyTorch calls gather is take_along().
 Tensor gather(Here x, std::span<const std::int32_t> rows);
 /// x [n, ...] with row i of source [count, ...] added to row index[i]; an index may repeat. Sums over
 /// segments are index_add of zeros: index_add(tape.constant(zeros, {n, ...}), segments, source).
@@ -324,6 +329,12 @@ Tensor packed_rotary(Here qkv, PackedRotaryOptions options = {});
 
 // ---- integers written in braces: cross_entropy(logits, {1, 0}) ----
 inline Tensor where(std::initializer_list<std::uint8_t> condition, Here x, Here y) {
+  return where(std::span(condition.begin(), condition.size()), x, y);
+}
+inline Tensor where(std::initializer_list<std::uint8_t> condition, Here x, double y) {
+  return where(std::span(condition.begin(), condition.size()), x, y);
+}
+inline Tensor where(std::initializer_list<std::uint8_t> condition, double x, Here y) {
   return where(std::span(condition.begin(), condition.size()), x, y);
 }
 inline Tensor cross_entropy(Here logits, std::initializer_list<std::int32_t> labels,

@@ -1,5 +1,7 @@
 #include "autograd/shape.h"
 
+#include <ostream>
+
 #include "autograd/error.h"
 
 namespace reel {
@@ -44,5 +46,7 @@ std::string to_string(const Shape& shape) {
   }
   return text + "]";
 }
+
+std::ostream& operator<<(std::ostream& out, const Shape& shape) { return out << to_string(shape); }
 
 }  // namespace reel

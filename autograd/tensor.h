@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <iosfwd>
 #include <span>
 #include <vector>
 
@@ -89,5 +90,10 @@ struct Here {
   const Parameter* parameter = nullptr;
   Place place;
 };
+
+/// Writes the numbers of a tensor or a parameter in as few digits as tell them apart, tensor([1, 2.5, 0.1]),
+/// a line for each row. Of more than 1,000 numbers only the first and last three of each dimension, and the
+/// shape.
+std::ostream& operator<<(std::ostream& out, Here x);
 
 }  // namespace reel

@@ -160,9 +160,12 @@ void NpzWriter::add(const std::string& name, std::span<const std::int64_t> shape
 }
 
 void NpzWriter::add_bytes(const std::string& name, std::string npy) {
-  bool plain = !name.empty();
-  for (const char c : name) plain = plain && c >= 0x20 && c < 0x7F && c != '/' && c != '\\' && c != ':';
-  if (!plain) throw std::invalid_argument("npz: \"" + name + "\" is not a plain name in ASCII");
+  if (name.empty()) throw std::invalid_argument("npz: an array needs a name");
+  for (const char c : name) {
+    if (c >= 0x20 && c < 0x7F && c != '/' && c != '\\' && c != ':') continue;
+    throw std::invalid_argument("npz: the name " + excerpt(name) +
+                                " must be printable ASCII without /, \\ and :, as it becomes that of a file");
+  }
   if (!members_.emplace(name + std::string(extension), std::move(npy)).second)
     throw std::invalid_argument("npz: the name \"" + name + "\" is taken");
 }

@@ -1,6 +1,7 @@
 #include "kernels/attention.h"
 
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "autograd/ops/rules.h"
@@ -62,15 +63,17 @@ kernels::AttentionMask mask_of(const AttentionOptions& options, const Shape& wei
 AttentionOptions with_kept_mask(AttentionOptions options, std::initializer_list<Here> inputs,
                                 const Shape& weights) {
   if (options.mask.empty()) return options;
+  const Place place = inputs.begin()->place;
   Shape common;
-  const bool fits = static_cast<std::int64_t>(options.mask.size()) == options.mask_shape.size() &&
+  const bool fits = static_cast<std::int64_t>(options.mask.size()) == options.mask_shape.size(place) &&
                     broadcast(options.mask_shape, weights, common) && common == weights;
   if (!fits || !repeats_unevenly(options.mask_shape, weights)) {
     options.mask = keep(inputs, options.mask);
     return options;
   }
-  std::vector<std::uint8_t> whole(static_cast<std::size_t>(weights.size()));
-  for (std::int64_t i = 0; i < weights.size(); ++i) {
+  const std::int64_t size_of_whole = weights.size(place);
+  std::vector<std::uint8_t> whole(static_cast<std::size_t>(size_of_whole));
+  for (std::int64_t i = 0; i < size_of_whole; ++i) {
     std::int64_t rest = i;
     std::int64_t from = 0;
     std::int64_t stride = 1;
@@ -245,6 +248,8 @@ const Op& attention_weights_op = define({
 
 // ---- one packed projection
 
+constexpr std::int64_t most_heads = std::numeric_limits<std::int32_t>::max();  // the size of a dimension
+
 Shape packed_weights_shape(const Shape& x, std::int64_t heads) {
   Shape weights = x.slice(0, x.rank() - 2);
   weights.append(heads);
@@ -297,7 +302,7 @@ const Op& self_attention_op = define({
                 const Shape& x = c[0];
                 if (x.rank() < 2 || x.rank() + 1 > Shape::max_rank) c.fail("takes [batch, time, 3 width]");
                 if (recorded.heads < 1) c.refuse(std::to_string(recorded.heads) + " heads");
-                if (x.back() % (3 * recorded.heads) != 0) {
+                if (recorded.heads > most_heads || x.back() % (3 * recorded.heads) != 0) {
                   c.fail(std::to_string(x.back()) + " channels are not 3 times " +
                              std::to_string(recorded.heads) + " heads of one size",
                          "queries, keys and values stand side by side, each with all heads");
@@ -370,7 +375,7 @@ Tensor self_attention(Here qkv, const SelfAttentionOptions& options) {
                      .stream = options.stream,
                      .step = options.step},
                     options.heads};
-  if (x.rank() >= 2 && x.rank() < Shape::max_rank && options.heads > 0) {
+  if (x.rank() >= 2 && x.rank() < Shape::max_rank && options.heads > 0 && options.heads <= most_heads) {
     recorded.options = with_kept_mask(recorded.options, {qkv}, packed_weights_shape(x, options.heads));
   }
   return record(self_attention_op, {qkv}, recorded);

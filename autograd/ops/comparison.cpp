@@ -144,6 +144,12 @@ Tensor where(Here condition, double x, double y) {
   Tape& tape = tape_of({condition});
   return where(condition, condition.with(tape.constant(x, condition.place)), condition.with(tape.constant(y, condition.place)));
 }
+Tensor where(std::span<const std::uint8_t> condition, Here x, double y) {
+  return where(condition, x, x.with(tape_of({x}).constant(y, x.place)));
+}
+Tensor where(std::span<const std::uint8_t> condition, double x, Here y) {
+  return where(condition, y.with(tape_of({y}).constant(x, y.place)), y);
+}
 Tensor where(std::span<const std::uint8_t> condition, Here x, Here y) {
   const Shape sx = x.shape(), sy = y.shape();
   Shape all;

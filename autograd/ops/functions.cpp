@@ -187,8 +187,8 @@ const Op& clamp_op = define({
           map(
               c.gradient(),
               [low, high, zero](auto x, auto dy) {
-                const auto above = x < low ? zero : dy;
-                return x > high ? zero : above;
+                const auto above = x >= low ? dy : zero;
+                return x <= high ? above : zero;
               },
               c.in(), c.upstream());
         },

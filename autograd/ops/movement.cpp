@@ -360,9 +360,12 @@ std::vector<Tensor> split(Here x, std::int64_t size, int axis) {
   const int a = axis_from_front(axis, shape.rank(), x.place, "split");
   if (size < 1) throw ShapeError(x.place, at(x.place, "split: pieces of size " + std::to_string(size)));
   std::vector<Tensor> pieces;
-  for (std::int64_t first = 0; first < shape[a]; first += size) {
-    pieces.push_back(record(slice_op, {x}, Range{a, first, std::min(shape[a], first + size)}));
-  }
+  std::int64_t first = 0;
+  do {  // one piece of an axis of size 0, too
+    const std::int64_t last = shape[a] - first > size ? first + size : shape[a];
+    pieces.push_back(record(slice_op, {x}, Range{a, first, last}));
+    first = last;
+  } while (first < shape[a]);
   return pieces;
 }
 

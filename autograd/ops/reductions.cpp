@@ -63,16 +63,16 @@ Tensor sum_up(const Op& op, Here x, const ReduceOptions& options) {
   const Axes axes = axes_from_front(options.axes, shape.rank(), x.place, op.name);
   Shape kept_shape = shape;
   Shape rest;
-  std::int64_t count = 1;
+  double count = 1;  // where the tensor has no elements, more than integers hold
   for (int d = 0; d < shape.rank(); ++d) {
     if (std::find(axes.axis, axes.axis + axes.count, d) == axes.axis + axes.count) {
       rest.append(shape[d]);
     } else {
       kept_shape.set(d, 1);
-      count *= shape[d];
+      count *= static_cast<double>(shape[d]);
     }
   }
-  const Summed summed{kept_shape, options.keepdim ? kept_shape : rest, static_cast<double>(count)};
+  const Summed summed{kept_shape, options.keepdim ? kept_shape : rest, count};
   return record(op, {x}, summed);
 }
 

@@ -10,6 +10,9 @@ Axes::Axes(std::initializer_list<int> list, Place where) {
 }
 
 int axis_from_front(int axis, int rank, Place place, std::string_view op) {
+  if (rank == 0) {
+    throw ShapeError(place, at(place, std::string(op) + ": axis " + std::to_string(axis) + " of a scalar, which has none"));
+  }
   if (axis < -rank || axis >= rank) {
     throw ShapeError(place, at(place, std::string(op) + ": axis " + std::to_string(axis) + " of a tensor of rank " +
                                           std::to_string(rank)) +

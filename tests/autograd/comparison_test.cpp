@@ -190,5 +190,16 @@ TEST(Where, AsksTheHeapForNothing) {
   EXPECT_EQ(support::allocations(), before);
 }
 
+TEST(Where, TakesBytesBesideANumber) {
+  Tape tape;
+  const auto step = tape.record();
+  const Tensor x = tape.variable({1, 2, 3}, {3});
+  const std::vector<std::uint8_t> seen = {1, 0, 1};
+  EXPECT_EQ(where(seen, x, -1e9).values(), (std::vector<double>{1, -1e9, 3}));
+  EXPECT_EQ(where({1, 0, 1}, 7.0, x).values(), (std::vector<double>{7, 2, 7}));
+  tape.backward(sum(where(seen, x, 0)) + sum(where(seen, 5, x) * 10.0));
+  EXPECT_EQ(x.gradient(), (std::vector<double>{1, 10, 1}));
+}
+
 }  // namespace
 }  // namespace reel

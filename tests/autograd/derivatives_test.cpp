@@ -493,6 +493,28 @@ TEST(Gradcheck, UsesRandomDirectionsWhenThereAreManyInputs) {
   EXPECT_NE(wrong.message.find(" / d random direction of inputs "), std::string::npos) << wrong.message;
 }
 
+TEST(Gradcheck, TakesATolerationOfNothing) {
+  const auto twice = [](Tensors t) { return 2.0 * t[0]; };
+  EXPECT_TRUE(gradcheck(twice, {{{}, {1}}}, {.dual_tolerance = 0}));
+  const auto third =
+      gradcheck([](Tensors t) { return sin(t[0]); }, {{{}, {1}}}, {.tolerance = 0, .dual_tolerance = 1});
+  EXPECT_FALSE(third);
+  EXPECT_NE(third.message, "");
+}
+
+// A tape poisons what an op may not read, but only memory of its own.
+TEST(Gradcheck, PoisonsNoNumbersOfTheUser) {
+  static const float numbers[] = {1, 2, 3};
+  Tape tape;
+  tape.poison_unread(true);
+  const auto step = tape.record();
+  const Tensor x = tape.variable({1, 1, 1}, {3});
+  const Tensor blob = tape.from_blob(numbers, {3});
+  tape.backward(sum(x + reshape(blob, {3})) + sum(x + blob));
+  EXPECT_EQ(blob.values(), (std::vector<double>{1, 2, 3}));
+  EXPECT_EQ(x.gradient(), (std::vector<double>{2, 2, 2}));
+}
+
 TEST(Gradcheck, WithoutADirectionProvesNothing) {
   const auto square_of = [](Tensors t) { return square(t[0]); };
   const auto none = gradcheck(square_of, {{{3}, {1, 2, 3}}}, {.most_columns = 0, .directions = 0});

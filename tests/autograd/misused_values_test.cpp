@@ -143,6 +143,7 @@ TEST_F(Misuse, Axes) {
   EXPECT_ERROR(permute(x, {0, 0}), ShapeError, "permute");
   EXPECT_ERROR(flip(x, {7}), ShapeError, "axis 7");
   EXPECT_ERROR(stack({x, x}, 4), ShapeError, "axis 4");
+  EXPECT_ERROR(cumsum(tape.constant(1.0)), ShapeError, "axis -1 of a scalar, which has none");
 }
 
 TEST_F(Misuse, Sizes) {
@@ -218,6 +219,24 @@ TEST_F(Misuse, ReductionsOfHugeButEmptyTensors) {
   EXPECT_EQ(max(x, {.axes = {1, 2}}).shape(), Shape({0}));
   EXPECT_EQ(norm(x, {.axes = {1, 2}, .keepdim = true}).shape(), Shape({0, 1, 1}));
   EXPECT_EQ(sum(x).item(), 0);
+  constexpr std::int64_t most = (std::int64_t{1} << 31) - 1;
+  const Tensor y = tape.variable(std::initializer_list<double>{}, {0, most, most, most});
+  EXPECT_EQ(sum(y, {.axes = {1, 2, 3}}).shape(), Shape({0}));
+  EXPECT_EQ(mean(y, {.axes = {1, 2, 3}, .keepdim = true}).shape(), Shape({0, 1, 1, 1}));
+  EXPECT_EQ(sum(y, {.axes = {0, 1, 2, 3}}).item(), 0);
+  tape.backward(sum(mean(y, {.axes = {1, 2, 3}})));
+  EXPECT_TRUE(y.gradient().empty());
+}
+
+TEST_F(Misuse, MoreHeadsThanADimensionHolds) {
+  const auto step = tape.record();
+  const Tensor x = tape.constant({1, 2, 3}, {1, 3});
+  const std::uint8_t mask[] = {1};
+  for (const std::int64_t heads : {std::int64_t{1} << 33, std::numeric_limits<std::int64_t>::max()}) {
+    EXPECT_ERROR(self_attention(x, {.heads = heads}), ShapeError, "3 channels are not 3 times");
+    EXPECT_ERROR(self_attention(x, {.heads = heads, .mask = mask, .mask_shape = {1}}), ShapeError,
+                 "heads of one size");
+  }
 }
 
 TEST_F(Misuse, Numbers) {

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <numbers>
 #include <numeric>
 #include <sstream>
@@ -145,6 +146,10 @@ TEST_F(Composed, SplitCutsPiecesOfWhichTheLastMayBeSmaller) {
   EXPECT_EQ(pieces[2].values(), (Numbers{5}));
   tape.backward(sum(pieces[1] * 2.0) + sum(pieces[2] * 3.0));
   EXPECT_EQ(x.gradient(), (Numbers{0, 0, 2, 2, 3}));
+  const Tensor none = tape.constant(Numbers{}, {2, 0});
+  ASSERT_EQ(split(none, 3, 1).size(), 1U);
+  EXPECT_EQ(concat(split(none, 3, 1), 1).shape(), none.shape());
+  EXPECT_EQ(split(x, std::numeric_limits<std::int64_t>::max()).size(), 1U);
 }
 
 TEST_F(Composed, FlattenSqueezeAndUnsqueezeAreReshapes) {
@@ -199,6 +204,35 @@ TEST_F(Composed, ArgmaxIsWhereTheFirstLargestStands) {
       },
       ThrowsMessage<ShapeError>(HasSubstr("argmax: nothing along axis -1 of [3, 0]")));
   EXPECT_THROW(argmax(sum(x)), ShapeError);
+}
+
+// ---- numbers in a stream
+
+TEST(Streams, WriteATensorAsRows) {
+  Tape tape;
+  const auto step = tape.record();
+  const auto text = [](Here x) { return (std::ostringstream() << x).str(); };
+  EXPECT_EQ(text(tape.constant(0.1)), "tensor(0.1)");
+  EXPECT_EQ(text(tape.constant({1, -2.5, HUGE_VAL}, {3})), "tensor([1, -2.5, inf])");
+  EXPECT_EQ(text(tape.constant({1, 2, 3, 4}, {2, 2})), "tensor([[1, 2],\n        [3, 4]])");
+  EXPECT_EQ(text(tape.constant({1, 2, 3, 4}, {2, 1, 2})), "tensor([[[1, 2]],\n\n        [[3, 4]]])");
+  EXPECT_EQ(text(tape.constant(Numbers{}, {0, 3})), "tensor([], shape [0, 3])");
+  EXPECT_EQ(text(tape.constant(Numbers(1000, 1), {1000})).size(), std::string("tensor([])").size() + 2998);
+  Numbers many(1001);
+  std::iota(many.begin(), many.end(), 0.0);
+  EXPECT_EQ(text(tape.constant(many, {1001})), "tensor([0, 1, 2, ..., 998, 999, 1000], shape [1001])");
+  EXPECT_EQ(text(tape.constant(many, {143, 7})).substr(0, 40), "tensor([[0, 1, 2, ..., 4, 5, 6],\n       ");
+  EXPECT_EQ(text(reshape(tape.constant(many, {1001}), {7, 143})).substr(0, 40),
+            "tensor([[0, 1, 2, ..., 140, 141, 142],\n ");
+  Tape doubles(Precision::f64);
+  const auto other = doubles.record();
+  EXPECT_EQ(text(doubles.constant(0.1)), "tensor(0.1)");
+  EXPECT_EQ(text(doubles.constant(static_cast<double>(0.1F))), "tensor(0.10000000149011612)");
+  ParameterBlock block;
+  const Parameter w(block, block.add("w", {2}, true));
+  EXPECT_EQ(text(w), "tensor([0, 0])");
+  EXPECT_EQ((std::ostringstream() << Shape({2, 3})).str(), "[2, 3]");
+  EXPECT_THROW(text(Tensor()), StateError);
 }
 
 // ---- a look at a tape

@@ -1,5 +1,6 @@
 #include "data/npz.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <zip.h>
 
@@ -128,6 +129,9 @@ TEST(Npz, writer_refuses_names_that_are_taken_or_not_plain) {
   EXPECT_THROW(writer.add("x", {}, std::span<const float>(x)), std::invalid_argument);
   for (const char* name : {"", "a/b", "a\\b", "\n", "\xC3\xA4"})
     EXPECT_THROW(writer.add(name, {}, std::span<const float>(x)), std::invalid_argument) << name;
+  EXPECT_THAT([&] { writer.add("w:a", {}, std::span<const float>(x)); },
+              testing::ThrowsMessage<std::invalid_argument>(
+                  testing::HasSubstr("must be printable ASCII without /, \\ and :")));
 }
 
 }  // namespace
