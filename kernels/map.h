@@ -100,7 +100,7 @@ inline void change_tile_loop(T* __restrict__ x, std::int64_t count, F f, const P
 enum class Work : int {
   light = 4,        ///< sums, products, comparisons: about as long as the memory takes
   polynomial = 16,  ///< exp, log, tanh, erf and the like, as vector code
-  call = 200,       ///< into the C library, for every element: sin, cos, pow
+  call = 200,       ///< into the C library, for every element: pow, and all functions of doubles
 };
 
 namespace detail {

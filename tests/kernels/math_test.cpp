@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "kernels/sine.h"
+
 namespace reel::kernels {
 namespace {
 
@@ -44,6 +46,12 @@ void over(const float* x, float* y, int n) {
   for (int i = 0; i < n; ++i) y[i] = f(x[i]);
 }
 
+template <int quarters>
+void sine_over(const float* x, float* y, int n) {
+  sine<float>(x, quarters, nullptr, n, {y, false});
+}
+
+double exact_slope_of_cos(double x) { return -std::sin(x); }
 double exact_sigmoid(double x) { return x >= 0 ? 1 / (1 + std::exp(-x)) : std::exp(x) / (1 + std::exp(x)); }
 double exact_sigmoid_slope(double x) { return exact_sigmoid(x) * exact_sigmoid(-x); }
 double exact_sigmoid4(double x) { return x <= -64 ? 0 : exact_sigmoid(x * std::log(4.0)); }
@@ -73,8 +81,9 @@ const Function functions[] = {
     {"softplus", over<softplus>, exact_softplus, 1.71},
     {"erf", over<erf>, std::erf, 1.43},
     {"normal_cdf", over<normal_cdf>, exact_normal_cdf, 67},
-    {"sin", over<sin<float>>, std::sin, 1.0},
-    {"cos", over<cos<float>>, std::cos, 1.0},
+    {"sin", sine_over<0>, std::sin, 0.51},
+    {"cos", sine_over<1>, std::cos, 0.51},
+    {"slope_of_cos", sine_over<2>, exact_slope_of_cos, 0.51},
     {"sqrt", over<sqrt<float>>, std::sqrt, 0.51},
     {"rsqrt", over<rsqrt<float>>, exact_rsqrt, 1.5},
     {"abs", over<abs<float>>, exact_abs, 0.0},
@@ -224,6 +233,52 @@ TEST(FloatMathAt, TheEdges) {
   }
   EXPECT_TRUE(std::isnan(sigmoid(nan)) && std::isnan(sigmoid4(nan)) && std::isnan(softplus(nan)) &&
               std::isnan(sign(nan)));
+}
+
+// From 2^20 on the C library's serves, element by element.
+TEST(Sine, OfLargeNumbersIsExactAndLeavesTheirNeighboursAlone) {
+  const float edge = 0x1p20F;
+  const std::vector<float> x = {1.5F,
+                                std::nextafter(edge, 0.0F),
+                                edge,
+                                -edge,
+                                std::nextafter(edge, inf),
+                                -3e38F,
+                                -0.25F,
+                                inf,
+                                nan,
+                                -0.0F,
+                                1e7F};
+  for (const int quarters : {0, 1, 2, 3, 4}) {
+    std::vector<float> y(x.size());
+    sine<float>(x.data(), quarters, nullptr, static_cast<std::int64_t>(x.size()), {y.data(), false});
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const auto wide = static_cast<double>(x[i]);
+      const double size = (quarters & 1) != 0 ? std::cos(wide) : std::sin(wide);
+      EXPECT_LE(ulps(y[i], (quarters & 2) != 0 ? -size : size), 0.51 * slack) << x[i] << " " << quarters;
+      float alone = 0;
+      sine<float>(&x[i], quarters, nullptr, 1, {&alone, false});
+      EXPECT_TRUE(std::isnan(alone) ? std::isnan(y[i]) : alone == y[i]) << x[i];
+    }
+  }
+  float zero = -0.0F;
+  sine<float>(&zero, 0, nullptr, 1, {&zero, false});
+  EXPECT_TRUE(std::signbit(zero));
+}
+
+TEST(Sine, IsMultipliedAndAdded) {
+  std::vector<float> x(3000), factor(3000), y(3000, 1.0F), sizes(3000);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    x[i] = static_cast<float>(i) * 0.37F - 500;
+    factor[i] = static_cast<float>(i % 7) - 3;
+  }
+  sine<float>(x.data(), 3, nullptr, 3000, {sizes.data(), false});
+  sine<float>(x.data(), 3, factor.data(), 3000, {y.data(), true});
+  for (std::size_t i = 0; i < x.size(); ++i) ASSERT_EQ(y[i], 1 + factor[i] * sizes[i]) << i;
+  sine<float>(x.data(), 0, nullptr, 3000, {});  // nobody wants it
+  double wide = 0.5;
+  sine<double>(&wide, 1, nullptr, 1, {&wide, false});
+  EXPECT_EQ(wide, std::cos(0.5));
 }
 
 // A softmax computes with one, and what its tests expect with the other.
