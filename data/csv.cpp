@@ -18,31 +18,44 @@ constexpr std::int64_t most_classes = 1'000'000;
 
 enum class Number { good, none, not_finite, out_of_range };
 
-// The whole field as a float; out of range is told apart, since from_chars reports it.
+// What from_chars is to read, which knows no sign but "-".
+std::string_view without_plus(std::string_view text) {
+  if (text.starts_with('+') && !text.starts_with("+-")) text.remove_prefix(1);
+  return text;
+}
+
+// Whether a decimal number is below 1, whatever its sign: by the place of its first digit that is not 0.
+bool is_below_one(std::string_view number) {
+  const std::size_t mark = std::min(number.find_first_of("eE"), number.size());
+  const std::string_view digits = number.substr(0, mark);
+  const std::size_t first = digits.find_first_of("123456789");
+  if (first == std::string_view::npos) return true;
+  // Without its exponent it is below 10^power, and not below 10^(power - 1).
+  const auto point = static_cast<std::int64_t>(std::min(digits.find('.'), digits.size()));
+  const auto place = static_cast<std::int64_t>(first);
+  const std::int64_t power = place < point ? point - place : point + 1 - place;
+  if (mark == number.size()) return power <= 0;
+  const std::string_view spelled = without_plus(number.substr(mark + 1));
+  std::int64_t exponent = 0;
+  const auto result = std::from_chars(spelled.data(), spelled.data() + spelled.size(), exponent);
+  // One beyond 64 bits outweighs all zeros that a text can have.
+  if (result.ec == std::errc::result_out_of_range) return spelled.starts_with('-');
+  return exponent <= -power;
+}
+
+// The whole field as a float.
 Number parse_number(const std::string& text, float& value) {
-  const char* first = text.data();
-  const char* last = first + text.size();
-  if (first != last && *first == '+') ++first;
-  const auto [end, error] = std::from_chars(first, last, value);
-  if (error == std::errc::invalid_argument || end != last || first == last ||
-      (first[0] == '-' && text[0] == '+'))
-    return Number::none;
+  const std::string_view number = without_plus(text);
+  const char* last = number.data() + number.size();
+  const auto [end, error] = std::from_chars(number.data(), last, value);
+  if (error == std::errc::invalid_argument || end != last) return Number::none;
   if (error == std::errc::result_out_of_range) {
     // Too small is a subnormal or zero, which is a number; too large is not.
+    if (!is_below_one(number)) return Number::out_of_range;
     double wide = 0;
-    const auto wide_result = std::from_chars(first, last, wide);
-    if (wide_result.ec == std::errc{} && std::fabs(wide) < 1) {
-      value = static_cast<float>(wide);
-      return Number::good;
-    }
-    if (wide_result.ec == std::errc::result_out_of_range) {
-      const std::size_t exponent = text.find_first_of("eE");
-      if (exponent != std::string::npos && exponent + 1 < text.size() && text[exponent + 1] == '-') {
-        value = 0;
-        return Number::good;
-      }
-    }
-    return Number::out_of_range;
+    if (std::from_chars(number.data(), last, wide).ec != std::errc{}) wide = number[0] == '-' ? -0.0 : 0.0;
+    value = static_cast<float>(wide);
+    return Number::good;
   }
   return std::isfinite(value) ? Number::good : Number::not_finite;
 }
@@ -246,8 +259,9 @@ void number_classes(const CsvReader& reader, const std::vector<CsvField>& labels
   }
   for (const CsvField& f : labels) {
     double value = 0;
-    const char* end = f.text.data() + f.text.size();
-    const auto result = std::from_chars(f.text.data(), end, value);
+    const std::string_view number = without_plus(f.text);
+    const char* end = number.data() + number.size();
+    const auto result = std::from_chars(number.data(), end, value);
     if (result.ec != std::errc{} || result.ptr != end || !(value >= 0) || value != std::floor(value) ||
         value >= static_cast<double>(most_classes)) {
       reader.fail(f, "class " + shown(f.text) + " is not a whole number from 0 to " +

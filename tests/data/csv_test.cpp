@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <string>
+#include <vector>
 
 #include "data/digits.h"
 #include "data/error.h"
@@ -159,6 +161,49 @@ TEST(Csv, AcceptsWhatFilesLookLike) {
   EXPECT_EQ(parse_csv("1e-45,0\n1e-60,1\n", "subnormal and underflow").inputs[1], 0);
   const Dataset quoted = parse_csv("1,\"a \"\"b\"\", c\"\n2,d\n", "doubled quotes");
   EXPECT_EQ(quoted.class_names[0], "a \"b\", c");
+}
+
+TEST(Csv, TooSmallIsZeroAndTooLargeIsRefusedHoweverTheyAreWritten) {
+  const std::string zeros(700, '0');
+  const auto read = [](const std::string& number) { return parse_csv(number + ",0\n1,1\n", "t").inputs[0]; };
+  const std::vector<std::string> tiny = {"0." + zeros + "1",
+                                         "0." + zeros + "1e5",
+                                         "." + zeros + "1E+300",
+                                         "1e-400",
+                                         "1e-60",
+                                         "1" + zeros + "e-1200",
+                                         zeros + "1e-60",
+                                         "1e-999999999999999999999",
+                                         "0." + zeros + "1e-99999999999999999999"};
+  for (const std::string& small : tiny) {
+    EXPECT_EQ(read(small), 0) << small;
+    EXPECT_FALSE(std::signbit(read(small))) << small;
+    EXPECT_EQ(read("-" + small), 0) << small;
+    EXPECT_TRUE(std::signbit(read("-" + small))) << small;
+  }
+  const std::vector<std::string> huge = {"1" + zeros,
+                                         "1" + zeros + "e-100",
+                                         "1" + zeros + ".5e-600",
+                                         "0." + zeros + "1e800",
+                                         zeros + "1e400",
+                                         "1e39",
+                                         "+1e+39",
+                                         "-1e999999999999999999999"};
+  for (const std::string& large : huge) {
+    EXPECT_THAT([&] { read(large); }, testing::ThrowsMessage<DataError>(HasSubstr("too large for a 32-bit")))
+        << large;
+  }
+  EXPECT_EQ(read("1" + zeros + "e-700"), 1);
+  EXPECT_EQ(read("0." + zeros + "1e701"), 1);
+  for (const char* zero : {"0e400", "0.0e99999999999999999999", "-0e-400", "0e-99999999999999999999"})
+    EXPECT_EQ(read(zero), 0) << zero;
+}
+
+TEST(Csv, APlusIsTheSignOfAFeatureAndOfAClass) {
+  const Dataset d = parse_csv("+1,+1\n+2.5,0\n3,+1.0\n", "t");
+  EXPECT_THAT(d.inputs, ElementsAre(1, 2.5f, 3));
+  EXPECT_THAT(d.labels, ElementsAre(1, 0, 1));
+  EXPECT_THAT(d.class_names, ElementsAre("0", "1"));
 }
 
 struct Bad {
