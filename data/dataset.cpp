@@ -43,7 +43,7 @@ bool Dataset::has_one_class() const {
   return classes() < 2 || (count > 1 && alike);
 }
 
-void Dataset::check() const {
+void Dataset::check_inputs() const {
   const auto refuse = [this](const std::string& what) { throw DataError(name + ": " + what); };
   if (count < 0 || features < 0)
     refuse(std::to_string(count) + " samples of " + std::to_string(features) +
@@ -52,6 +52,11 @@ void Dataset::check() const {
   if (features == 0 ? given != 0 : given % features != 0 || given / features != count)
     refuse(std::to_string(inputs.size()) + " inputs for " + std::to_string(count) + " samples of " +
            std::to_string(features) + " features; inputs are [count, features]");
+}
+
+void Dataset::check() const {
+  check_inputs();
+  const auto refuse = [this](const std::string& what) { throw DataError(name + ": " + what); };
   if (static_cast<std::int64_t>(labels.size()) != count)
     refuse(std::to_string(labels.size()) + " labels for " + std::to_string(count) +
            " samples; give each one, 0 if labels do not matter");
@@ -64,6 +69,10 @@ void Dataset::check() const {
 
 Split split(const Dataset& all, double test_fraction, std::uint64_t seed) {
   all.check();
+  if (!(test_fraction >= 0 && test_fraction <= 1)) {
+    throw DataError(all.name + ": there is no test share of " + short_number(test_fraction) +
+                    "; choose a number between 0 and 1");
+  }
   std::vector<bool> held_out(static_cast<std::size_t>(all.count));
   std::vector<std::vector<std::size_t>> of_class(static_cast<std::size_t>(all.classes()));
   for (std::size_t i = 0; i < all.labels.size(); ++i)
@@ -91,6 +100,12 @@ Split split(const Dataset& all, double test_fraction, std::uint64_t seed) {
 }
 
 Standardizer Standardizer::fit(const Dataset& train) {
+  train.check_inputs();
+  if (train.count == 0 || train.features == 0) {
+    throw DataError(
+        train.name + ": a mean and a deviation need at least one sample of at least one feature; it has " +
+        std::to_string(train.count) + " samples of " + std::to_string(train.features) + " features");
+  }
   const auto features = static_cast<std::size_t>(train.features);
   const auto count = static_cast<double>(train.count);
   std::vector<double> mean(features);
@@ -121,6 +136,7 @@ void Standardizer::apply(Dataset& data) const {
     throw DataError(data.name + ": there are " + std::to_string(mean.size()) + " means of features, but " +
                     std::to_string(deviation.size()) + " deviations");
   }
+  data.check_inputs();
   for (std::size_t i = 0; i < data.inputs.size(); ++i) {
     const float x = data.inputs[i], m = mean[i % mean.size()], d = deviation[i % mean.size()];
     // Two floats may lie further apart than a float reaches. Only then it is done in doubles: they round

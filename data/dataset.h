@@ -20,8 +20,9 @@ struct Dataset {
   std::int64_t classes() const { return static_cast<std::int64_t>(class_names.size()); }
   /// Whether there is one class, or several samples are all of the same: then there is nothing to learn.
   bool has_one_class() const;
-  /// Throws DataError if there are other than count [features] inputs, or other than count labels, or if one
-  /// is of no class.
+  /// Throws DataError if there are other than count [features] inputs.
+  void check_inputs() const;
+  /// The same, and if there are other than count labels, or one is of no class.
   void check() const;
 };
 
@@ -31,8 +32,8 @@ struct Split {
 };
 
 /// Deals the samples out to two sets: of every class the share `test_fraction` (rounded) goes to the second.
-/// Which ones follows from the seed alone; both keep the order of the original. Throws DataError if one of
-/// them would be empty.
+/// Which ones follows from the seed alone; both keep the order of the original. Throws DataError for a share
+/// that is not from 0 to 1, if one of the two would be empty, and as Dataset::check does.
 Split split(const Dataset& all, double test_fraction, std::uint64_t seed);
 
 /// y = (x - mean) / deviation, feature by feature, however small or large its numbers are. A feature whose
@@ -41,8 +42,9 @@ struct Standardizer {
   std::vector<float> mean;       // [features]
   std::vector<float> deviation;  // [features]
 
+  /// Throws DataError if there are no samples or no features, and as Dataset::check_inputs does.
   static Standardizer fit(const Dataset& train);
-  /// Throws DataError if the number of features differs.
+  /// Throws DataError if the number of features differs, and as Dataset::check_inputs does.
   void apply(Dataset& data) const;
 };
 

@@ -245,6 +245,10 @@ Dataset idx_pair(const IdxArray& images, const IdxArray& labels, std::int64_t cl
   data.features = images.count() / data.count;
   data.inputs = images.to_floats();
   if (images.type == IdxType::u8) {
+  if (std::any_of(images.shape.begin(), images.shape.end(), [](std::int64_t n) { return n < 1; })) {
+    fail(images.name,
+         "it has shape " + shape_text(images.shape) + "; at least one image of at least one pixel is needed");
+  }
     for (float& x : data.inputs) x /= 255;
   }
   std::int64_t largest = 0;
@@ -267,3 +271,4 @@ Dataset idx_pair(const IdxArray& images, const IdxArray& labels, std::int64_t cl
 }
 
 }  // namespace reel::data
+  data.check();

@@ -37,9 +37,9 @@ IdxArray read_idx(const std::filesystem::path& path);
 bool is_gzip_of_other(std::string_view file);
 
 /// Images and labels that belong together. Pixels of bytes are scaled to [0, 1]. Throws DataError if their
-/// numbers differ, if one is given in the place of the other, if a label is no class (`classes` 0: as many as
-/// the largest label says), or if every image has the same class, unless `classes` are given or `one_class`
-/// is enough.
+/// numbers differ, if one is given in the place of the other, if there are no images or no pixels, if a label
+/// is no class (`classes` 0: as many as the largest label says), if every image has the same class, unless
+/// `classes` are given or `one_class` is enough, and as Dataset::check does.
 Dataset idx_pair(const IdxArray& images, const IdxArray& labels, std::int64_t classes = 0,
                  bool one_class = false);
 

@@ -8,8 +8,11 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <map>
+#include <optional>
 #include <set>
+#include <utility>
 
 #include "data/addition.h"
 #include "data/batches.h"
@@ -51,6 +54,19 @@ TEST(Split, RefusesAnEmptyPart) {
   EXPECT_THROW(split(iris(), 1, 1), DataError);
 }
 
+TEST(Split, RefusesAShareThatIsNone) {
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  for (const auto& [share, text] : {std::pair{-0.5, "-0.5"},
+                                    {1.5, "1.5"},
+                                    {std::numeric_limits<double>::quiet_NaN(), "nan"},
+                                    {infinity, "inf"},
+                                    {-infinity, "-inf"}}) {
+    EXPECT_THAT([&] { split(iris(), share, 1); },
+                ThrowsMessage<DataError>("iris: there is no test share of " + std::string(text) +
+                                         "; choose a number between 0 and 1"));
+  }
+}
+
 TEST(Standardizer, GivesMeanZeroAndDeviationOne) {
   Dataset d = iris();
   const Standardizer s = Standardizer::fit(d);
@@ -78,6 +94,34 @@ TEST(Standardizer, RefusesOtherFeaturesThanItsOwn) {
   s.mean.pop_back();
   EXPECT_THAT([&] { s.apply(d); }, ThrowsMessage<DataError>(HasSubstr("the model was trained on 3")));
   EXPECT_EQ(d.inputs, iris().inputs);
+}
+
+TEST(Standardizer, RefusesASetThatHasNothingToMeasure) {
+  const Dataset good{
+      .name = "mine", .count = 2, .features = 1, .class_names = {}, .inputs = {1, 2}, .labels = {}};
+  EXPECT_NO_THROW(Standardizer::fit(good));
+  const auto refused = [&](auto change, const std::string& why) {
+    Dataset bad = good;
+    change(bad);
+    EXPECT_THAT([&] { Standardizer::fit(bad); }, ThrowsMessage<DataError>(HasSubstr("mine: " + why)));
+  };
+  const auto set = [](Dataset& d, std::int64_t count, std::int64_t features, std::size_t inputs) {
+    d.count = count;
+    d.features = features;
+    d.inputs.resize(inputs);
+  };
+  const std::string nothing =
+      "a mean and a deviation need at least one sample of at least one feature; it has ";
+  refused([&](Dataset& d) { set(d, 2, 0, 0); }, nothing + "2 samples of 0 features");
+  refused([&](Dataset& d) { set(d, 0, 1, 0); }, nothing + "0 samples of 1 features");
+  refused([&](Dataset& d) { set(d, 2, 0, 2); }, "2 inputs for 2 samples of 0 features");
+  refused([&](Dataset& d) { set(d, 2, 2, 2); }, "2 inputs for 2 samples of 2 features");
+  refused([&](Dataset& d) { set(d, -2, 1, 2); }, "-2 samples of 1 features");
+
+  Dataset numbers = good;
+  numbers.features = 0;
+  EXPECT_THAT([&] { Standardizer{}.apply(numbers); },
+              ThrowsMessage<DataError>(HasSubstr("mine: 2 inputs for 2 samples of 0 features")));
 }
 
 TEST(Standardizer, LeavesAFeatureThatDoesNotVary) {

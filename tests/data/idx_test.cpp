@@ -152,5 +152,21 @@ TEST(IdxPair, ImagesAndLabelsMustBelongTogether) {
   }
 }
 
+TEST(IdxPair, RefusesArraysThatHoldNothingOrOtherThanTheirShape) {
+  const auto array = [](const std::vector<std::int64_t>& shape, std::size_t bytes) {
+    return IdxArray{.shape = shape, .bytes = std::string(bytes, '\1'), .name = "mine"};
+  };
+  const auto refused = [](const IdxArray& images, const IdxArray& labels, const std::string& why) {
+    EXPECT_THAT([&] { idx_pair(images, labels, 2); },
+                testing::ThrowsMessage<DataError>(HasSubstr("mine: " + why)));
+  };
+  EXPECT_NO_THROW(idx_pair(array({2, 2}, 4), array({2}, 2), 2));
+  refused(array({0, 2}, 0), array({0}, 0), "it has shape [0, 2]; at least one image of at least one pixel");
+  refused(array({2, 0}, 0), array({2}, 2), "it has shape [2, 0]; at least one image");
+  refused(array({-2, 2}, 4), array({-2}, 2), "it has shape [-2, 2]; at least one image");
+  refused(array({2, 2}, 5), array({2}, 2), "5 inputs for 2 samples of 2 features");
+  refused(array({2, 2}, 4), array({2}, 1), "1 labels for 2 samples");
+}
+
 }  // namespace
 }  // namespace reel::data
