@@ -36,16 +36,17 @@ bool windows_of(std::span<const std::int32_t> all, std::int64_t context, std::in
   require_batch(index, batch);
   const auto targets = static_cast<std::int64_t>(all.size()) - 1;
   const std::int64_t whole = targets / context;
-  const std::int64_t first = index * batch;
-  std::int64_t rows = std::min(batch, whole - first);
+  const std::int64_t batches = whole / batch + (whole % batch != 0 ? 1 : 0);  // of whole windows
+  std::int64_t rows = 1;
   std::int64_t time = context;
-  std::int64_t start = first * context;
-  if (rows <= 0) {
-    const bool remainder = targets % context != 0 && index == (whole + batch - 1) / batch;
-    if (!remainder) return false;
-    rows = 1;
+  std::int64_t start = whole * context;
+  if (index < batches) {
+    const std::int64_t first = index * batch;
+    rows = std::min(batch, whole - first);
+    start = first * context;
+  } else {
     time = targets % context;
-    start = whole * context;
+    if (index > batches || time == 0) return false;
   }
   const auto window = all.subspan(static_cast<std::size_t>(start), static_cast<std::size_t>(rows * time + 1));
   out.batch = rows;
@@ -121,15 +122,20 @@ Text Text::read(const std::filesystem::path& path, std::int64_t context, const V
 
 void Text::random_batch(std::uint64_t seed, std::int64_t index, std::int64_t batch, TokenBatch& out) const {
   require_batch(index, batch);
-  const kernels::Philox numbers(seed, window_stream);
   const auto time = static_cast<std::size_t>(context_);
+  if (static_cast<std::uint64_t>(batch) > out.tokens.max_size() / time) {
+    throw DataError("a batch of " + std::to_string(batch) +
+                    " windows of a text is more than memory can hold; choose a smaller one");
+  }
+  const kernels::Philox numbers(seed, window_stream);
+  const std::uint64_t before = static_cast<std::uint64_t>(index) * static_cast<std::uint64_t>(batch);
   out.batch = batch;
   out.time = context_;
   out.tokens.resize(static_cast<std::size_t>(batch) * time);
   out.targets.resize(out.tokens.size());
   out.origins.resize(static_cast<std::size_t>(batch));
   for (std::int64_t b = 0; b < batch; ++b) {
-    const auto first = numbers.below(static_cast<std::uint64_t>(index * batch + b), train_size_ - time);
+    const auto first = numbers.below(before + static_cast<std::uint64_t>(b), train_size_ - time);
     out.origins[static_cast<std::size_t>(b)] = static_cast<std::int64_t>(first);
     const auto from = tokens_.begin() + static_cast<std::ptrdiff_t>(first);
     std::copy_n(from, time, out.tokens.begin() + b * context_);

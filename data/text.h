@@ -41,7 +41,9 @@ struct TokenBatch {
   std::vector<std::int64_t> origins = {};  // [batch], of training batches: see who made it
 };
 
-/// A text as tokens: the first 90 % train, the rest validates.
+/// A text as tokens: the first 90 % train, but at least context + 1 of them, and the rest validates. If the
+/// rest has fewer than 2, the last context + 1 tokens of the text validate, which training sees, too, but for
+/// one at most.
 class Text {
  public:
   /// Throws DataError for a context below 1, or if the text has fewer than context + 1 bytes.
@@ -59,7 +61,7 @@ class Text {
 
   /// Windows at random places of the training part, which follow from (seed, index): index counts batches.
   /// Their origins are the positions of their first bytes. Throws DataError, as the two below do, for a batch
-  /// below 1 and an index below 0.
+  /// below 1 and an index below 0, and for a batch that no memory can hold.
   void random_batch(std::uint64_t seed, std::int64_t index, std::int64_t batch, TokenBatch& out) const;
 
   /// The validation part cut into windows, `batch` at a time; the last window may be shorter and then comes

@@ -315,6 +315,32 @@ TEST(Text, ValidationPredictsEveryTokenOnceAndSoDoesTheWhole) {
   EXPECT_EQ(whole, bytes.substr(1));
 }
 
+TEST(Text, AVeryLargeBatchHasAllWindowsThatAreWhole) {
+  const Text t("abcdefghijklmnopqrst", "t", 3);  // 6 windows, and one of a single token
+  constexpr std::int64_t largest = std::numeric_limits<std::int64_t>::max();
+  TokenBatch b;
+  for (const std::int64_t batch : {std::int64_t{6}, std::int64_t{100}, largest - 1, largest}) {
+    ASSERT_TRUE(t.whole_batch(0, batch, b)) << batch;
+    EXPECT_EQ(b.batch, 6);
+    ASSERT_TRUE(t.whole_batch(1, batch, b)) << batch;
+    EXPECT_EQ(b.batch, 1);
+    EXPECT_EQ(b.time, 1);
+    EXPECT_FALSE(t.whole_batch(2, batch, b)) << batch;
+    EXPECT_FALSE(t.whole_batch(largest, batch, b)) << batch;
+  }
+}
+
+TEST(Text, RefusesABatchThatNoMemoryHolds) {
+  const Text t("abcdefghijklmnopqrst", "t", 4);
+  TokenBatch b;
+  // 2^62 windows of 4 tokens are none if they are counted in 64 bits.
+  EXPECT_THAT([&] { t.random_batch(1, 0, std::int64_t{1} << 62, b); },
+              ThrowsMessage<DataError>(HasSubstr("a batch of 4611686018427387904 windows of a text")));
+  EXPECT_THROW(t.random_batch(1, 0, std::int64_t{1} << 60, b), DataError);
+  t.random_batch(1, std::numeric_limits<std::int64_t>::max(), 2, b);
+  EXPECT_EQ(b.batch, 2);
+}
+
 TEST(Text, NeedsOneByteMoreThanTheContext) {
   EXPECT_THAT([] { Text("abcdefgh", "t", 8); },
               ThrowsMessage<DataError>(HasSubstr("has 8 bytes; a context of 8 needs 9")));
