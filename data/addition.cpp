@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <limits>
 
 #include "data/error.h"
 #include "data/file.h"
@@ -61,6 +62,13 @@ const std::vector<Addition::Pair>& held_out_list() {
   return list;
 }
 
+void require_numbers(std::int64_t a, std::int64_t b) {
+  const auto is_one = [](std::int64_t n) { return n >= 0 && n <= Addition::largest; };
+  if (is_one(a) && is_one(b)) return;
+  throw DataError("addition: " + std::to_string(a) + " + " + std::to_string(b) +
+                  " is no sum that it has; both numbers must lie between 0 and 999");
+}
+
 void write_prompt(Addition::Pair pair, std::int32_t* to) {
   const auto digits = [&](std::int64_t n) {
     *to++ = static_cast<std::int32_t>(n / 100);
@@ -102,12 +110,22 @@ const Vocabulary& Addition::vocabulary() {
 }
 
 bool Addition::held_out(std::int64_t a, std::int64_t b) {
+  require_numbers(a, b);
   const auto low = static_cast<std::uint64_t>(std::min(a, b));
   const auto high = static_cast<std::uint64_t>(std::max(a, b));
   return kernels::Philox(0, held_out_stream).below(high * 1000 + low, 100) == 0;
 }
 
 void Addition::training_batch(std::uint64_t seed, std::int64_t index, std::int64_t batch, TokenBatch& out) {
+  const std::string sums = std::to_string(batch) + " sums";
+  if (batch < 1) throw DataError("addition: a batch of " + sums + "; choose one of at least 1");
+  if (static_cast<std::uint64_t>(batch) > out.tokens.max_size() / context) {
+    throw DataError("addition: a batch of " + sums + " is more than memory can hold; choose a smaller one");
+  }
+  if (index < 0 || index > std::numeric_limits<std::int64_t>::max() / batch - 1) {
+    throw DataError("addition: there is no batch " + std::to_string(index) + " of " + sums +
+                    "; they count from 0, and all their sums up to 2^63 - 1");
+  }
   prepare(batch, out);
   out.origins.resize(static_cast<std::size_t>(batch));
   const kernels::Philox numbers(seed, training_stream);
@@ -160,15 +178,17 @@ Addition::Pair Addition::parse(std::string_view prompt) {
 }
 
 std::vector<std::int32_t> Addition::prompt_tokens(Pair pair) {
+  require_numbers(pair.a, pair.b);
   std::vector<std::int32_t> tokens(prompt_length);
   write_prompt(pair, tokens.data());
   return tokens;
 }
 
 std::optional<std::int64_t> Addition::number(std::span<const std::int32_t> answer) {
+  if (answer.empty() || answer.size() > answer_length) return std::nullopt;
   std::int64_t value = 0;
   for (std::size_t i = answer.size(); i-- > 0;) {
-    if (answer[i] > 9) return std::nullopt;
+    if (answer[i] < 0 || answer[i] > 9) return std::nullopt;
     value = value * 10 + answer[i];
   }
   return value;

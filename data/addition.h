@@ -22,11 +22,13 @@ class Addition {
   static constexpr std::int32_t ignored = -100;  // a target that counts for nothing
 
   static const Vocabulary& vocabulary();
+  /// Throws DataError, as prompt_tokens does, for numbers that are not from 0 to `largest`.
   static bool held_out(std::int64_t a, std::int64_t b);
 
   /// Pairs for training; they follow from (seed, index), where index counts batches. Numbers of 1, 2 and 3
   /// digits are equally frequent. Only the digits of the answer are targets. Their origins count the pairs of
-  /// all batches.
+  /// all batches. Throws DataError for a batch below 1 and an index below 0, and for larger ones than can be
+  /// counted.
   static void training_batch(std::uint64_t seed, std::int64_t index, std::int64_t batch, TokenBatch& out);
   /// `count` pairs from the `first` on of a fixed list of all 9,969 held-out pairs, each of which is there
   /// once. The sizes of the numbers take turns, so that short sums, of which there are few, stand in front.
@@ -41,7 +43,7 @@ class Addition {
   static Pair parse(std::string_view prompt);
   /// "047+385=" as tokens.
   static std::vector<std::int32_t> prompt_tokens(Pair pair);
-  /// The number that answer tokens spell; empty if they hold something else than digits.
+  /// The number that answer tokens spell; empty if they are not 1 to `answer_length` digits.
   static std::optional<std::int64_t> number(std::span<const std::int32_t> answer);
 };
 

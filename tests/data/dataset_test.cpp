@@ -457,6 +457,37 @@ TEST(Addition, PromptsReadNormally) {
   }
 }
 
+TEST(Addition, TokensOfNoPromptAndOfNoAnswerAreRefused) {
+  EXPECT_EQ(Addition::prompt_tokens({999, 0}), (std::vector<std::int32_t>{9, 9, 9, 10, 0, 0, 0, 11}));
+  for (const auto& [a, b] : {std::pair{1234, 5}, {1000, 0}, {5, 1000}, {-7, 5}, {5, -1}}) {
+    const auto refused = ThrowsMessage<DataError>(
+        HasSubstr("addition: " + std::to_string(a) + " + " + std::to_string(b) + " is no sum"));
+    EXPECT_THAT(([a = a, b = b] { Addition::prompt_tokens({a, b}); }), refused);
+    EXPECT_THAT(([a = a, b = b] { Addition::held_out(a, b); }), refused);
+  }
+  using Tokens = std::vector<std::int32_t>;
+  EXPECT_EQ(Addition::number(Tokens{2, 3, 4, 0}), 432);
+  EXPECT_EQ(Addition::number(Tokens{0}), 0);
+  for (const Tokens& none :
+       {Tokens{0, -9}, Tokens{-1, 2, 3, 4}, Tokens{1, 2, 3, 10}, Tokens{}, Tokens(30, 9)}) {
+    EXPECT_EQ(Addition::number(none), std::nullopt);
+  }
+}
+
+TEST(Addition, ABatchOfNothingIsRefused) {
+  TokenBatch out;
+  constexpr std::int64_t largest = std::numeric_limits<std::int64_t>::max();
+  const auto refused = [&](std::int64_t index, std::int64_t batch, const std::string& why) {
+    EXPECT_THAT([&] { Addition::training_batch(1, index, batch, out); },
+                ThrowsMessage<DataError>(HasSubstr("addition: " + why)));
+  };
+  refused(0, 0, "a batch of 0 sums");
+  refused(0, -1, "a batch of -1 sums");
+  refused(-1, 1, "there is no batch -1");
+  refused(0, largest / 16, "a batch of 576460752303423487 sums is more than memory");
+  refused(largest, 2, "there is no batch 9223372036854775807");  // the pairs of all are counted
+}
+
 // ---- files
 
 class Files : public testing::Test {
