@@ -14,6 +14,8 @@
 namespace reel::data {
 namespace {
 
+using namespace std::string_view_literals;
+
 constexpr std::size_t most_dimensions = 8;
 
 std::size_t size_of(IdxType type) {
@@ -36,11 +38,13 @@ std::size_t size_of(IdxType type) {
   throw DataError(name + ": " + reason);
 }
 
+bool is_gzip(std::string_view file) { return file.starts_with("\x1F\x8B"); }
+
 // Where bytes come from, plain or through zlib.
 class Source {
  public:
   Source(std::string_view file, const std::string& name) : file_(file), name_(name) {
-    packed_ = file.size() >= 2 && file.substr(0, 2) == "\x1F\x8B";
+    packed_ = is_gzip(file);
     if (!packed_) return;
     // 16 asks for the gzip format.
     if (inflateInit2(&stream_, 15 + 16) != Z_OK) throw std::bad_alloc();
@@ -129,6 +133,8 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
 }
 
 }  // namespace
+
+bool looks_like_idx(std::string_view file) { return is_gzip(file) || file.starts_with("\0\0"sv); }
 
 bool is_gzip_of_other(std::string_view file) {
   const std::string no_name;
@@ -239,16 +245,16 @@ Dataset idx_pair(const IdxArray& images, const IdxArray& labels, std::int64_t cl
     fail(images.name, std::to_string(images.shape[0]) + " images, but " + std::to_string(labels.shape[0]) +
                           " labels in " + labels.name);
   }
+  if (std::any_of(images.shape.begin(), images.shape.end(), [](std::int64_t n) { return n < 1; })) {
+    fail(images.name,
+         "it has shape " + shape_text(images.shape) + "; at least one image of at least one pixel is needed");
+  }
   Dataset data;
   data.name = images.name;
   data.count = images.shape[0];
   data.features = images.count() / data.count;
   data.inputs = images.to_floats();
   if (images.type == IdxType::u8) {
-  if (std::any_of(images.shape.begin(), images.shape.end(), [](std::int64_t n) { return n < 1; })) {
-    fail(images.name,
-         "it has shape " + shape_text(images.shape) + "; at least one image of at least one pixel is needed");
-  }
     for (float& x : data.inputs) x /= 255;
   }
   std::int64_t largest = 0;
@@ -265,10 +271,10 @@ Dataset idx_pair(const IdxArray& images, const IdxArray& labels, std::int64_t cl
     largest = std::max(largest, static_cast<std::int64_t>(label));
   }
   data.class_names = numbered_classes(classes > 0 ? classes : largest + 1);
+  data.check();
   if (classes == 0 && !one_class && data.has_one_class())
     fail(labels.name, "every image has the same class; there is nothing to tell apart");
   return data;
 }
 
 }  // namespace reel::data
-  data.check();

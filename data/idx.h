@@ -32,6 +32,9 @@ struct IdxArray {
 IdxArray parse_idx(std::string_view file, const std::string& name);
 IdxArray read_idx(const std::filesystem::path& path);
 
+/// Whether the bytes start as those of an IDX file, with two zeros, or as gzipped ones, which may hold one.
+bool looks_like_idx(std::string_view file);
+
 /// Whether the bytes are gzipped and no IDX file, which starts with two zeros. Where they are damaged so far
 /// in front that nobody can tell, they may be one.
 bool is_gzip_of_other(std::string_view file);

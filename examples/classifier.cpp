@@ -22,16 +22,12 @@
 namespace reel::examples {
 namespace {
 
-bool looks_like_idx(const std::string& bytes) {
-  return bytes.starts_with("\x1F\x8B") || bytes.starts_with(std::string(2, '\0'));
-}
-
 data::Dataset from_file(const std::string& path, const std::string& labels, const std::string& label_column,
                         bool one_class) {
   const std::string bytes = data::read_file(path);
   const std::string name = data::printable(path);
   if (labels.empty()) refuse_gzip(path, bytes);
-  if (looks_like_idx(bytes)) {
+  if (data::looks_like_idx(bytes)) {
     if (!label_column.empty())
       throw UsageError(name + " is an IDX file; --label-column goes with CSV files only");
     if (labels.empty()) throw UsageError(name + " is an IDX file; name the file of its labels with --labels");

@@ -50,10 +50,6 @@ bool looks_like_safetensors(const std::string& bytes) {
   return brace != std::string::npos && bytes[brace] == '{';
 }
 
-bool looks_like_idx(const std::string& bytes) {
-  return bytes.starts_with("\x1F\x8B") || (bytes.size() >= 4 && bytes[0] == 0 && bytes[1] == 0);
-}
-
 // The first line has commas, and more of them than words.
 bool looks_like_csv(const std::string& bytes) {
   const std::string first = bytes.substr(0, std::min(bytes.find('\n'), std::size_t{4096}));
@@ -65,7 +61,7 @@ Kind kind_by_content(const std::string& bytes) {
   if (bytes.starts_with("\x93NUMPY")) return Kind::npy;
   if (bytes.starts_with("PK\x03\x04")) return Kind::npz;
   if (looks_like_safetensors(bytes)) return Kind::safetensors;
-  if (looks_like_idx(bytes)) return Kind::idx;
+  if (data::looks_like_idx(bytes)) return Kind::idx;
   if (looks_like_csv(bytes)) return Kind::csv;
   return Kind::text;
 }

@@ -168,5 +168,14 @@ TEST(IdxPair, RefusesArraysThatHoldNothingOrOtherThanTheirShape) {
   refused(array({2, 2}, 4), array({2}, 1), "1 labels for 2 samples");
 }
 
+TEST(Idx, IsSeenByItsFirstTwoBytesHoweverShort) {
+  EXPECT_TRUE(looks_like_idx(idx(0x08, {2, 2}, "abcd")));
+  EXPECT_TRUE(looks_like_idx(gzip("text")));
+  EXPECT_TRUE(looks_like_idx(std::string(2, '\0')));
+  EXPECT_FALSE(looks_like_idx(std::string(1, '\0')));
+  EXPECT_FALSE(looks_like_idx(""));
+  EXPECT_FALSE(looks_like_idx("1,2,0\n"));
+}
+
 }  // namespace
 }  // namespace reel::data
