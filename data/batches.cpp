@@ -8,7 +8,15 @@
 namespace reel::data {
 namespace {
 constexpr std::uint64_t shuffle_stream = 0x73687566;  // "shuf"
+
+// The rows [first, first + count) of all [rows, width]; none if there are none.
+template <class T>
+std::span<const T> rows_of(std::span<const T> all, std::int64_t width, std::int64_t first,
+                           std::int64_t count) {
+  if (all.empty()) return {};
+  return all.subspan(static_cast<std::size_t>(first * width), static_cast<std::size_t>(count * width));
 }
+}  // namespace
 
 Batches::Batches(const Dataset& data, std::int64_t batch, std::uint64_t seed)
     : data_(data), batch_(batch), seed_(seed) {
@@ -21,7 +29,8 @@ Batches::Batches(const Dataset& data, std::int64_t batch, std::uint64_t seed)
   }
   order_.resize(static_cast<std::size_t>(data.count));
   inputs_.resize(static_cast<std::size_t>(batch * data.features));
-  labels_.resize(static_cast<std::size_t>(batch));
+  labels_.resize(data.labels.empty() ? 0 : static_cast<std::size_t>(batch));
+  targets_.resize(static_cast<std::size_t>(batch * data.outputs));
 }
 
 std::int64_t Batches::per_epoch() const { return (data_.count + batch_ - 1) / batch_; }
@@ -40,11 +49,15 @@ const Batch& Batches::shuffled(std::int64_t step) {
     const std::int64_t from = order_[static_cast<std::size_t>(first + i)];
     std::copy_n(data_.inputs.begin() + from * data_.features, data_.features,
                 inputs_.begin() + i * data_.features);
-    labels_[static_cast<std::size_t>(i)] = data_.labels[static_cast<std::size_t>(from)];
+    if (!labels_.empty()) labels_[static_cast<std::size_t>(i)] = data_.labels[static_cast<std::size_t>(from)];
+    std::copy_n(data_.targets.begin() + from * data_.outputs, data_.outputs,
+                targets_.begin() + i * data_.outputs);
   }
-  current_ = {std::span(inputs_).first(static_cast<std::size_t>(count * data_.features)),
-              std::span(labels_).first(static_cast<std::size_t>(count)), count,
-              std::span(order_).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count))};
+  current_ = {.inputs = rows_of<float>(inputs_, data_.features, 0, count),
+              .labels = rows_of<std::int32_t>(labels_, 1, 0, count),
+              .count = count,
+              .rows = rows_of<std::int32_t>(order_, 1, first, count),
+              .targets = rows_of<float>(targets_, data_.outputs, 0, count)};
   return current_;
 }
 
@@ -55,12 +68,10 @@ Batch Batches::in_order(std::int64_t index) const {
   }
   const std::int64_t first = index * batch_;
   const std::int64_t count = std::min(batch_, data_.count - first);
-  return {std::span(data_.inputs)
-              .subspan(static_cast<std::size_t>(first * data_.features),
-                       static_cast<std::size_t>(count * data_.features)),
-          std::span(data_.labels).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count)),
-          count,
-          {}};
+  return {.inputs = rows_of<float>(data_.inputs, data_.features, first, count),
+          .labels = rows_of<std::int32_t>(data_.labels, 1, first, count),
+          .count = count,
+          .targets = rows_of<float>(data_.targets, data_.outputs, first, count)};
 }
 
 }  // namespace reel::data

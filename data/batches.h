@@ -10,9 +10,10 @@ namespace reel::data {
 /// A few samples; good until the next one is asked for.
 struct Batch {
   std::span<const float> inputs;         // [count, features]
-  std::span<const std::int32_t> labels;  // [count]
+  std::span<const std::int32_t> labels;  // [count], or none if the set has none
   std::int64_t count = 0;
   std::span<const std::int32_t> rows = {};  // [count], of the set; empty in the set's own order
+  std::span<const float> targets = {};      // [count, outputs], of a regression
 };
 
 /// Deals out a set in batches, in an order that follows from (seed, epoch) alone, so that a run can go on at
@@ -38,6 +39,7 @@ class Batches {
   std::vector<std::int32_t> order_;
   std::vector<float> inputs_;
   std::vector<std::int32_t> labels_;
+  std::vector<float> targets_;
   Batch current_;
 };
 

@@ -25,14 +25,18 @@ Dataset subset(const Dataset& all, const std::vector<bool>& chosen, bool wanted)
   part.features = all.features;
   part.class_names = all.class_names;
   part.header = all.header;
+  part.outputs = all.outputs;
   const auto features = static_cast<std::ptrdiff_t>(all.features);
+  const auto outputs = static_cast<std::ptrdiff_t>(all.outputs);
   for (std::size_t i = 0; i < chosen.size(); ++i) {
     if (chosen[i] != wanted) continue;
     const auto row = all.inputs.begin() + static_cast<std::ptrdiff_t>(i) * features;
     part.inputs.insert(part.inputs.end(), row, row + features);
-    part.labels.push_back(all.labels[i]);
+    if (!all.labels.empty()) part.labels.push_back(all.labels[i]);
+    const auto target = all.targets.begin() + static_cast<std::ptrdiff_t>(i) * outputs;
+    part.targets.insert(part.targets.end(), target, target + outputs);
+    ++part.count;
   }
-  part.count = static_cast<std::int64_t>(part.labels.size());
   return part;
 }
 
@@ -57,9 +61,13 @@ void Dataset::check_inputs() const {
 void Dataset::check() const {
   check_inputs();
   const auto refuse = [this](const std::string& what) { throw DataError(name + ": " + what); };
-  if (static_cast<std::int64_t>(labels.size()) != count)
+  const auto numbers = static_cast<std::int64_t>(targets.size());
+  if (outputs < 0 || (outputs == 0 ? numbers != 0 : numbers % outputs != 0 || numbers / outputs != count))
+    refuse(std::to_string(numbers) + " targets for " + std::to_string(count) + " samples of " +
+           std::to_string(outputs) + " outputs; targets are [count, outputs]");
+  if (static_cast<std::int64_t>(labels.size()) != count && !(labels.empty() && outputs > 0))
     refuse(std::to_string(labels.size()) + " labels for " + std::to_string(count) +
-           " samples; give each one, 0 if labels do not matter");
+           " samples; give each one, or targets of a regression");
   for (std::size_t i = 0; i < labels.size(); ++i) {
     if (labels[i] < 0 || labels[i] >= classes())
       refuse("sample " + std::to_string(i) + " has the label " + std::to_string(labels[i]) +
@@ -74,9 +82,11 @@ Split split(const Dataset& all, double test_fraction, std::uint64_t seed) {
                     "; choose a number between 0 and 1");
   }
   std::vector<bool> held_out(static_cast<std::size_t>(all.count));
-  std::vector<std::vector<std::size_t>> of_class(static_cast<std::size_t>(all.classes()));
-  for (std::size_t i = 0; i < all.labels.size(); ++i)
-    of_class[static_cast<std::size_t>(all.labels[i])].push_back(i);
+  // Samples without labels are of one class here.
+  std::vector<std::vector<std::size_t>> of_class(
+      static_cast<std::size_t>(std::max<std::int64_t>(1, all.classes())));
+  for (std::size_t i = 0; i < held_out.size(); ++i)
+    of_class[all.labels.empty() ? 0 : static_cast<std::size_t>(all.labels[i])].push_back(i);
   for (std::size_t c = 0; c < of_class.size(); ++c) {
     const std::vector<std::size_t>& members = of_class[c];
     std::vector<std::int32_t> order(members.size());

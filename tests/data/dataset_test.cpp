@@ -233,6 +233,63 @@ TEST(Batches, RefuseASetWhoseSizesDoNotAgree) {
   refused([](Dataset& d) { d.labels[0] = -1; }, "sample 0 has the label -1");
 }
 
+// y = 10 x and -x, for every x once.
+Dataset lines() {
+  Dataset d{.name = "lines",
+            .count = 7,
+            .features = 1,
+            .class_names = {},
+            .inputs = {},
+            .labels = {},
+            .outputs = 2};
+  for (int i = 0; i < 7; ++i) {
+    const auto x = static_cast<float>(i);
+    d.inputs.push_back(x);
+    d.targets.insert(d.targets.end(), {10 * x, -x});
+  }
+  return d;
+}
+
+TEST(Batches, OfARegressionHaveTheTargetsOfTheirInputs) {
+  const Dataset d = lines();
+  Batches batches(d, 3, 1);
+  std::vector<float> seen;
+  for (std::int64_t step = 0; step < 6; ++step) {
+    const Batch& b = batches.shuffled(step);
+    EXPECT_TRUE(b.labels.empty());
+    ASSERT_EQ(b.targets.size(), 2 * b.inputs.size());
+    for (std::size_t i = 0; i < b.inputs.size(); ++i) {
+      EXPECT_EQ(b.targets[2 * i], 10 * b.inputs[i]);
+      EXPECT_EQ(b.targets[2 * i + 1], -b.inputs[i]);
+      if (step < 3) seen.push_back(b.inputs[i]);
+    }
+  }
+  EXPECT_THAT(seen, testing::UnorderedElementsAre(0, 1, 2, 3, 4, 5, 6));
+  EXPECT_THAT(batches.in_order(2).targets, testing::ElementsAre(60, -6));
+  const Split parts = split(d, 0.3, 1);
+  EXPECT_EQ(parts.train.count, 5);
+  EXPECT_EQ(parts.test.count, 2);
+  for (const Dataset* part : {&parts.train, &parts.test}) {
+    EXPECT_NO_THROW(part->check());
+    for (std::size_t i = 0; i < part->inputs.size(); ++i)
+      EXPECT_EQ(part->targets[2 * i], 10 * part->inputs[i]);
+  }
+}
+
+TEST(Batches, RefuseTargetsThatDoNotFit) {
+  const auto refused = [](auto change, const std::string& why) {
+    Dataset bad = lines();
+    change(bad);
+    EXPECT_THAT([&] { bad.check(); }, ThrowsMessage<DataError>(HasSubstr("lines: " + why)));
+  };
+  refused([](Dataset& d) { d.targets.pop_back(); }, "13 targets for 7 samples of 2 outputs");
+  refused([](Dataset& d) { d.outputs = 0; }, "14 targets for 7 samples of 0 outputs");
+  refused([](Dataset& d) { d.outputs = -2; }, "14 targets for 7 samples of -2 outputs");
+  refused([](Dataset& d) { d.outputs = 1; }, "14 targets for 7 samples of 1 outputs");
+  refused([](Dataset& d) { d.targets.clear(), d.outputs = 0; }, "0 labels for 7 samples");
+  refused([](Dataset& d) { d.labels = {0, 0}; }, "2 labels for 7 samples");
+}
+
 TEST(Batches, RefuseASizeThatDoesNotFit) {
   const Dataset d = iris();
   const Batches three(d, 50, 1);
