@@ -59,6 +59,8 @@ TEST(TrainedLessons, ArriveWhereTheyShould) {
   EXPECT_THAT(output_of("14_two_optimizers"),
               testing::AllOf(testing::ContainsRegex("step 5000  radius (0\\.[89]|1\\.[01])"),
                              testing::HasSubstr("the same, bit for bit: yes")));
+  EXPECT_THAT(output_of("15_differential_equation"),
+              testing::ContainsRegex("step 2000  at most 0\\.00[0-2]. from sin"));
 }
 
 }  // namespace
