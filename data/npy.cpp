@@ -2,28 +2,18 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <cstring>
 #include <limits>
 
 #include "data/error.h"
 #include "data/file.h"
 #include "data/npy_header.h"
+#include "kernels/half.h"
 
 namespace reel::data {
 namespace {
 
 static_assert(std::endian::native == std::endian::little, "values are copied as they stand in the file");
-
-float half_to_float(std::uint16_t half) {
-  const std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000U) << 16;
-  const std::uint32_t exponent = half >> 10 & 0x1FU;
-  const std::uint32_t mantissa = half & 0x3FFU;
-  if (exponent == 0x1F) return std::bit_cast<float>(sign | 0x7F800000U | mantissa << 13);
-  if (exponent != 0) return std::bit_cast<float>(sign | (exponent + 112) << 23 | mantissa << 13);
-  const float magnitude = std::ldexp(static_cast<float>(mantissa), -24);
-  return sign != 0 ? -magnitude : magnitude;
-}
 
 // Calls body(i, value) with every element in its own type.
 template <class T, class Body>
@@ -56,8 +46,8 @@ void each(const NpyArray& array, Body body) {
     case NpyType::i64:
       return each_of<std::int64_t>(array, body);
     case NpyType::f16:
-      return each_of<std::uint16_t>(array,
-                                    [&](std::size_t i, std::uint16_t v) { body(i, half_to_float(v)); });
+      return each_of<std::uint16_t>(
+          array, [&](std::size_t i, std::uint16_t v) { body(i, kernels::half_to_float(v)); });
     case NpyType::f32:
       return each_of<float>(array, body);
     case NpyType::f64:

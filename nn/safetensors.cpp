@@ -7,9 +7,9 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
-#include <cmath>
 #include <tuple>
 
+#include "kernels/half.h"
 #include "nn/error.h"
 #include "nn/file_descriptor.h"
 #include "nn/safetensors_header.h"
@@ -81,16 +81,6 @@ SafetensorsHeader header_of(const std::vector<std::byte>& file, std::uint64_t le
   return header;
 }
 
-float half_to_float(std::uint16_t half) {
-  const std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000U) << 16;
-  const std::uint32_t exponent = half >> 10 & 0x1FU;
-  const std::uint32_t mantissa = half & 0x3FFU;
-  if (exponent == 0x1F) return std::bit_cast<float>(sign | 0x7F800000U | mantissa << 13);
-  if (exponent != 0) return std::bit_cast<float>(sign | (exponent + 112) << 23 | mantissa << 13);
-  const float magnitude = std::ldexp(static_cast<float>(mantissa), -24);
-  return sign != 0 ? -magnitude : magnitude;
-}
-
 template <class From>
 From load(const std::byte* from) {
   From value;
@@ -111,7 +101,7 @@ std::vector<To> converted(const SafetensorsEntry& entry, const std::string& name
         result[i] = static_cast<To>(load<double>(from + 8 * i));
         break;
       case Dtype::f16:
-        result[i] = static_cast<To>(half_to_float(load<std::uint16_t>(from + 2 * i)));
+        result[i] = static_cast<To>(kernels::half_to_float(load<std::uint16_t>(from + 2 * i)));
         break;
       case Dtype::bf16:
         result[i] = static_cast<To>(
