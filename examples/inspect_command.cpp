@@ -84,9 +84,9 @@ void describe_range(const std::vector<double>& values, Json& result) {
 }
 
 Json inspect_safetensors(const std::string& path) {
-  nn::Safetensors file = nn::Safetensors::read(path);
+  const nn::Safetensors file = nn::Safetensors::read(path);
   const bool checkpoint = nn::is_checkpoint(file);
-  if (checkpoint) file = nn::read_checkpoint(path);  // verifies the checksum, too
+  if (checkpoint) nn::verify_checkpoint(file);
   const bool model = file.metadata().count("config") != 0;
   Json result = {{"file", path},
                  {"kind", checkpoint ? "checkpoint"
@@ -166,7 +166,7 @@ Json inspect_text(const std::string& path, const std::string& bytes) {
           {"vocabulary", vocabulary.size()}};
 }
 
-Json inspect(const std::string& path, const std::string& bytes) {
+Json inspect(const std::string& path, std::string bytes) {
   const std::optional<Kind> named = kind_by_name(path);
   if (!named || named == Kind::csv) refuse_gzip(path, bytes);
   switch (named.value_or(kind_by_content(bytes))) {
@@ -175,6 +175,7 @@ Json inspect(const std::string& path, const std::string& bytes) {
     case Kind::npz:
       return inspect_npz(path, bytes);
     case Kind::safetensors:
+      std::string().swap(bytes);  // its reader holds the file itself, and two may be too large for memory
       return inspect_safetensors(path);
     case Kind::idx:
       return inspect_idx(path, bytes);

@@ -78,7 +78,7 @@ ModelFile read_model(const std::filesystem::path& path) {
   nn::Safetensors file = nn::Safetensors::read(path);
   std::string text;
   if (nn::is_checkpoint(file)) {
-    file = nn::read_checkpoint(path);
+    nn::verify_checkpoint(file);
     text = nn::notes_of(file)["config"];
   } else if (file.metadata().count("config") != 0) {
     text = file.metadata().at("config");

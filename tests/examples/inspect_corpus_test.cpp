@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
 #include <iostream>
 
 #include "tests/examples/program.h"
@@ -120,6 +122,34 @@ TEST(InspectCorpus, AMegabyteOfNamesIsReadWithLittleMemory) {
     costs.add(ran);
   }
   costs.tell("names");
+}
+
+// A checkpoint is in memory once, beside the numbers of one tensor and what a small file takes.
+TEST(Inspect, ACheckpointIsReadOnceToVerifyIt) {
+  const Workplace place;
+  const Ran trained = run_reel({"train", "classifier", "--data", "iris", "--hidden", "1000,1000,1000,1000",
+                                "--epochs", "1", "--batch", "100", "--out", "run"},
+                               place.path());
+  ASSERT_EQ(trained.code, 0) << trained.err;
+  const std::string path = place / "run/checkpoint.safetensors";
+  const auto size = static_cast<std::int64_t>(std::filesystem::file_size(path));
+  ASSERT_GT(size, std::int64_t{30} << 20);
+  const auto takes_little = [&](const Ran& ran) {
+    if (memory_is_its_own) {
+      EXPECT_LT(ran.peak_bytes, size / 10 * 18);
+    }
+  };
+  const Ran good = run_reel({"inspect", path}, place.path());
+  EXPECT_EQ(good.code, 0) << good.err;
+  EXPECT_THAT(good.out, testing::HasSubstr("kind  checkpoint"));
+  takes_little(good);
+  std::fstream(path, std::ios::in | std::ios::out | std::ios::binary).seekp(size - 1).put('\x7F');
+  for (const auto& words : {std::vector<std::string>{"inspect", path}, {"evaluate", "--model", path}}) {
+    const Ran damaged = run_reel(words, place.path());
+    EXPECT_EQ(damaged.code, 4);
+    EXPECT_EQ(damaged.err, "reel: " + path + ": the checksum does not match: the file is damaged\n");
+    takes_little(damaged);
+  }
 }
 
 TEST(InspectCorpus, HasManyFilesOfBothKinds) {
