@@ -5,8 +5,9 @@
 
 namespace reel::kernels {
 
-/// How many threads the kernels may use (at least 1). Results never depend on it. Any thread may change it at
-/// any time; loops that run keep the number they began with.
+/// How many threads the kernels may use, from 1 to 64: a number below or above is taken for the nearer of the
+/// two. Results never depend on it. Any thread may change it at any time; loops that run keep the number they
+/// began with.
 void set_threads(int count);
 int threads();
 

@@ -97,6 +97,7 @@ auto loop_for([[maybe_unused]] Products products) {
 double measure_peak(int count, Products products) {
   const auto loop = loop_for(products);
   const WithThreads setting(count);
+  count = threads();
   double best = 0;
   std::vector<float> sink(static_cast<std::size_t>(count));
   std::vector<double> operations(sink.size());

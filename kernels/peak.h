@@ -4,7 +4,8 @@
 
 namespace reel::kernels {
 
-// What this machine can do at most, measured now: the yardsticks of `reel bench`.
+// What this machine can do at most, measured now: the yardsticks of `reel bench`. A number of threads
+// is taken as set_threads takes it.
 
 /// Floating-point operations per second of fused multiply-adds on float registers, on this many threads. For
 /// `Products::bf16`, of products of bfloat16, and for `bf16x6` a sixth of that, as a product of floats takes

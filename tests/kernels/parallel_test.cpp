@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdint>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace reel::kernels {
@@ -34,6 +35,13 @@ TEST_F(Parallel, RunsEveryTaskOnce) {
       ASSERT_EQ(times_run(tasks), std::vector<int>(static_cast<std::size_t>(tasks), 1))
           << count << " threads, " << tasks << " tasks";
     }
+  }
+}
+
+TEST_F(Parallel, TheSettingIsFrom1To64) {
+  for (const auto& [wanted, taken] : {std::pair{-1, 1}, {0, 1}, {1, 1}, {64, 64}, {65, 64}, {100, 64}}) {
+    set_threads(wanted);
+    EXPECT_EQ(threads(), taken) << wanted;
   }
 }
 
