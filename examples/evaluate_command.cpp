@@ -208,8 +208,8 @@ int evaluate_transformer(const EvaluateFlags& flags, const ModelFile& file) {
     const data::Text text(read_text(data), data::printable(data), loaded.model->config().context,
                           loaded.vocabulary);
     result["same_data_as_training"] = file.is_of_training(data, digest_of(text));
-    const LanguageScore score = finite_score(
-        tape, file, data, [&] { return score_text(tape, *loaded.model, text, 16, flags.whole); });
+    const LanguageScore score =
+        finite_score(tape, file, data, [&] { return score_text(tape, *loaded.model, text, flags.whole); });
     result["split"] = part;
     result["tokens"] = score.tokens;
     result["validation_loss"] = score.loss;

@@ -162,7 +162,7 @@ class Corpus {
   }
 
   LanguageScore score(Tape& tape, const nn::Gpt& model) const {
-    return addition() ? score_addition(tape, model, held_out_sums) : score_text(tape, model, *text_, 16);
+    return addition() ? score_addition(tape, model, held_out_sums) : score_text(tape, model, *text_);
   }
 
  private:

@@ -12,16 +12,13 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// Adds a batch to the sums: losses of all tokens that count, and how many there were.
-Tensor add_losses(Tape& tape, const nn::Gpt& model, const data::TokenBatch& batch, double& loss,
-                  std::int64_t& count) {
-  const Tensor logits = model(tape, batch.tokens, batch.batch, batch.time);
-  loss += cross_entropy(logits, batch.targets,
-                        {.ignore_index = data::Addition::ignored, .reduction = Reduction::sum})
-              .item();
-  count += std::count_if(batch.targets.begin(), batch.targets.end(),
-                         [](std::int32_t t) { return t != data::Addition::ignored; });
-  return logits;
+// Adds what a batch's logits lose to the sums: over all tokens that count, and how many those were.
+void add_losses(const Tensor& logits, const data::TokenBatch& batch, LanguageScore& sums) {
+  sums.loss += cross_entropy(logits, batch.targets,
+                             {.ignore_index = data::Addition::ignored, .reduction = Reduction::sum})
+                   .item();
+  sums.tokens += std::count_if(batch.targets.begin(), batch.targets.end(),
+                               [](std::int32_t t) { return t != data::Addition::ignored; });
 }
 
 }  // namespace
@@ -38,7 +35,8 @@ LanguageScore score_addition(Tape& tape, const nn::Gpt& model, std::int64_t coun
   for (std::int64_t first = 0; first < count; first += rows) {
     data::Addition::held_out_batch(first, std::min(rows, count - first), batch);
     const auto step = tape.inference();
-    const Tensor logits = add_losses(tape, model, batch, score.loss, score.tokens);
+    const Tensor logits = model(tape, batch.tokens, batch.batch, batch.time);
+    add_losses(logits, batch, score);
     const std::vector<std::int32_t> likeliest = argmax(logits);
     for (std::int64_t b = 0; b < batch.batch; ++b) {
       // Taking the likeliest digit at every place gives the right answer if and only if each is right after
@@ -57,16 +55,16 @@ LanguageScore score_addition(Tape& tape, const nn::Gpt& model, std::int64_t coun
   return score;
 }
 
-LanguageScore score_text(Tape& tape, const nn::Gpt& model, const data::Text& text, std::int64_t batch_size,
-                         bool whole) {
+LanguageScore score_text(Tape& tape, const nn::Gpt& model, const data::Text& text, bool whole) {
+  constexpr std::int64_t rows = 16;
   data::TokenBatch batch;
   LanguageScore score;
   const auto next = [&](std::int64_t i) {
-    return whole ? text.whole_batch(i, batch_size, batch) : text.validation_batch(i, batch_size, batch);
+    return whole ? text.whole_batch(i, rows, batch) : text.validation_batch(i, rows, batch);
   };
   for (std::int64_t i = 0; next(i); ++i) {
     const auto step = tape.inference();
-    add_losses(tape, model, batch, score.loss, score.tokens);
+    add_losses(model(tape, batch.tokens, batch.batch, batch.time), batch, score);
   }
   score.loss /= static_cast<double>(score.tokens);
   return score;

@@ -29,8 +29,7 @@ Tensor transformer_loss(Tape& tape, const nn::Gpt& model, const data::TokenBatch
 LanguageScore score_addition(Tape& tape, const nn::Gpt& model, std::int64_t count);
 
 /// The validation part of a text, or the whole text.
-LanguageScore score_text(Tape& tape, const nn::Gpt& model, const data::Text& text, std::int64_t batch,
-                         bool whole = false);
+LanguageScore score_text(Tape& tape, const nn::Gpt& model, const data::Text& text, bool whole = false);
 
 /// Tells a text from other texts of the same bytes, as digest_of a classifier's data does.
 std::string digest_of(const data::Text& text);
