@@ -103,15 +103,23 @@ auto finite_score(Tape& tape, const ModelFile& file, const std::string& data, co
                                               "train again with a smaller --lr"));
 }
 
-int evaluate_classifier(const EvaluateFlags& flags, const ModelFile& file) {
-  const Settings settings = file.settings();
-  const auto model = classifier_of(file);
-  model->eval();
-  const auto classes = settings.texts("classes");
-  const data::Standardizer standardizer = standardizer_of(settings);
+// What a classifier is measured on.
+struct ClassifierData {
+  std::string name;
+  std::string digest;             // of all of it, as training has it
+  std::int64_t all = 0;           // samples
+  std::int64_t for_training = 0;  // of them, as training divides them
+  data::Dataset measured;         // of the model's classes
+};
 
+// The data that the flags name, or else that the model was trained on.
+ClassifierData data_for_classifier(const EvaluateFlags& flags, const ModelFile& file,
+                                   const std::vector<std::string>& classes) {
+  const Settings settings = file.settings();
+  const data::Standardizer standardizer = standardizer_of(settings);
   const bool other_data = !flags.data.empty();
-  const std::string data = other_data ? flags.data : settings.name("data");
+  ClassifierData result;
+  result.name = other_data ? flags.data : settings.name("data");
   const auto part = [&](const char* key, const std::string& flag) {
     return other_data ? flag : settings.name(key);
   };
@@ -120,39 +128,48 @@ int evaluate_classifier(const EvaluateFlags& flags, const ModelFile& file) {
   if (!other_data) {
     const std::string why =
         data::printable(file.file.name()) + " was trained on it; give its new place with --data";
-    require_there(data, why);
+    require_there(result.name, why);
     require_there(labels, why + " and --labels");
   }
   const double test_fraction = settings.fraction("test_fraction");
   const std::uint64_t seed = settings.seed("seed");
-  data::Split split = flags.whole ? divided_if_it_can_be(undivided_data(data, labels, column, seed, true),
-                                                         test_fraction, seed)
-                                  : classifier_data(data, labels, column, test_fraction, seed);
+  data::Split split =
+      flags.whole
+          ? divided_if_it_can_be(undivided_data(result.name, labels, column, seed, true), test_fraction, seed)
+          : classifier_data(result.name, labels, column, test_fraction, seed);
   standardizer.apply(split.train);
   if (split.test.count > 0) standardizer.apply(split.test);
-  const std::string digest = digest_of(split);  // before the labels change
-  const std::int64_t for_training = split.train.count;
-  const std::int64_t all = for_training + split.test.count;
-  data::Dataset measured;
+  result.digest = digest_of(split);  // before the labels change
+  result.for_training = split.train.count;
+  result.all = split.train.count + split.test.count;
   data::Dataset rest;
   if (flags.whole) {
-    measured = joined(std::move(split));
+    result.measured = joined(std::move(split));
   } else {
-    measured = std::move(split.test);
+    result.measured = std::move(split.test);
     rest = std::move(split.train);
   }
-  name_classes(measured, rest, classes);
-  const Json same = file.is_of_training(data, digest);
+  name_classes(result.measured, rest, classes);
+  return result;
+}
+
+int evaluate_classifier(const EvaluateFlags& flags, const ModelFile& file) {
+  const auto model = classifier_of(file);
+  model->eval();
+  const auto classes = file.settings().texts("classes");
+  const ClassifierData data = data_for_classifier(flags, file, classes);
+  const Json same = file.is_of_training(data.name, data.digest);
 
   Tape tape(Precision::f32, file.products());
-  const Score result = finite_score(tape, file, data, [&] { return score(tape, *model, measured); });
+  const Score result =
+      finite_score(tape, file, data.name, [&] { return score(tape, *model, data.measured); });
   if (flags.json) {
     std::cout << Json{{"task", "classifier"},
-                      {"data", data},
+                      {"data", data.name},
                       {"same_data_as_training", same},
                       {"split", flags.whole ? "all" : "held-out"},
-                      {"samples", measured.count},
-                      {"held_out_of", all},
+                      {"samples", data.measured.count},
+                      {"held_out_of", data.all},
                       {"test_accuracy", result.accuracy},
                       {"test_loss", result.loss},
                       {"confusion", result.confusion}}
@@ -163,11 +180,12 @@ int evaluate_classifier(const EvaluateFlags& flags, const ModelFile& file) {
   std::cout << confusion_text(result, classes) << "\n";
   std::printf("test accuracy  %.2f %% on ", 100 * result.accuracy);
   if (!flags.whole) {
-    std::printf("%ld samples, the held-out part of %ld", static_cast<long>(measured.count),
-                static_cast<long>(all));
+    std::printf("%ld samples, the held-out part of %ld", static_cast<long>(data.measured.count),
+                static_cast<long>(data.all));
   } else {
-    std::printf("all %ld samples", static_cast<long>(all));
-    if (same == true) std::printf(", of which the model learned from %ld", static_cast<long>(for_training));
+    std::printf("all %ld samples", static_cast<long>(data.all));
+    if (same == true)
+      std::printf(", of which the model learned from %ld", static_cast<long>(data.for_training));
   }
   std::printf("\ntest loss      %.4f\n", result.loss);
   return ok;
