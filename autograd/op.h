@@ -170,6 +170,7 @@ struct Op {
 };
 
 /// Puts a card into the registry, from which the tests and the `reel ops` table are made, and returns it.
+/// Cards are defined before main(): what initialises a variable of a namespace must not run an op.
 ///
 /// A line that runs again defines nothing new and gets the same card. Throws ValueError if another card has
 /// the name, naming both places, and for a card without a name, a shape rule, a forward (unless it is a view)

@@ -58,24 +58,24 @@ struct Attention {
   std::uint64_t step = 0;
 };
 
-/// y = softmax(scale q k^T) v, row by row. `rows` keeps for the way back what makes a weight of a score s:
+/// y = softmax(scale q k^T) v, row by row. `kept` holds for the way back what makes a weight of a score s:
 /// the largest score m of the row, and f = 1 / sum_j e^(s_j - m), so that the weight is f e^(s - m), to the
 /// same digits for scores of any size.
 ///
-/// y [batch, heads, queries, value_channels] with its own strides, rows [batch, heads, queries, 2] or null. A
+/// y [batch, heads, queries, value_channels] with its own strides, kept [batch, heads, queries, 2] or null. A
 /// row that sees no key gets y = 0, m = -inf and f = 0. Nothing that a row cannot see touches it, NaN
 /// included, and its bits depend on nothing but its query and the keys and values it sees: one query at a
 /// time gives the same rows as all at once.
 template <class T>
-void attention(const Attention<T>& p, Heads<T> y, T* rows);
+void attention(const Attention<T>& p, Heads<T> y, T* kept);
 
-/// Gradients from y, rows and dy: with weights P, dv = P^T dy, dS = P (dy v^T - sum(dy y)), dq = scale dS k,
+/// Gradients from y, kept and dy: with weights P, dv = P^T dy, dS = P (dy v^T - sum(dy y)), dq = scale dS k,
 /// dk = scale dS^T q.
 ///
 /// The weights are computed again, a tile at a time (Dao et al. 2022, appendix B). An empty target is left
 /// out.
 template <class T>
-void attention_grad(const Attention<T>& p, Heads<const T> y, const T* rows, Heads<const T> dy,
+void attention_grad(const Attention<T>& p, Heads<const T> y, const T* kept, Heads<const T> dy,
                     HeadsInto<T> dq, HeadsInto<T> dk, HeadsInto<T> dv);
 
 /// The weights themselves, before dropout, for looking: w [batch, heads, queries, keys], contiguous. v is not
