@@ -136,12 +136,12 @@ Sample on(const S&... shapes) {
   sample.shapes = {Shape(shapes)...};
   return sample;
 }
-inline Sample on(std::initializer_list<std::int64_t> a) { return on(Shape(a)); }
-inline Sample on(std::initializer_list<std::int64_t> a, std::initializer_list<std::int64_t> b) {
+inline Sample on(std::initializer_list<Size> a) { return on(Shape(a)); }
+inline Sample on(std::initializer_list<Size> a, std::initializer_list<Size> b) {
   return on(Shape(a), Shape(b));
 }
-inline Sample on(std::initializer_list<std::int64_t> a, std::initializer_list<std::int64_t> b,
-                 std::initializer_list<std::int64_t> c) {
+inline Sample on(std::initializer_list<Size> a, std::initializer_list<Size> b,
+                 std::initializer_list<Size> c) {
   return on(Shape(a), Shape(b), Shape(c));
 }
 

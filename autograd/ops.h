@@ -231,7 +231,7 @@ Tensor kl_div(Here x, Here target, Reduction reduction = Reduction::mean);
 
 // ---- moving data ----
 /// One size may be -1: it follows from the others. Costs nothing.
-Tensor reshape(Here x, std::initializer_list<std::int64_t> sizes);
+Tensor reshape(Here x, std::initializer_list<Size> sizes);
 Tensor reshape(Here x, const Shape& shape);
 /// The axes from `first` to `last` as one: a reshape, like the next two. Of a scalar: [1].
 Tensor flatten(Here x, int first = 0, int last = -1);

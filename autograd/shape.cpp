@@ -6,8 +6,9 @@
 
 namespace reel {
 
-Shape::Shape(std::initializer_list<std::int64_t> sizes, Place where)
-    : Shape(std::span<const std::int64_t>(sizes.begin(), sizes.size()), where) {}
+Shape::Shape(std::initializer_list<Size> sizes, Place where) {
+  for (const Size size : sizes) append(size.value, where);
+}
 
 Shape::Shape(std::span<const std::int64_t> sizes, Place where) {
   for (const std::int64_t size : sizes) append(size, where);

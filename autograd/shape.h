@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <concepts>
 #include <cstdint>
 #include <cstring>
 #include <initializer_list>
@@ -8,10 +9,22 @@
 #include <limits>
 #include <span>
 #include <string>
+#include <type_traits>
 
 #include "autograd/place.h"
 
 namespace reel {
+
+/// A size as it is written in braces, of any integer type: {points.size(), 2} needs no cast.
+struct Size {
+  template <std::integral Integer>
+  constexpr Size(Integer n) : value(static_cast<std::int64_t>(n)) {  // NOLINT: this is what it is for
+    constexpr auto most = std::numeric_limits<std::int64_t>::max();
+    if constexpr (std::is_unsigned_v<Integer> && sizeof n >= sizeof most)
+      value = n > static_cast<std::uint64_t>(most) ? most : value;
+  }
+  std::int64_t value;
+};
 
 /// The sizes of a tensor's dimensions, outermost first: row-major, at most 6 of them, printed like [64, 784].
 /// A scalar has rank 0 and size 1; a dimension may be 0. Errors name the line of the call: `where`.
@@ -29,7 +42,7 @@ class Shape {
   Shape() = default;
   /// Throws ShapeError for a negative size, for more than 6 dimensions, or for 2^31 elements or more in one
   /// dimension.
-  Shape(std::initializer_list<std::int64_t> sizes, Place where = Place::here());
+  Shape(std::initializer_list<Size> sizes, Place where = Place::here());
   explicit Shape(std::span<const std::int64_t> sizes, Place where = Place::here());
 
   int rank() const { return rank_; }

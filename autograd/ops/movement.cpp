@@ -272,11 +272,11 @@ Shape with_one(const Shape& shape, int axis) {
 
 }  // namespace
 
-Tensor reshape(Here x, std::initializer_list<std::int64_t> sizes) {
+Tensor reshape(Here x, std::initializer_list<Size> sizes) {
   const Shape own = x.shape();
   int open = -1;
   Shape target;
-  for (const std::int64_t size : sizes) {
+  for (const auto [size] : sizes) {
     if (size == -1 && open < 0) {
       open = target.rank();
       target.append(1, x.place);

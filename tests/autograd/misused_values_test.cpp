@@ -73,6 +73,19 @@ TEST(MisusedShapes, ADimensionThatIsNone) {
   EXPECT_ERROR(Shape{}[0], ShapeError, "there is no dimension 0 in []");
 }
 
+TEST(Shapes, AreWrittenInIntegersOfAnyType) {
+  const std::vector<float> numbers(6);
+  const short two = 2;
+  EXPECT_EQ((Shape{numbers.size(), two, 3U}), Shape({6, 2, 3}));
+  Tape tape;
+  const auto step = tape.record();
+  const Tensor x = tape.constant(numbers, {numbers.size() / 3, 3});
+  EXPECT_EQ(reshape(x, {numbers.size(), -1}).shape(), Shape({6, 1}));
+  EXPECT_EQ(expand(unsqueeze(x, 0), {numbers.size(), 2, 3}).rank(), 3);
+  EXPECT_ERROR(Shape({std::numeric_limits<std::size_t>::max()}), ShapeError, "must be below 2^31");
+  EXPECT_ERROR(Shape({std::numeric_limits<std::uint64_t>::max() / 2 + 2}), ShapeError, "must be below 2^31");
+}
+
 TEST(Shapes, CountFromTheBackToo) {
   Shape shape{2, 3, 4};
   for (int axis = 0; axis < 3; ++axis) EXPECT_EQ(shape[axis - 3], shape[axis]);

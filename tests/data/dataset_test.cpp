@@ -56,15 +56,16 @@ TEST(Split, RefusesAnEmptyPart) {
 
 TEST(Split, RefusesAShareThatIsNone) {
   constexpr double infinity = std::numeric_limits<double>::infinity();
-  for (const auto& [share, text] : {std::pair{-0.5, "-0.5"},
-                                    {1.5, "1.5"},
-                                    {std::numeric_limits<double>::quiet_NaN(), "nan"},
-                                    {infinity, "inf"},
-                                    {-infinity, "-inf"}}) {
+  const auto refused = [](double share, const std::string& text) {
     EXPECT_THAT([&] { split(iris(), share, 1); },
-                ThrowsMessage<DataError>("iris: there is no test share of " + std::string(text) +
+                ThrowsMessage<DataError>("iris: there is no test share of " + text +
                                          "; choose a number between 0 and 1"));
-  }
+  };
+  refused(-0.5, "-0.5");
+  refused(1.5, "1.5");
+  refused(std::numeric_limits<double>::quiet_NaN(), "nan");
+  refused(infinity, "inf");
+  refused(-infinity, "-inf");
 }
 
 TEST(Standardizer, GivesMeanZeroAndDeviationOne) {

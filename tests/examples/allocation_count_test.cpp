@@ -52,7 +52,7 @@ TEST(AllocationCount, WhatNoMemoryHoldsIsRefused) {
   }
   void* nothing = operator new(0, line);
   EXPECT_NE(nothing, nullptr);
-  operator delete(nothing, 0, line);
+  operator delete(nothing, line);
 }
 
 }  // namespace
