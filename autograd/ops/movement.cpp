@@ -308,7 +308,7 @@ Tensor flatten(Here x, int first, int last) {
     throw ShapeError(x.place, at(x.place, "flatten: axis " + std::to_string(first) + " comes after axis " + std::to_string(last)));
   }
   Shape flat = shape.slice(0, from);
-  flat.append(shape.product(from, to + 1));
+  flat.append(shape.product(from, to + 1, x.place), x.place);
   for (int d = to + 1; d < shape.rank(); ++d) flat.append(shape[d]);
   return reshape(x, flat);
 }

@@ -176,6 +176,8 @@ TEST_F(Misuse, Sizes) {
   EXPECT_ERROR(expand(x, {1 << 30, 1 << 30, 1 << 30, 2, 3}), ShapeError, "expand");
   EXPECT_ERROR(rotary(tape.constant({1, 2, 3, 4}, {2, 2}), {.first_position = most}), ValueError, "rotary");
   EXPECT_ERROR(split(x, 0), ShapeError, "split");
+  const Tensor empty = tape.constant(std::initializer_list<double>{}, {0, 1 << 20, 1 << 20});
+  EXPECT_ERROR(flatten(empty, 1), ShapeError, "a dimension must be below 2^31");
   EXPECT_ERROR(concat(std::span<const Tensor>{}), ShapeError, "no tensors");
   EXPECT_ERROR(x + tape.constant({1, 2}, {2}), ShapeError, "do not broadcast");
   EXPECT_ERROR(matmul(x, x), ShapeError, "inner sizes differ, 3 and 2");
