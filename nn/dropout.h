@@ -24,7 +24,7 @@ inline std::uint64_t stream_of_next_use(Here x, const Module& module, std::uint6
 class Dropout final : public Module {
  public:
   /// Throws ValueError for p outside [0, 1).
-  Dropout(Module* parent, Name name, double p)
+  Dropout(Module* parent, const Name& name, double p)
       : Module(parent, name), p_(p), stream_(kernels::stream_of(path())) {
     if (!(p >= 0 && static_cast<float>(p) < 1)) {
       throw ValueError(name.place, at(name.place, "dropout: p is " + short_number(p) + ", not in [0, 1)") +

@@ -12,7 +12,7 @@ namespace reel::nn {
 /// deviation 1. Throws ValueError for a size below 0.
 class Embedding final : public Module {
  public:
-  Embedding(Module* parent, Name name, std::int64_t rows, std::int64_t channels)
+  Embedding(Module* parent, const Name& name, std::int64_t rows, std::int64_t channels)
       : Module(parent, name),
         weight(add_parameter("weight",
                              {checked_size(rows, {"embedding", "rows", name.place}),

@@ -54,7 +54,7 @@ bool KeyValueCache::fits(const GptConfig& config) const {
   return context == config.context && heads == config.heads && fit(keys) && fit(values);
 }
 
-Gpt::Transformer::Transformer(Module* parent, Name name, const GptConfig& config)
+Gpt::Transformer::Transformer(Module* parent, const Name& name, const GptConfig& config)
     : Module(parent, name),
       wte(this, Name("wte", name.place), config.vocabulary, config.width),
       drop(this, Name("drop", name.place), config.dropout),

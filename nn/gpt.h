@@ -88,7 +88,7 @@ class Gpt final : public Module {
 
  private:
   struct Transformer final : Module {
-    Transformer(Module* parent, Name name, const GptConfig& config);
+    Transformer(Module* parent, const Name& name, const GptConfig& config);
     Embedding wte;
     std::optional<Embedding> wpe;
     Dropout drop;

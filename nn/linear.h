@@ -16,7 +16,7 @@ struct LinearOptions {
 /// Throws ValueError for a size below 0. At first both are uniform in +- 1 / sqrt(in), as PyTorch has it.
 class Linear final : public Module {
  public:
-  Linear(Module* parent, Name name, std::int64_t in, std::int64_t out, LinearOptions options = {})
+  Linear(Module* parent, const Name& name, std::int64_t in, std::int64_t out, LinearOptions options = {})
       : Module(parent, name),
         weight(add_parameter("weight",
                              {checked_size(out, {"linear", "out", name.place}),

@@ -26,7 +26,7 @@ class Mlp final : public Module {
       : Module(seed), options_(options) {
     build(sizes, place);
   }
-  Mlp(Module* parent, Name name, std::span<const std::int64_t> sizes, MlpOptions options = {})
+  Mlp(Module* parent, const Name& name, std::span<const std::int64_t> sizes, MlpOptions options = {})
       : Module(parent, name), options_(options) {
     build(sizes, name.place);
   }
@@ -34,7 +34,7 @@ class Mlp final : public Module {
   Mlp(Seed seed, std::initializer_list<std::int64_t> sizes, MlpOptions options = {},
       Place place = Place::here())
       : Mlp(seed, std::span(sizes.begin(), sizes.size()), options, place) {}
-  Mlp(Module* parent, Name name, std::initializer_list<std::int64_t> sizes, MlpOptions options = {})
+  Mlp(Module* parent, const Name& name, std::initializer_list<std::int64_t> sizes, MlpOptions options = {})
       : Mlp(parent, name, std::span(sizes.begin(), sizes.size()), options) {}
 
   Tensor operator()(Here x) const {

@@ -6,26 +6,26 @@ namespace reel::nn {
 
 Module::Module(Seed seed) : owned_(std::make_unique<State>()), state_(owned_.get()) { state_->seed = seed; }
 
-Module::Module(Module* parent, Name name)
+Module::Module(Module* parent, const Name& name)
     : state_(state_of(parent, name)), path_(parent->path_of(name.text)) {
   parent->claim(name);
 }
 
-Module::State* Module::state_of(const Module* parent, Name name) {
+Module::State* Module::state_of(const Module* parent, const Name& name) {
   if (parent != nullptr) return parent->state_;
-  throw ValueError(name.place, at(name.place, "module: \"" + std::string(name.text) +
-                                                  "\" has no parent, but a null pointer") +
-                                   help_line("give the module that holds it, which a member calls `this`"));
+  throw ValueError(name.place,
+                   at(name.place, "module: \"" + name.text + "\" has no parent, but a null pointer") +
+                       help_line("give the module that holds it, which a member calls `this`"));
 }
 
 std::string Module::path_of(std::string_view name) const {
   return path_.empty() ? std::string(name) : path_ + "." + std::string(name);
 }
 
-void Module::claim(Name name) {
+void Module::claim(const Name& name) {
   const auto& [text, place] = name;
-  if (text.empty() || text.find('.') != std::string_view::npos) {
-    throw ValueError(place, at(place, "module: \"" + std::string(text) + "\" is not a name") +
+  if (text.empty() || text.find('.') != std::string::npos) {
+    throw ValueError(place, at(place, "module: \"" + text + "\" is not a name") +
                                 help_line("a name is not empty and has no dots; dots join names to paths"));
   }
   if (!names_.emplace(text).second) {
@@ -43,7 +43,7 @@ void Module::requires_grad(bool on) {
   }
 }
 
-Parameter Module::add_parameter(Name name, const Shape& shape, bool decay) {
+Parameter Module::add_parameter(const Name& name, const Shape& shape, bool decay) {
   claim(name);
   return {state_->block, state_->block.add(path_of(name.text), shape, decay)};
 }

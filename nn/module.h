@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_set>
+#include <utility>
 
 #include "autograd/ops.h"
 #include "autograd/parameter.h"
@@ -21,10 +22,10 @@ struct Seed {
 /// name: made by implicit conversion. A constructor of your own that takes a Name and passes it on keeps the
 /// line of the call.
 struct Name {
-  Name(const char* name, Place where = Place::here()) : text(name), place(where) {}         // NOLINT
-  Name(const std::string& name, Place where = Place::here()) : text(name), place(where) {}  // NOLINT
-  Name(std::string_view name, Place where = Place::here()) : text(name), place(where) {}    // NOLINT
-  std::string_view text;
+  Name(const char* name, Place where = Place::here()) : text(name), place(where) {}             // NOLINT
+  Name(std::string name, Place where = Place::here()) : text(std::move(name)), place(where) {}  // NOLINT
+  Name(std::string_view name, Place where = Place::here()) : text(name), place(where) {}        // NOLINT
+  std::string text;
   Place place;
 };
 
@@ -48,7 +49,7 @@ class Module {
   /// A child. Throws ValueError if there is no parent, if a sibling has that name, or if the name is empty or
   /// holds a dot. As the place of a member that is initialised where it is declared, compilers give the
   /// struct that holds it.
-  Module(Module* parent, Name name);
+  Module(Module* parent, const Name& name);
   virtual ~Module() = default;
   Module(const Module&) = delete;
   Module& operator=(const Module&) = delete;
@@ -83,7 +84,7 @@ class Module {
  protected:
   /// Adds a parameter of zeros; `decay` says whether weight decay applies to it by default.
   /// Throws ValueError for a name as the constructor does.
-  Parameter add_parameter(Name name, const Shape& shape, bool decay);
+  Parameter add_parameter(const Name& name, const Shape& shape, bool decay);
 
  private:
   struct State {
@@ -92,8 +93,8 @@ class Module {
     bool training = true;
     std::optional<std::uint64_t> step = std::nullopt;  // if it was set
   };
-  static State* state_of(const Module* parent, Name name);
-  void claim(Name name);
+  static State* state_of(const Module* parent, const Name& name);
+  void claim(const Name& name);
   std::string path_of(std::string_view name) const;
 
   std::unique_ptr<State> owned_;  // in a root

@@ -22,7 +22,7 @@ namespace reel::nn {
 template <class M>
 class ModuleList final : public Module {
  public:
-  ModuleList(Module* parent, Name name) : Module(parent, name), place_(name.place) {}
+  ModuleList(Module* parent, const Name& name) : Module(parent, name), place_(name.place) {}
 
   /// Makes M(this, number, arguments...) and appends it. Throws what that throws.
   template <class... Arguments>

@@ -13,7 +13,7 @@ struct NormOptions {
 /// at 0. Throws ValueError for a size below 0.
 class LayerNorm final : public Module {
  public:
-  LayerNorm(Module* parent, Name name, std::int64_t channels, NormOptions options = {})
+  LayerNorm(Module* parent, const Name& name, std::int64_t channels, NormOptions options = {})
       : Module(parent, name),
         weight(
             add_parameter("weight", {checked_size(channels, {"layer_norm", "channels", name.place})}, false)),
@@ -35,7 +35,7 @@ class LayerNorm final : public Module {
 /// starts at 1. Throws ValueError for a size below 0.
 class RMSNorm final : public Module {
  public:
-  RMSNorm(Module* parent, Name name, std::int64_t channels, NormOptions options = {})
+  RMSNorm(Module* parent, const Name& name, std::int64_t channels, NormOptions options = {})
       : Module(parent, name),
         weight(
             add_parameter("weight", {checked_size(channels, {"rms_norm", "channels", name.place})}, false)),

@@ -20,7 +20,7 @@ class Sequential final : public Module {
 
   /// Makes a child of type M by M(parent, name, arguments...) and appends it. Throws what that throws.
   template <class M, class... Arguments>
-  Sequential& add(Name name, Arguments&&... arguments) {
+  Sequential& add(const Name& name, Arguments&&... arguments) {
     auto made = std::make_shared<M>(this, name, std::forward<Arguments>(arguments)...);
     return then([made](Here x) { return (*made)(x); });
   }

@@ -26,7 +26,7 @@ std::int64_t checked_width(std::int64_t width, std::int64_t heads, bool rotary_p
 
 }  // namespace
 
-MultiHeadSelfAttention::MultiHeadSelfAttention(Module* parent, Name name, std::int64_t width,
+MultiHeadSelfAttention::MultiHeadSelfAttention(Module* parent, const Name& name, std::int64_t width,
                                                std::int64_t heads, AttentionLayerOptions options)
     : Module(parent, name),
       c_attn(this, Name("c_attn", name.place), checked_width(width, heads, options.rotary, name.place),
@@ -133,7 +133,7 @@ Tensor MultiHeadSelfAttention::weights(Here x) const {
   return attention_weights(x.with(h.q), x.with(h.k), {.causal = options_.causal});
 }
 
-FeedForward::FeedForward(Module* parent, Name name, std::int64_t width, const GptConfig& config)
+FeedForward::FeedForward(Module* parent, const Name& name, std::int64_t width, const GptConfig& config)
     : Module(parent, name),
       c_fc(this, Name("c_fc", name.place), width, 4 * width, {.bias = config.bias}),
       c_proj(this, Name("c_proj", name.place), 4 * width, width, {.bias = config.bias}),
@@ -148,7 +148,7 @@ Tensor FeedForward::operator()(Here x) const {
   return dropout_(x.with(c_proj(x.with(h))));
 }
 
-Block::Block(Module* parent, Name name, const GptConfig& config)
+Block::Block(Module* parent, const Name& name, const GptConfig& config)
     : Module(parent, name),
       ln_1(this, Name("ln_1", name.place), config.width),
       attn(this, Name("attn", name.place), config.width, config.heads,

@@ -26,7 +26,7 @@ class MultiHeadSelfAttention final : public Module {
  public:
   /// Throws ValueError if `heads` does not divide `width`, or if rotary positions meet an odd number of
   /// channels.
-  MultiHeadSelfAttention(Module* parent, Name name, std::int64_t width, std::int64_t heads,
+  MultiHeadSelfAttention(Module* parent, const Name& name, std::int64_t width, std::int64_t heads,
                          AttentionLayerOptions options = {});
 
   /// x [batch, time, width].
@@ -59,7 +59,7 @@ class MultiHeadSelfAttention final : public Module {
 /// The feed-forward layer of a block: c_proj(gelu(c_fc x)), or with SwiGLU c_proj(silu(c_gate x) * c_fc x).
 class FeedForward final : public Module {
  public:
-  FeedForward(Module* parent, Name name, std::int64_t width, const GptConfig& config);
+  FeedForward(Module* parent, const Name& name, std::int64_t width, const GptConfig& config);
   Tensor operator()(Here x) const;
 
   Linear c_fc;
@@ -73,7 +73,7 @@ class FeedForward final : public Module {
 /// A pre-norm block: x + attn(ln_1 x), then x + mlp(ln_2 x) (Xiong et al. 2020).
 class Block final : public Module {
  public:
-  Block(Module* parent, Name name, const GptConfig& config);
+  Block(Module* parent, const Name& name, const GptConfig& config);
   Tensor operator()(Here x) const;
   /// As MultiHeadSelfAttention::next.
   Tensor next(Here x, KeyValueCache& cache, std::size_t layer) const;

@@ -286,6 +286,15 @@ TEST(MisusedModules, MadeInAFunctionNameTheLineThatMadeThem) {
   expect_error<ValueError>([&] { Mlp(&root, "l", three, {.dropout = 2}); }, "dropout: p is 2");
 }
 
+// Long enough to lie on the heap, where another text would take its place.
+TEST(MisusedModules, AreCalledWhatTheirNameWasMadeOf) {
+  Root root(Seed{1});
+  const Name name = "a name that no short string holds, number " + std::to_string(7);
+  const std::string other = "another text that may lie where it was, no " + std::to_string(8);
+  const Linear layer(&root, name, 2, 3);
+  EXPECT_EQ(layer.path(), "a name that no short string holds, number 7") << other;
+}
+
 TEST(MisusedModules, AddedToASequenceOrAListNameTheUsersLine) {
   Root root(Seed{1});
   Sequential net(&root, "net");
