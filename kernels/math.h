@@ -26,17 +26,12 @@ inline double sigmoid(double x) {
 inline double sigmoid4(double x) { return sigmoid(x * 1.3862943611198906188); }  // ln 4
 inline double softplus(double x) { return (x < 0 ? 0 : x) + std::log1p(std::exp(-std::fabs(x))); }
 
+inline double sin(double x) { return std::sin(x); }  // of floats: sine.h
+inline double cos(double x) { return std::cos(x); }
+
 // What needs no polynomial, or is too rare to race.
 template <class T>
 concept Real = std::is_same_v<T, float> || std::is_same_v<T, double>;
-template <Real T>
-T sin(T x) {
-  return std::sin(x);
-}
-template <Real T>
-T cos(T x) {
-  return std::cos(x);
-}
 template <Real T>
 T sqrt(T x) {
   return std::sqrt(x);

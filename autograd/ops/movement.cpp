@@ -262,12 +262,12 @@ const Op& concat_op = define({
                 on({2}, {2}).call([](Tensors x) { return stack(x, 1); })},
 });
 
-// The shape with one more dimension, of size 1, which becomes this axis.
-Shape with_one(const Shape& shape, int axis) {
-  Shape taller = shape.slice(0, axis);
-  taller.append(1);
-  for (int d = axis; d < shape.rank(); ++d) taller.append(shape[d]);
-  return taller;
+// The shape with these sizes in the place of its dimensions [first, last).
+Shape replaced(const Shape& shape, int first, int last, std::initializer_list<Size> sizes, Place place) {
+  Shape result = shape.slice(0, first);
+  for (const auto [size] : sizes) result.append(size, place);
+  for (int d = last; d < shape.rank(); ++d) result.append(shape[d]);
+  return result;
 }
 
 }  // namespace
@@ -307,10 +307,7 @@ Tensor flatten(Here x, int first, int last) {
   if (from > to) {
     throw ShapeError(x.place, at(x.place, "flatten: axis " + std::to_string(first) + " comes after axis " + std::to_string(last)));
   }
-  Shape flat = shape.slice(0, from);
-  flat.append(shape.product(from, to + 1, x.place), x.place);
-  for (int d = to + 1; d < shape.rank(); ++d) flat.append(shape[d]);
-  return reshape(x, flat);
+  return reshape(x, replaced(shape, from, to + 1, {shape.product(from, to + 1, x.place)}, x.place));
 }
 
 Tensor squeeze(Here x, int axis) {
@@ -320,15 +317,14 @@ Tensor squeeze(Here x, int axis) {
     throw ShapeError(x.place, at(x.place, "squeeze: axis " + std::to_string(axis) + " of " + to_string(shape) + " has size " +
                                               std::to_string(shape[a]) + ", not 1"));
   }
-  Shape rest = shape.slice(0, a);
-  for (int d = a + 1; d < shape.rank(); ++d) rest.append(shape[d]);
-  return reshape(x, rest);
+  return reshape(x, replaced(shape, a, a + 1, {}, x.place));
 }
 
 Tensor unsqueeze(Here x, int axis) {
   const Shape shape = x.shape();
   if (shape.rank() == Shape::max_rank) fail({.name = "unsqueeze"}, {x}, "there is no room for another dimension");
-  return reshape(x, with_one(shape, axis_from_front(axis, shape.rank() + 1, x.place, "unsqueeze")));
+  const int a = axis_from_front(axis, shape.rank() + 1, x.place, "unsqueeze");
+  return reshape(x, replaced(shape, a, a, {1}, x.place));
 }
 
 Tensor stop_gradient(Here x) { return record(stop_gradient_op, {x}); }
@@ -402,7 +398,8 @@ Tensor stack(std::span<const Tensor> tensors, int axis, Place place) {
            "input " + std::to_string(raised.size()) + " is " + to_string(own) + ", the ones before " + to_string(shape),
            "all must have the same shape");
     }
-    raised.push_back(reshape(here, with_one(shape, axis_from_front(axis, shape.rank() + 1, place, "stack"))));
+    const int a = axis_from_front(axis, shape.rank() + 1, place, "stack");
+    raised.push_back(reshape(here, replaced(shape, a, a, {1}, place)));
   }
   return concat(raised, axis, place);
 }
