@@ -20,7 +20,8 @@ struct Dataset {
   std::vector<float> targets = {};   // [count, outputs]
 
   std::int64_t classes() const { return static_cast<std::int64_t>(class_names.size()); }
-  /// Whether there is one class, or several samples are all of the same: then there is nothing to learn.
+  /// Whether there is one class, or several samples are all of the same: then there is nothing to learn of
+  /// classes.
   bool has_one_class() const;
   /// Throws DataError if there are other than count [features] inputs.
   void check_inputs() const;

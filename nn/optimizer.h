@@ -223,7 +223,7 @@ struct SGDOptions {
 /// Stochastic gradient descent, with momentum if asked for (Sutskever et al. 2013).
 class SGD final : public Optimizer {
  public:
-  /// Throws ValueError for an option out of its range.
+  /// Throws ValueError for an option out of its range, and for a model or a part of one without parameters.
   explicit SGD(ModelParameters model, SGDOptions options = {}, Place where = Place::here());
 
  private:
@@ -245,7 +245,7 @@ struct AdamOptions {
 /// Adam (Kingma, Ba 2015).
 class Adam : public Optimizer {
  public:
-  /// Throws ValueError for an option out of its range.
+  /// Throws ValueError for an option out of its range, and for a model or a part of one without parameters.
   explicit Adam(ModelParameters model, AdamOptions options = {}, Place where = Place::here());
 
  protected:
@@ -274,7 +274,7 @@ struct AdamWOptions {
 /// Adam with weight decay apart from the gradient (Loshchilov, Hutter 2019).
 class AdamW final : public Adam {
  public:
-  /// Throws ValueError for an option out of its range.
+  /// Throws ValueError for an option out of its range, and for a model or a part of one without parameters.
   explicit AdamW(ModelParameters model, AdamWOptions options = {}, Place where = Place::here());
 };
 
@@ -291,7 +291,7 @@ struct RMSpropOptions {
 /// RMSprop (Hinton 2012; centered: Graves 2013).
 class RMSprop final : public Optimizer {
  public:
-  /// Throws ValueError for an option out of its range.
+  /// Throws ValueError for an option out of its range, and for a model or a part of one without parameters.
   explicit RMSprop(ModelParameters model, RMSpropOptions options = {}, Place where = Place::here());
 
  private:

@@ -493,7 +493,7 @@ TEST(Gradcheck, UsesRandomDirectionsWhenThereAreManyInputs) {
   EXPECT_NE(wrong.message.find(" / d random direction of inputs "), std::string::npos) << wrong.message;
 }
 
-TEST(Gradcheck, TakesATolerationOfNothing) {
+TEST(Gradcheck, TakesAToleranceOfNothing) {
   const auto twice = [](Tensors t) { return 2.0 * t[0]; };
   EXPECT_TRUE(gradcheck(twice, {{{}, {1}}}, {.dual_tolerance = 0}));
   const auto third =
@@ -504,7 +504,7 @@ TEST(Gradcheck, TakesATolerationOfNothing) {
 
 // A tape poisons what an op may not read, but only memory of its own.
 TEST(Gradcheck, PoisonsNoNumbersOfTheUser) {
-  static const float numbers[] = {1, 2, 3};
+  static const float numbers[] = {1, 2, 3};  // in memory that cannot be written
   Tape tape;
   tape.poison_unread(true);
   const auto step = tape.record();
