@@ -39,12 +39,18 @@ inline float limited(float x, float limit) {
 // What an optimizer remembers of a weight that gets no gradient any more shrinks step by step. It would end
 // as a subnormal number, which rounding keeps from ever reaching 0, and with which some processors (Intel's)
 // take a hundred cycles for every operation: a training of small layers with ReLU came to take twice as long.
-inline float remembered(float x) { return std::abs(x) < least_normal_float ? 0.0F : x; }
+// By its bits: after another comparison of floats, g++ makes four comparisons and six choices of the two.
+inline float remembered(float x) {
+  const auto bits = std::bit_cast<std::uint32_t>(x);
+  const std::uint32_t magnitude = bits & 0x7FFFFFFFU;
+  return std::bit_cast<float>(magnitude < std::bit_cast<std::uint32_t>(least_normal_float) ? 0U : bits);
+}
 
-// decay v + share g^2, never infinite.
-inline float averaged_square(float v, float g, float decay, float share) {
+// decay v + share g^2, at most `most`, which is the largest float; NaN stays. As a constant g++ would make it
+// a case apart, with choices of its own up to the square root of it.
+inline float averaged_square(float v, float g, float decay, float share, float most) {
   const float sum = decay * v + share * g * g;
-  return sum > largest_float ? largest_float : remembered(sum);
+  return remembered(most < sum ? most : sum);
 }
 
 double sum_of_squares(const float* x, std::int64_t n) {
@@ -68,17 +74,36 @@ double sum_of_squares_of_chunk(const float* x) {
   return sum >= least && sum <= static_cast<double>(largest_float) ? sum : sum_of_squares(x, norm_chunk);
 }
 
-struct RmspropNumbers {
-  float factor, rate, alpha, share, epsilon, decay, momentum, limit;
+struct AdamNumbers {
+  float factor, beta1, beta2, share1, share2, rate, unroot, epsilon, pull, keep, limit, most;
 };
 
 // The arrays are arguments, because only there g++ believes that they do not overlap.
+template <bool decoupled>
+void adam_loop(float* __restrict__ w, const float* __restrict__ g, float* __restrict__ m,
+               float* __restrict__ v, std::int64_t n, const AdamNumbers c) {
+  for (std::int64_t i = 0; i < n; ++i) {
+    const float gradient = c.factor * g[i];
+    const float slope = limited(decoupled ? gradient : gradient + c.pull * w[i], c.limit);
+    const float first_moment = remembered(c.beta1 * m[i] + c.share1 * slope);
+    const float second_moment = averaged_square(v[i], slope, c.beta2, c.share2, c.most);
+    m[i] = first_moment;
+    v[i] = second_moment;
+    const float kept = decoupled ? c.keep * w[i] : w[i];
+    w[i] = kept - c.rate * first_moment / (std::sqrt(second_moment) * c.unroot + c.epsilon);
+  }
+}
+
+struct RmspropNumbers {
+  float factor, rate, alpha, share, epsilon, decay, momentum, limit, most;
+};
+
 template <bool centered, bool with_memory>
 void rmsprop_loop(float* __restrict__ w, const float* __restrict__ g, float* __restrict__ v,
                   float* __restrict__ a, float* __restrict__ m, std::int64_t n, const RmspropNumbers c) {
   for (std::int64_t i = 0; i < n; ++i) {
     const float slope = limited(c.factor * g[i] + c.decay * w[i], c.limit);
-    const float second_moment = averaged_square(v[i], slope, c.alpha, c.share);
+    const float second_moment = averaged_square(v[i], slope, c.alpha, c.share, c.most);
     v[i] = second_moment;
     float spread = second_moment;
     if constexpr (centered) {
@@ -184,30 +209,23 @@ AdamCorrection adam_correction(const AdamRule& rule, std::int64_t step) {
 
 void adam(float* w, const float* g, float* m, float* v, std::int64_t n, const AdamRule& rule,
           const AdamCorrection& correction, double scale) {
-  const auto factor = static_cast<float>(scale);
-  const auto beta1 = static_cast<float>(rule.beta1);
-  const auto beta2 = static_cast<float>(rule.beta2);
-  const auto share1 = static_cast<float>(1 - rule.beta1);
-  const auto share2 = static_cast<float>(1 - rule.beta2);
-  const auto rate = static_cast<float>(rule.learning_rate / correction.first);
-  const auto unroot = static_cast<float>(1 / std::sqrt(correction.second));
-  const auto epsilon = static_cast<float>(rule.epsilon);
-  const float pull = rule.decoupled ? 0.0F : static_cast<float>(rule.weight_decay);
-  const float keep = rule.decoupled ? static_cast<float>(1 - rule.learning_rate * rule.weight_decay) : 1.0F;
-  const float limit = gradient_limit(1 - rule.beta2);
+  const AdamNumbers c = {
+      .factor = static_cast<float>(scale),
+      .beta1 = static_cast<float>(rule.beta1),
+      .beta2 = static_cast<float>(rule.beta2),
+      .share1 = static_cast<float>(1 - rule.beta1),
+      .share2 = static_cast<float>(1 - rule.beta2),
+      .rate = static_cast<float>(rule.learning_rate / correction.first),
+      .unroot = static_cast<float>(1 / std::sqrt(correction.second)),
+      .epsilon = static_cast<float>(rule.epsilon),
+      .pull = static_cast<float>(rule.weight_decay),
+      .keep = static_cast<float>(1 - rule.learning_rate * rule.weight_decay),
+      .limit = gradient_limit(1 - rule.beta2),
+      .most = largest_float,
+  };
   for_stretches(n, 28, [=](std::int64_t first, std::int64_t count) {
-    float* __restrict__ weight = w + first;
-    float* __restrict__ mean = m + first;
-    float* __restrict__ square = v + first;
-    const float* __restrict__ gradient = g + first;
-    for (std::int64_t i = 0; i < count; ++i) {
-      const float slope = limited(factor * gradient[i] + pull * weight[i], limit);
-      const float first_moment = remembered(beta1 * mean[i] + share1 * slope);
-      const float second_moment = averaged_square(square[i], slope, beta2, share2);
-      mean[i] = first_moment;
-      square[i] = second_moment;
-      weight[i] = keep * weight[i] - rate * first_moment / (std::sqrt(second_moment) * unroot + epsilon);
-    }
+    const auto run = rule.decoupled ? adam_loop<true> : adam_loop<false>;
+    run(w + first, g + first, m + first, v + first, count, c);
   });
 }
 
@@ -223,6 +241,7 @@ void rmsprop(float* w, const float* g, float* v, float* a, float* m, std::int64_
       .momentum = static_cast<float>(rule.momentum),
       // The square of the averaged gradient has no small factor in front.
       .limit = gradient_limit(rule.centered ? 1 : 1 - rule.alpha),
+      .most = largest_float,
   };
   const auto run = [&](auto centered, auto with_memory) {
     const double bytes = 20 + (centered ? 8 : 0) + (with_memory ? 8 : 0);
