@@ -33,8 +33,8 @@ Array evaluate(const Function& f, const Arrays& x, Place where = Place::here());
 /// ShapeError if f gives more numbers.
 Arrays grad(const Function& f, const Arrays& x, Place where = Place::here());
 
-/// The directional derivative J v of f in x along v: one forward pass on dual numbers. Throws ShapeError if v
-/// has not the shapes of x.
+/// The directional derivative J v of f in x along v: one forward pass on dual numbers. What v does not move
+/// counts 0, even at an infinite slope. Throws ShapeError if v has not the shapes of x.
 Array jvp(const Function& f, const Arrays& x, const Arrays& v, Place where = Place::here());
 
 /// The product J^T u: one backward pass that starts with u. Throws ShapeError if u has not the shape of f(x).

@@ -167,7 +167,8 @@ GradcheckReport check(const Subject& f, const GradcheckOptions& options) {
     if (options.differences) text << ", differences " << e.difference;
     if (std::isnan(e.backward) && std::isfinite(e.dual)) {
       text
-          << "; does backward use something that `reads` of the card does not name, or leave a gradient out?";
+          << "; is a slope infinite there? If not: does backward use something that `reads` of the card does "
+             "not name, or leave a gradient out?";
     } else if (against_dual <= options.dual_tolerance && against_difference > options.tolerance) {
       text << "; where the function bends much within a step, or a kink or the edge of the domain is near, "
               "differences prove nothing: pass a smaller .step, or .differences = false";

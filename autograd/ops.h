@@ -31,7 +31,7 @@ Tensor div(Here x, Here y);
 Tensor div(Here x, double divisor);
 Tensor div(double dividend, Here x);
 Tensor pow(Here x, Here y);
-Tensor pow(Here x, double exponent);
+Tensor pow(Here x, double exponent);  ///< to the 0.5: sqrt(x), also at -0 and -inf
 Tensor pow(double base, Here exponent);
 Tensor maximum(Here x, Here y);  ///< gradient of a tie: to x
 Tensor minimum(Here x, Here y);
