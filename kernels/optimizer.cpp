@@ -46,8 +46,8 @@ inline float remembered(float x) {
   return std::bit_cast<float>(magnitude < std::bit_cast<std::uint32_t>(least_normal_float) ? 0U : bits);
 }
 
-// decay v + share g^2, at most `most`, which is the largest float; NaN stays. As a constant g++ would make it
-// a case apart, with choices of its own up to the square root of it.
+// decay v + share g^2, at most `most`, which is the largest float; NaN stays. It comes from the caller
+// because of a constant g++ makes a case apart, with choices of its own up to the square root of it.
 inline float averaged_square(float v, float g, float decay, float share, float most) {
   const float sum = decay * v + share * g * g;
   return remembered(most < sum ? most : sum);
@@ -78,7 +78,7 @@ struct AdamNumbers {
   float factor, beta1, beta2, share1, share2, rate, unroot, epsilon, pull, keep, limit, most;
 };
 
-// The arrays are arguments, because only there g++ believes that they do not overlap.
+// The arrays of both loops are arguments, because only there g++ believes that they do not overlap.
 template <bool decoupled>
 void adam_loop(float* __restrict__ w, const float* __restrict__ g, float* __restrict__ m,
                float* __restrict__ v, std::int64_t n, const AdamNumbers c) {
