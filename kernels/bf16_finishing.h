@@ -26,7 +26,7 @@ class Finishing {
     if (row_ < count_) rows_at_a_time_ = divide_up(count_, std::max<std::int64_t>(1, calls));
   }
 
-  /// C [count, columns] = base + sums, of the next rows, as a tile has it.
+  /// The next rows of C [count, columns] from their sums, as a tile has it.
   void finish_some() {
     const Tile<float> t = tile_;  // which stores might change, for all that the compiler knows
     static_assert(tile_vectors == 2);
@@ -58,6 +58,7 @@ class Finishing {
     }
     if (t.bias != nullptr) sum = sum + S::load(t.bias + v * lanes, some);
     if (t.add) sum = S::load(c, some) + sum;
+    if (t.addend != nullptr) sum = S::load(t.addend + (c - t.c), some) + sum;
     if (t.relu) sum = S::relu(sum);
     S::store(c, sum, some);
   }
@@ -76,7 +77,7 @@ class Finishing {
     t.c = again;
     t.c_stride = width;
     t.add = t.relu = false;
-    t.bias = nullptr;
+    t.bias = t.addend = nullptr;
     if (p_->transpose_b) {
       pack_transposed(t.b, t.b_stride, t.depth, t.columns, turned);
       t.b = turned;

@@ -26,12 +26,10 @@ void compute_part(const Matmul<T>& p, const Plan<T>& plan, T* memory, std::int64
   T* const packed_a = memory + plan.packed_b();  // [packed_tiles][depth, packed_rows]
   const T* a = p.a + batch * p.stride_a;
   const T* b = p.b + batch * p.stride_b;
-  T* c = p.c.data + batch * p.stride_c;
   const std::int64_t tiles = divide_up(last - first, plan.height);
   const auto start_of = [&](std::int64_t tile) { return first + (last - first) * tile / tiles; };
   const auto columns = [&](std::int64_t j) { return static_cast<int>(std::min(width, p.n - j * width)); };
   Tile<T> t;
-  t.c_stride = p.ldc;
   const auto is_turned_by_a_tile = [&](std::int64_t j) {
     return tiles_turn_b<T> && p.transpose_b && !p.transpose_a && columns(j) == width &&
            t.depth >= rows_turned;
@@ -68,9 +66,7 @@ void compute_part(const Matmul<T>& p, const Plan<T>& plan, T* memory, std::int64
         t.b = packed_b_before ? packed_panel(j) : panel_of_b(p, b, k, j);
         t.b_stride = packed_b_before ? width : p.ldb;
         t.packed_b = pack_b ? packed_panel(j) : nullptr;
-        t.c = c + row * p.ldc + j * width;
-        t.columns = columns(j);
-        t.bias = t.add || p.bias == nullptr ? nullptr : p.bias + j * width;
+        set_store(p, plan, k, batch, row, j * width, t);
         if (plan.fetch_c) fetch_c(t, end - row);
         compute_tile(t, static_cast<int>(end - row), p.transpose_a);
       }
@@ -78,7 +74,6 @@ void compute_part(const Matmul<T>& p, const Plan<T>& plan, T* memory, std::int64
   };
   for (std::int64_t k = 0; k < std::max<std::int64_t>(1, p.k); k += plan.depth) {
     t.depth = std::min(plan.depth, p.k - k);
-    set_store(p, plan, k, t);
     for (std::int64_t panel = first_panel; panel < last_panel; panel += plan.packed_panels) {
       multiply_block(k, panel, std::min(last_panel, panel + plan.packed_panels));
     }
@@ -107,6 +102,7 @@ void matmul(const Matmul<T>& p) {
       rest.b += done * p.ldb;
       rest.c.data += done;
       if (p.bias != nullptr) rest.bias += done;
+      if (p.addend != nullptr) rest.addend += done;
       if (rest.n > 0) compute(rest);
       return;
     }

@@ -18,8 +18,8 @@ enum class Products : std::uint8_t {
   bf16,
 };
 
-/// C = op(A) op(B) + bias, then max(C, 0) if `relu`; or C += op(A) op(B). Batched and row-major; C overlaps
-/// neither A nor B.
+/// C = op(A) op(B) + bias + addend, then max(C, 0) if `relu`; or C += op(A) op(B). Batched and row-major; C
+/// overlaps none of the others.
 template <class T>
 struct Matmul {
   std::int64_t m = 0, n = 0, k = 0;  // C is [m, n], op(A) [m, k], op(B) [k, n]
@@ -31,8 +31,10 @@ struct Matmul {
   bool transpose_b = false;  // stored [k, n], or [n, k] if transposed
   Into<T> c = {};
   std::int64_t ldc = 0;
-  const T* bias = nullptr;  // [n], added to every row, or null; used only when c.add is false
-  bool relu = false;        // max(., 0) of the sum, where NaN stays NaN; used only when c.add is false
+  // Used only when c.add is false:
+  const T* bias = nullptr;    // [n], added to every row, or null
+  const T* addend = nullptr;  // stored as C is, added last, or null
+  bool relu = false;          // max(., 0) of the sum, where NaN stays NaN
   std::int64_t batch = 1, stride_a = 0, stride_b = 0,
                stride_c = 0;  // elements between the matrices of a batch
   Products products = Products::full;

@@ -83,6 +83,7 @@ struct CellTile {
   int columns = 0;
   bool add = false;
   const float* bias = nullptr;
+  const float* addend = nullptr;
   bool relu = false;
 };
 
@@ -128,6 +129,8 @@ REEL_BF16 void cell_tile(const CellTile& t) {
       __m512 sum = sums[r][v];
       if (t.bias != nullptr) sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, t.bias + v * lanes));
       if (t.add) sum = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, c + v * lanes), sum);
+      if (t.addend != nullptr)
+        sum = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, t.addend + (c - t.c) + v * lanes), sum);
       if (t.relu) sum = Simd<float>::relu(sum);
       _mm512_mask_storeu_ps(c + v * lanes, mask, sum);
     }
@@ -170,17 +173,14 @@ void compute_part(const Matmul<float>& p, const Plan<float>& plan, std::int64_t 
   alignas(64) Cell left[tile_rows * (most_cells + lanes) + lanes];
   const float* a = p.a + batch * p.stride_a;
   const float* b = p.b + batch * p.stride_b;
-  float* c = p.c.data + batch * p.stride_c;
   const std::int64_t step = padded_cells(plan.depth) * width;
   const std::int64_t tiles = divide_up(last_row - first_row, tile_rows);
   const std::int64_t columns = std::min(last_panel * width, p.n) - panel * width;
   CellTile t;
   t.a_stride = step / width + lanes;
-  t.c_stride = p.ldc;
   for (std::int64_t k = 0; k < std::max<std::int64_t>(1, p.k); k += plan.depth) {
     const std::int64_t depth = std::min(plan.depth, p.k - k);
     t.cells = divide_up(depth, 2);
-    set_store(p, plan, k, t);
     if (!p.transpose_b) {
       pack_pairs_of_rows<OnePiece>(b + k * p.ldb + panel * width, p.ldb, depth, columns, packed, width, step);
     } else {
@@ -203,9 +203,7 @@ void compute_part(const Matmul<float>& p, const Plan<float>& plan, std::int64_t 
       t.a = left;
       for (std::int64_t j = panel; j < last_panel; ++j) {
         t.b = packed + (j - panel) * step;
-        t.c = c + row * p.ldc + j * width;
-        t.columns = static_cast<int>(std::min(width, p.n - j * width));
-        t.bias = t.add || p.bias == nullptr ? nullptr : p.bias + j * width;
+        set_store(p, plan, k, batch, row, j * width, t);
         if (plan.fetch_c) fetch_c(t, end - row);
         compute_cell_tile(t, static_cast<int>(end - row), p.transpose_a);
       }

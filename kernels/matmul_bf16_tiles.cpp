@@ -224,14 +224,12 @@ void compute_part(const Matmul<float>& p, const Plan<float>& plan, const TaskMem
   Tile<float> t;
   t.a_stride = p.lda;
   t.b_stride = p.ldb;
-  t.c_stride = p.ldc;
   Square<Pieces> square;
   square.a = memory.a;
   square.a_stride = TaskMemory<Pieces>::a_stride;
   Finishing<Pieces> before;
   for (std::int64_t k = 0; k < std::max<std::int64_t>(1, p.k); k += plan.depth) {
     t.depth = std::min(plan.depth, p.k - k);
-    set_store(p, plan, k, t);
     square.cells = padded_cells(t.depth);
     pack_panels_of_b<Pieces>(p, panel_of_b(p, b, k, panel), t.depth,
                              std::min(last_panel * width, p.n) - panel * width, memory.b);
@@ -241,12 +239,10 @@ void compute_part(const Matmul<float>& p, const Plan<float>& plan, const TaskMem
       pack_rows_of_a(p, t.a, t.depth, count, memory);
       for (std::int64_t j = panel; j < last_panel; ++j) {
         t.b = panel_of_b(p, b, k, j);
-        t.c = p.c.data + batch * p.stride_c + row * p.ldc + j * width;
-        t.columns = static_cast<int>(std::min(width, p.n - j * width));
-        t.bias = t.add || p.bias == nullptr ? nullptr : p.bias + j * width;
+        set_store(p, plan, k, batch, row, j * width, t);
         square.b = memory.b + (j - panel) * Pieces::count * square.cells * width;
-        const bool direct = Pieces::count == 1 && !t.add && !t.relu && t.bias == nullptr && count == rows &&
-                            t.columns == width;
+        const bool plain = !t.add && !t.relu && t.bias == nullptr && t.addend == nullptr;
+        const bool direct = Pieces::count == 1 && plain && count == rows && t.columns == width;
         square.sums = direct ? t.c : memory.sums;
         square.sums_stride = direct ? t.c_stride : width;
         multiply(square, before);

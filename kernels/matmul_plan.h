@@ -151,12 +151,20 @@ struct Plan {
   }
 };
 
-/// Sets how a tile stores the sums of the block of k that begins at `k`, but for the bias, which is the
-/// caller's.
+/// Sets where the sums of the block of k that begins at `k` go, from `row` and `column` of C on, and what is
+/// done to them there.
 template <class T, class AnyTile>
-void set_store(const Matmul<T>& p, const Plan<T>& plan, std::int64_t k, AnyTile& t) {
+void set_store(const Matmul<T>& p, const Plan<T>& plan, std::int64_t k, std::int64_t batch, std::int64_t row,
+               std::int64_t column, AnyTile& t) {
+  const std::int64_t start = batch * p.stride_c + row * p.ldc + column;
+  const bool last = k + plan.depth >= p.k;
+  t.c = p.c.data + start;
+  t.c_stride = p.ldc;
+  t.columns = static_cast<int>(std::min<std::int64_t>(tile_columns<T>, p.n - column));
   t.add = p.c.add || k > 0;
-  t.relu = p.relu && !p.c.add && k + plan.depth >= p.k;
+  t.bias = t.add || p.bias == nullptr ? nullptr : p.bias + column;
+  t.addend = p.c.add || !last || p.addend == nullptr ? nullptr : p.addend + start;
+  t.relu = p.relu && !p.c.add && last;
 }
 
 /// Row k of a panel of B.

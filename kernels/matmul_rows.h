@@ -59,6 +59,7 @@ void turned_rows(const Tile<float>& t) {
       float* const c = t.c + r * t.c_stride + v * S::lanes;
       if (t.bias != nullptr) sums[r][v] = sums[r][v] + S::load(t.bias + v * S::lanes);
       if (t.add) sums[r][v] = S::load(c) + sums[r][v];
+      if (t.addend != nullptr) sums[r][v] = S::load(t.addend + (c - t.c)) + sums[r][v];
       if (t.relu) sums[r][v] = S::relu(sums[r][v]);
       S::store(c, sums[r][v]);
     }
@@ -83,15 +84,12 @@ inline std::int64_t multiply_few_rows(const Matmul<float>& p) {
     Tile<float> t;
     t.a_stride = p.lda;
     t.b_stride = p.ldb;
-    t.c_stride = p.ldc;
     for (std::int64_t g = task * together; g < std::min(groups, (task + 1) * together); ++g) {
       for (std::int64_t k = 0; k < p.k; k += plan.depth) {
         t.depth = std::min(plan.depth, p.k - k);
-        set_store(p, plan, k, t);
+        set_store(p, plan, k, 0, 0, g * width, t);
         t.a = p.a + k;
         t.b = p.b + g * width * p.ldb + k;
-        t.c = p.c.data + g * width;
-        t.bias = t.add || p.bias == nullptr ? nullptr : p.bias + g * width;
         rows[static_cast<std::size_t>(p.m - 1)](t);
       }
     }

@@ -28,8 +28,8 @@ inline constexpr bool tiles_turn_b = vector_registers == 32 && Simd<T>::lanes > 
 /// Rows of B that a tile turns over at a time, and the fewest that it can.
 inline constexpr std::int64_t rows_turned = 4;
 
-/// C [rows, columns] = base + A [rows, depth] B [depth, columns], where base is C itself, a bias, or 0; then
-/// max(C, 0) if `relu`.
+/// C [rows, columns] = A [rows, depth] B [depth, columns] + bias + addend, or C += A B + addend; then max(C,
+/// 0) if `relu`.
 template <class T>
 struct Tile {
   std::int64_t depth = 0;
@@ -44,7 +44,8 @@ struct Tile {
   std::int64_t c_stride = 0;
   int columns = 0;  // 1 .. tile_columns
   bool add = false;
-  const T* bias = nullptr;  // [columns]; only without add
+  const T* bias = nullptr;    // [columns], or null; only without add
+  const T* addend = nullptr;  // stored as C is, or null
   bool relu = false;
 };
 
@@ -207,13 +208,28 @@ void tile(const Tile<T>& t) {
       for (int r = 0; r < rows; ++r) sums[r][v] = sums[r][v] + bias;
     }
   }
+  const auto add_rows = [&](const T* x) __attribute__((always_inline)) {
+#pragma GCC unroll 12
+    for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 2
+      for (int v = 0; v < vectors; ++v) sums[r][v] = load(x, v) + sums[r][v];
+      x += t.c_stride;
+    }
+  };
+  if (t.add) add_rows(t.c);
+  if (t.addend != nullptr) add_rows(t.addend);
+  if (t.relu) {
+#pragma GCC unroll 12
+    for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 2
+      for (int v = 0; v < vectors; ++v) sums[r][v] = S::relu(sums[r][v]);
+    }
+  }
   T* c = t.c;
 #pragma GCC unroll 12
   for (int r = 0; r < rows; ++r) {
 #pragma GCC unroll 2
     for (int v = 0; v < vectors; ++v) {
-      if (t.add) sums[r][v] = load(c, v) + sums[r][v];
-      if (t.relu) sums[r][v] = S::relu(sums[r][v]);
       if (whole || v + 1 < vectors) {
         S::store(c + v * lanes, sums[r][v]);
       } else {

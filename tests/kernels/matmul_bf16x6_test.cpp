@@ -178,6 +178,7 @@ TEST(Bf16x6, WhatIsNotFiniteIsWhatFloatsMakeOfIt) {
                    .transpose_b = kind % 2 == 1,
                    .add = kind >= 8,
                    .bias = kind / 4 == 1,
+                   .addend = kind % 4 == 3,
                    .pad_b = 2};
       SCOPED_TRACE(name_of(c) + " with " + std::to_string(x));
       Problem<float> p(c, random);

@@ -22,7 +22,7 @@ using Index = std::int64_t;
 
 struct Case {
   Index m = 0, n = 0, k = 0;
-  bool transpose_a = false, transpose_b = false, add = false, bias = false, relu = false;
+  bool transpose_a = false, transpose_b = false, add = false, bias = false, addend = false, relu = false;
   Index batch = 1;
   bool one_a = false, one_b = false;      // stride 0: the same matrix for the whole batch
   Index pad_a = 0, pad_b = 0, pad_c = 0;  // how much longer rows are than they need be
@@ -32,8 +32,9 @@ struct Case {
 inline std::string name_of(const Case& c) {
   return std::to_string(c.m) + "x" + std::to_string(c.n) + "x" + std::to_string(c.k) +
          (c.transpose_a ? " A^T" : "") + (c.transpose_b ? " B^T" : "") + (c.add ? " add" : "") +
-         (c.bias ? " bias" : "") + (c.relu ? " relu" : "") + " batch " + std::to_string(c.batch) +
-         (c.one_a ? " one A" : "") + (c.one_b ? " one B" : "") + " shift " + std::to_string(c.shift);
+         (c.bias ? " bias" : "") + (c.addend ? " addend" : "") + (c.relu ? " relu" : "") + " batch " +
+         std::to_string(c.batch) + (c.one_a ? " one A" : "") + (c.one_b ? " one B" : "") + " shift " +
+         std::to_string(c.shift);
 }
 
 inline double tangent_of(double) { return 0; }
@@ -86,14 +87,15 @@ struct Matrices {
 template <class T>
 struct Problem {
   Case c;
-  Matrices<T> a, b, result;
+  Matrices<T> a, b, result, addend;
   std::vector<T> bias;
 
   Problem(const Case& c_, std::mt19937& random)
       : c(c_),
         a(c.batch, c.transpose_a ? c.k : c.m, c.transpose_a ? c.m : c.k, c.pad_a, c.one_a, c.shift, random),
         b(c.batch, c.transpose_b ? c.n : c.k, c.transpose_b ? c.k : c.n, c.pad_b, c.one_b, c.shift, random),
-        result(c.batch, c.m, c.n, c.pad_c, false, c.shift, random) {
+        result(c.batch, c.m, c.n, c.pad_c, false, c.shift, random),
+        addend(c.batch, c.m, c.n, c.pad_c, false, c.shift, random) {
     for (Index j = 0; j < c.n; ++j) bias.push_back(number<T>(random));
   }
 
@@ -113,6 +115,7 @@ struct Problem {
             .c = {result.data(), c.add},
             .ldc = result.stride,
             .bias = c.bias ? bias.data() : nullptr,
+            .addend = c.addend ? addend.data() : nullptr,
             .relu = c.relu,
             .batch = c.batch,
             .stride_a = a.step,
@@ -149,6 +152,7 @@ inline Case any_case(std::mt19937& random, Index most) {
   c.transpose_b = coin(random);
   c.add = coin(random);
   c.bias = coin(random);
+  c.addend = coin(random);
   c.relu = coin(random);
   c.batch = pick(random, {1, 1, 1, 2, 3});
   c.one_a = random() % 4 == 0;
@@ -174,6 +178,7 @@ void for_every_small_size(const std::vector<Index>& rows, std::mt19937& random, 
                  .transpose_a = kind / 2 == 1,
                  .transpose_b = kind % 2 == 1,
                  .add = coin(random),
+                 .addend = coin(random),
                  .relu = coin(random)});
         }
       }
@@ -194,6 +199,7 @@ void for_every_depth(const std::vector<Index>& depths, const std::vector<Index>&
              .transpose_b = kind % 2 == 1,
              .add = kind >= 4,
              .bias = kind < 4 && coin(random),
+             .addend = coin(random),
              .relu = coin(random),
              .pad_a = 3,
              .pad_c = 1});

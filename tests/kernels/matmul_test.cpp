@@ -52,6 +52,8 @@ void expect_product(const Case& c, std::mt19937& random) {
         };
         const T start = c.add ? expected.at(b, i, j) : c.bias ? p.bias[static_cast<std::size_t>(j)] : T(0);
         plus(static_cast<double>(start), tangent_of(start));
+        if (c.addend && !c.add)
+          plus(static_cast<double>(p.addend.at(b, i, j)), tangent_of(p.addend.at(b, i, j)));
         for (Index k = 0; k < c.k; ++k) {
           const T x = p.left(b, i, k);
           const T y = p.right(b, k, j);
@@ -101,6 +103,7 @@ TEST(Matmul, EqualsTheTripleLoopForEverySmallSize) {
                        .transpose_a = kind / 2 == 1,
                        .transpose_b = kind % 2 == 1,
                        .add = coin(random),
+                       .addend = coin(random),
                        .relu = coin(random),
                        .pad_c = 1};
           expect_product<float>(c, random);
@@ -168,7 +171,12 @@ TEST(Matmul, EqualsTheTripleLoopInWideTasks) {
     set_threads(count);
     for (int kind = 0; kind < 8; ++kind) {
       const bool transpose_b = kind % 2 == 1, add = kind / 2 % 2 == 1, large_a = kind / 4 == 1;
-      Case c{.transpose_b = transpose_b, .add = add, .bias = !add, .relu = transpose_b, .pad_c = 1};
+      Case c{.transpose_b = transpose_b,
+             .add = add,
+             .bias = !add,
+             .addend = large_a,
+             .relu = transpose_b,
+             .pad_c = 1};
       if (large_a) {  // more than a MiB
         c.m = 61, c.n = 75, c.k = 4400;
       } else {  // columns that are lined up

@@ -92,6 +92,7 @@ inline void multiply_in_order_of_tiles(Problem<float>& p, const Piecewise& how) 
             c = p.c.bias ? sum + p.bias[static_cast<std::size_t>(j)] : sum;
           }
         }
+        if (p.c.addend && !p.c.add) c += p.addend.at(batch, i, j);
         if (p.c.relu && !p.c.add && c <= 0) c = 0;
       }
     }
