@@ -16,11 +16,11 @@ void accumulate(const T* from, std::int64_t count, kernels::Into<T> into) {
       kernels::Sink<T>{into, count}, [](auto dy) { return dy; }, kernels::Source<T>{from, nullptr});
 }
 
-// Where an op writes a gradient that cannot go to its input directly: because the input was stretched, or
-// because it stands twice among the op's inputs and a kernel may write both at once.
+// Where a gradient lies that the op did not write to its input directly: because the input was stretched, or
+// because it stands twice among the op's inputs and a kernel may write both at once, or because it is dy.
 template <class T>
 struct Detour {
-  T* memory = nullptr;
+  const T* memory = nullptr;
   bool stretched = false;
 };
 
@@ -239,10 +239,12 @@ void Tape::deliver(Node& made, const Target& target) {
   const ArenaScope scratch(scratch_);
   Context<T> c = context_of<T>(made);
   c.dy_ = static_cast<const T*>(made.gradient);
+  const InputSet passes = made.op->passes_dy_to;
   // A retained one is the user's, and one that is watched may be delivered again.
-  if (!made.retained && !detect_anomaly_ && watch_ == nullptr) c.spare_dy_ = static_cast<T*>(made.gradient);
+  const bool dy_is_spare = !made.retained && !detect_anomaly_ && watch_ == nullptr;
+  if (dy_is_spare && passes.empty()) c.spare_dy_ = static_cast<T*>(made.gradient);
   auto* into = scratch_.allocate<kernels::Into<T>>(c.inputs_);
-  auto* detours = made.detours ? scratch_.allocate<Detour<T>>(c.inputs_) : nullptr;
+  auto* detours = made.detours || !passes.empty() ? scratch_.allocate<Detour<T>>(c.inputs_) : nullptr;
   const bool reads_inputs = includes(made.op->reads, Reads::inputs);
   for (int i = 0; i < c.inputs_; ++i) {
     Node& input = nodes_[c.input_nodes_[i]];
@@ -252,9 +254,16 @@ void Tape::deliver(Node& made, const Target& target) {
       const bool again =
           std::find(c.input_nodes_, c.input_nodes_ + i, c.input_nodes_[i]) != c.input_nodes_ + i;
       detours[i] = {};
-      if (input.wants_gradient && (stretched || again)) {
-        detours[i] = {scratch_.allocate<T>(stretched ? made.size : input.size), stretched};
-        into[i] = {detours[i].memory, false};
+      into[i] = {};
+      if (!input.wants_gradient) continue;
+      if (passes.has(i)) {
+        detours[i] = {c.dy_, stretched};
+        continue;
+      }
+      if (stretched || again) {
+        T* const memory = scratch_.allocate<T>(stretched ? made.size : input.size);
+        detours[i] = {memory, stretched};
+        into[i] = {memory, false};
         continue;
       }
     }
@@ -267,10 +276,15 @@ void Tape::deliver(Node& made, const Target& target) {
   } else {
     made.op->backward(c);
   }
-  if (profile_) note_time(*made.op, start, true);
+  Node* heir = nullptr;  // of the memory of dy
   for (int i = 0; i < c.inputs_ && detours != nullptr; ++i) {
     if (detours[i].memory == nullptr) continue;
     Node& input = nodes_[c.input_nodes_[i]];
+    if (passes.has(i) && dy_is_spare && heir == nullptr && !detours[i].stretched &&
+        input.gradient == nullptr && !input.retained) {
+      heir = &input;
+      continue;
+    }
     const kernels::Into<T> final = target(input);
     if (final.data == nullptr) continue;
     if (detours[i].stretched) {
@@ -279,6 +293,12 @@ void Tape::deliver(Node& made, const Target& target) {
       accumulate<T>(detours[i].memory, input.size, final);
     }
   }
+  if (heir != nullptr && heir->gradient == nullptr) {
+    std::swap(heir->gradient, made.gradient);
+  } else if (heir != nullptr) {  // it was another input, too
+    accumulate<T>(c.dy_, heir->size, target(*heir));
+  }
+  if (profile_) note_time(*made.op, start, true);
 }
 
 template <class T>

@@ -76,11 +76,15 @@ class Context {
   /// A number from the options in this tape's precision.
   static T scalar(double value) { return static_cast<T>(value); }
 
+  /// Whether a gradient may come to the output: only then is anything saved for it of use.
+  bool wants_gradient() const { return node_->wants_gradient; }
   T* save(std::int64_t count);  ///< forward, once: memory that backward will find at saved()
   const T* saved() const {
     if (saved_ == nullptr) refuse_saved();
     return static_cast<const T*>(saved_);
   }
+  /// saved(), if it has the output's shape.
+  kernels::Source<T> kept() const { return {saved(), nullptr}; }
   T* scratch(std::int64_t count);  ///< memory for this call only
 
   /// Throws ValueError that names the op and the user's line, for what only the values show.

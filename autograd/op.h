@@ -104,6 +104,20 @@ struct ShapeRule {
   bool stretches = false;  ///< smaller inputs are broadcast to the output's shape, by the engine
 };
 
+/// Some of an op's inputs, by their numbers.
+class InputSet {
+ public:
+  InputSet() = default;
+  InputSet(std::initializer_list<unsigned> inputs) {
+    for (const unsigned i : inputs) bits_ |= 1U << i;
+  }
+  bool empty() const { return bits_ == 0; }
+  bool has(int i) const { return i < 32 && (bits_ >> i & 1) != 0; }
+
+ private:
+  std::uint32_t bits_ = 0;
+};
+
 using Tensors = std::span<const Tensor>;
 
 /// Inputs that the generated tests try on an op: shapes, a range of values, and the call if it has options.
@@ -144,6 +158,10 @@ inline Sample on(std::initializer_list<Size> a, std::initializer_list<Size> b,
                  std::initializer_list<Size> c) {
   return on(Shape(a), Shape(b), Shape(c));
 }
+inline Sample on(std::initializer_list<Size> a, std::initializer_list<Size> b, std::initializer_list<Size> c,
+                 std::initializer_list<Size> d) {
+  return on(Shape(a), Shape(b), Shape(c), Shape(d));
+}
 
 /// Everything there is to know about an op, in one place.
 struct Op {
@@ -155,6 +173,9 @@ struct Op {
   Reads reads = Reads::nothing;
   ForEachPrecision forward = {};
   ForEachPrecision backward = {};  ///< writes to every dx(i) that is not empty
+  /// Inputs whose gradient is dy itself, summed where they were stretched. The engine passes it on, as its
+  /// memory where nobody else needs that; dx(i) is empty.
+  InputSet passes_dy_to = {};
   bool view = false;   ///< the output is the input's memory under another shape: no forward, no backward
   bool stops = false;  ///< no derivative passes: there is no backward, and on a dual tape tangents become 0
   std::vector<Sample> samples = {};

@@ -163,6 +163,12 @@ Tensor linear(Here x, Here weight);
 /// So detect_anomaly does not see a sum of -inf, which becomes 0.
 Tensor linear_relu(Here x, Here weight, Here bias);
 Tensor linear_relu(Here x, Here weight);
+/// gelu(linear(x, weight, bias)), bit for bit, likewise: what is kept instead is the slope for backward.
+Tensor linear_gelu(Here x, Here weight, Here bias);
+Tensor linear_gelu(Here x, Here weight);
+/// add(addend, linear(x, weight, bias)), bit for bit, likewise. The addend has the shape of the result.
+Tensor add_linear(Here addend, Here x, Here weight, Here bias);
+Tensor add_linear(Here addend, Here x, Here weight);
 Tensor outer(Here x, Here y);  ///< [m] and [n]: [m, n]
 Tensor dot(Here x, Here y);    ///< [n] and [n]: a scalar
 

@@ -33,8 +33,10 @@ class Dropout final : public Module {
   }
 
   double p() const { return p_; }
+  /// Whether it changes anything now.
+  bool drops() const { return training() && p_ > 0; }
   Tensor operator()(Here x) const {
-    if (!training() || p_ == 0) return tensor_of(x);
+    if (!drops()) return tensor_of(x);
     return dropout(
         x, {.p = p_, .seed = seed().value, .stream = stream_of_next_use(x, *this, stream_), .step = step()});
   }

@@ -17,7 +17,7 @@ struct MlpOptions {
 };
 
 /// A multi-layer perceptron: layer0, activation, dropout, layer1, ... The last layer gives logits.
-/// A layer and its `relu` are one op, linear_relu.
+/// A layer and its `relu` or `gelu` are one op, linear_relu or linear_gelu.
 class Mlp final : public Module {
  public:
   /// `sizes` are the numbers of inputs, of hidden units and of outputs. A root. Throws ValueError for fewer
@@ -45,7 +45,8 @@ class Mlp final : public Module {
 
  private:
   Tensor hidden(const Linear& layer, Here x) const {
-    if (options_.activation == &relu) return linear_relu(x, layer.weight, layer.bias());
+    if (options_.activation == &relu) return layer.with_relu(x);
+    if (options_.activation == &gelu) return layer.with_gelu(x);
     return options_.activation(x.with(layer(x)));
   }
 

@@ -24,6 +24,11 @@ std::int64_t checked_width(std::int64_t width, std::int64_t heads, bool rotary_p
   return width;
 }
 
+Tensor add_dropped(Here addend, const Linear& layer, const Dropout& dropout, const Tensor& x) {
+  if (!dropout.drops()) return layer.added_to(addend, addend.with(x));
+  return add(addend, addend.with(dropout(addend.with(layer(addend.with(x))))));
+}
+
 }  // namespace
 
 MultiHeadSelfAttention::MultiHeadSelfAttention(Module* parent, const Name& name, std::int64_t width,
@@ -38,7 +43,7 @@ MultiHeadSelfAttention::MultiHeadSelfAttention(Module* parent, const Name& name,
       resid_dropout_(this, Name("resid_dropout", name.place), options.dropout),
       stream_(kernels::stream_of(path() + ".attn_dropout")) {}
 
-Tensor MultiHeadSelfAttention::operator()(Here x) const {
+Tensor MultiHeadSelfAttention::attend(Here x) const {
   // Queries, keys and values stay where the projection put them.
   Tensor qkv = c_attn(x);
   if (options_.rotary) qkv = packed_rotary(x.with(qkv), {.heads = heads_});
@@ -49,8 +54,15 @@ Tensor MultiHeadSelfAttention::operator()(Here x) const {
     options.stream = stream_of_next_use(x.with(qkv), *this, stream_);
     options.step = step();
   }
-  const Tensor y = self_attention(x.with(qkv), options);
-  return resid_dropout_(x.with(c_proj(x.with(y))));
+  return self_attention(x.with(qkv), options);
+}
+
+Tensor MultiHeadSelfAttention::operator()(Here x) const {
+  return resid_dropout_(x.with(c_proj(x.with(attend(x)))));
+}
+
+Tensor MultiHeadSelfAttention::added_to(Here addend, Here x) const {
+  return add_dropped(addend, c_proj, resid_dropout_, attend(x));
 }
 
 MultiHeadSelfAttention::Heads MultiHeadSelfAttention::split(Here x, std::int64_t first_position) const {
@@ -142,10 +154,16 @@ FeedForward::FeedForward(Module* parent, const Name& name, std::int64_t width, c
     c_gate.emplace(this, Name("c_gate", name.place), width, 4 * width, LinearOptions{.bias = config.bias});
 }
 
-Tensor FeedForward::operator()(Here x) const {
+Tensor FeedForward::hidden(Here x) const {
+  if (!c_gate) return c_fc.with_gelu(x);
   const Tensor up = c_fc(x);
-  const Tensor h = c_gate ? mul(x.with(silu(x.with((*c_gate)(x)))), x.with(up)) : gelu(x.with(up));
-  return dropout_(x.with(c_proj(x.with(h))));
+  return mul(x.with(silu(x.with((*c_gate)(x)))), x.with(up));
+}
+
+Tensor FeedForward::operator()(Here x) const { return dropout_(x.with(c_proj(x.with(hidden(x))))); }
+
+Tensor FeedForward::added_to(Here addend, Here x) const {
+  return add_dropped(addend, c_proj, dropout_, hidden(x));
 }
 
 Block::Block(Module* parent, const Name& name, const GptConfig& config)
@@ -157,13 +175,13 @@ Block::Block(Module* parent, const Name& name, const GptConfig& config)
       mlp(this, Name("mlp", name.place), config.width, config) {}
 
 Tensor Block::operator()(Here x) const {
-  const Tensor y = add(x, x.with(attn(x.with(ln_1(x)))));
-  return add(x.with(y), x.with(mlp(x.with(ln_2(x.with(y))))));
+  const Tensor y = attn.added_to(x, x.with(ln_1(x)));
+  return mlp.added_to(x.with(y), x.with(ln_2(x.with(y))));
 }
 
 Tensor Block::next(Here x, KeyValueCache& cache, std::size_t layer) const {
   const Tensor y = add(x, x.with(attn.next(x.with(ln_1(x)), cache, layer)));
-  return add(x.with(y), x.with(mlp(x.with(ln_2(x.with(y))))));
+  return mlp.added_to(x.with(y), x.with(ln_2(x.with(y))));
 }
 
 }  // namespace reel::nn

@@ -31,6 +31,8 @@ class MultiHeadSelfAttention final : public Module {
 
   /// x [batch, time, width].
   Tensor operator()(Here x) const;
+  /// add(addend, (*this)(x)), where nothing is dropped as one op with the last projection.
+  Tensor added_to(Here addend, Here x) const;
   /// One more token x [1, 1, width], whose keys and values are appended to the cache's of this layer. Throws
   /// ShapeError for an x of another shape, ValueError for a cache that is full, without such a layer or of
   /// other sizes, and StateError unless the step is one of inference: no gradient would reach what is in the
@@ -46,6 +48,7 @@ class MultiHeadSelfAttention final : public Module {
   struct Heads {
     Tensor q, k, v;  // [batch, heads, time, channels]
   };
+  Tensor attend(Here x) const;
   Heads split(Here x, std::int64_t first_position) const;
   void require_room(const KeyValueCache& cache, std::size_t layer, Place place) const;
 
@@ -61,12 +64,16 @@ class FeedForward final : public Module {
  public:
   FeedForward(Module* parent, const Name& name, std::int64_t width, const GptConfig& config);
   Tensor operator()(Here x) const;
+  /// As MultiHeadSelfAttention::added_to.
+  Tensor added_to(Here addend, Here x) const;
 
   Linear c_fc;
   std::optional<Linear> c_gate;
   Linear c_proj;
 
  private:
+  Tensor hidden(Here x) const;
+
   Dropout dropout_;
 };
 

@@ -103,10 +103,6 @@ const Op& elu_op = define({
                 on({4}).call([](Tensors x) { return elu(x[0], 0.5); })},
 });
 
-// The tanh form of Hendrycks and Gimpel (2016), section 2, which GPT-2 uses.
-// (1 + tanh u) / 2 is sigmoid(2u), which needs one exponential and loses no digits where tanh u is near -1.
-constexpr double root = 0.79788456080286535588;    // sqrt(2/pi)
-constexpr double log2_e = 1.4426950408889634074;  // 2u in powers of 4
 const Op& gelu_op = define({
     .name = "gelu",
     .formula = "y = x/2 (1 + tanh u),  u = sqrt(2/pi) (x + 0.044715 x^3);  dx = dy (s + 2 x s (1 - s) u'),  "
@@ -115,29 +111,13 @@ const Op& gelu_op = define({
     .reads = Reads::inputs,
     .forward =
         [](auto& c) {
-          const auto k = c.scalar(log2_e * root);
-          const auto a = c.scalar(log2_e * root * 0.044715);
           map<Work::polynomial>(
-              c.result(), [=](auto x) { return x * kernels::sigmoid4(x * kernels::fma(a, x * x, k)); },
-              c.in());
+              c.result(), [](auto x) { return kernels::gelu(x).value; }, c.in());
         },
     .backward =
         [](auto& c) {
-          const auto k = c.scalar(log2_e * root);
-          const auto a = c.scalar(log2_e * root * 0.044715);
-          const auto k2 = c.scalar(2 * root);
-          const auto one = c.scalar(1);
-          const auto a3 = c.scalar(2 * root * 3 * 0.044715);
           map<Work::polynomial>(
-              c.gradient(),
-              [=, zero = c.scalar(0)](auto x, auto dy) {
-                const auto x2 = x * x;
-                const auto s = kernels::sigmoid4(x * kernels::fma(a, x2, k));
-                // Far out u' overflows while 1 - s is 0; their product counts as 0.
-                const auto slope = s * (one - s);
-                return dy * (s + (slope == zero ? zero : slope * (x * kernels::fma(a3, x2, k2))));
-              },
-              c.in(), c.upstream());
+              c.gradient(), [](auto x, auto dy) { return dy * kernels::gelu(x).slope; }, c.in(), c.upstream());
         },
     .samples = {on({2, 3}), on({5}).between(-6, 6)},
 });

@@ -16,11 +16,8 @@ const Op& add_op = define({
     .inputs = {"x", "y"},
     .shape = broadcasting,
     .forward = [](auto& c) { map(c.result(), [](auto x, auto y) { return x + y; }, c.in(0), c.in(1)); },
-    .backward =
-        [](auto& c) {
-          map(c.gradient(0), [](auto dz) { return dz; }, c.upstream());
-          map(c.gradient(1), [](auto dz) { return dz; }, c.upstream());
-        },
+    .backward = nothing_else,
+    .passes_dy_to = {0, 1},
     .samples = {on({2, 3}, {2, 3}), on({3, 1}, {1, 4}), on({}, {2, 3}), on({2, 3}, {3}), on({0, 3}, {3})},
 });
 
@@ -30,11 +27,8 @@ const Op& sub_op = define({
     .inputs = {"x", "y"},
     .shape = broadcasting,
     .forward = [](auto& c) { map(c.result(), [](auto x, auto y) { return x - y; }, c.in(0), c.in(1)); },
-    .backward =
-        [](auto& c) {
-          map(c.gradient(0), [](auto dz) { return dz; }, c.upstream());
-          map(c.gradient(1), [](auto dz) { return -dz; }, c.upstream());
-        },
+    .backward = [](auto& c) { map(c.gradient(1), [](auto dz) { return -dz; }, c.upstream()); },
+    .passes_dy_to = {0},
     .samples = {on({2, 3}, {2, 3}), on({2, 1, 3}, {4, 1}), on({2, 3}, {})},
 });
 
@@ -228,7 +222,8 @@ const Op& shift_op = define({
           const auto a = c.scalar(c.template options<Number>().value);
           map(c.result(), [a](auto x) { return x + a; }, c.in());
         },
-    .backward = [](auto& c) { map(c.gradient(), [](auto dy) { return dy; }, c.upstream()); },
+    .backward = nothing_else,
+    .passes_dy_to = {0},
     .samples = {on({2, 3}).call([](Tensors x) { return shift(x[0], 0.5); })},
 });
 

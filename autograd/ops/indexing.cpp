@@ -173,10 +173,10 @@ const Op& index_add_op = define({
     .backward =
         [](auto& c) {
           const Index& index = c.template options<Index>();
-          kernels::map(c.gradient(0), [](auto dy) { return dy; }, c.upstream());
           const Around y(c.shape_y(), 0);
           kernels::gather(c.dy(), 1, y.size, y.inner, index.position, index.count, c.dx(1));
         },
+    .passes_dy_to = {0},
     .samples = {on({3, 2}, {4, 2}).call([](Tensors x) { return index_add(x[0], some_positions, x[1]); }),
                 on({4, 2}, {4, 2}).call([](Tensors x) { return index_add(x[0], some_positions, x[1]); }),
                 on({5, 2, 3}, {4, 2, 3}).call([](Tensors x) {

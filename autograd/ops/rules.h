@@ -31,6 +31,9 @@ inline constexpr ShapeRule broadcasting{"broadcast",
                                         },
                                         true};
 
+/// The backward of a card that passes dy to all its inputs.
+inline constexpr auto nothing_else = [](auto&) {};
+
 /// An axis counted from the front. Throws ShapeError at the place if there is none of that number.
 int axis_from_front(int axis, int rank, Place place, std::string_view op);
 
