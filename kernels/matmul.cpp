@@ -31,8 +31,7 @@ void compute_part(const Matmul<T>& p, const Plan<T>& plan, T* memory, std::int64
   const auto columns = [&](std::int64_t j) { return static_cast<int>(std::min(width, p.n - j * width)); };
   Tile<T> t;
   const auto is_turned_by_a_tile = [&](std::int64_t j) {
-    return tiles_turn_b<T> && p.transpose_b && !p.transpose_a && columns(j) == width &&
-           t.depth >= rows_turned;
+    return plan.turn_b && columns(j) == width && t.depth >= rows_turned;
   };
   const auto multiply_block = [&](std::int64_t k, std::int64_t panel, std::int64_t end_panel) {
     const auto packed_panel = [&](std::int64_t j) { return packed_b + (j - panel) * plan.depth * width; };

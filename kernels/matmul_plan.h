@@ -21,6 +21,14 @@ struct Caches {
   std::int64_t second_bytes = 1 << 20;  // of the second
   bool foresee_rows = false;            // ask for the next of many rows that are read side by side
 
+  /// How many rows of so many numbers can each have a line in the first cache, if that has 64 sets.
+  template <class T>
+  std::int64_t lines_that_fit(std::int64_t stride) const {
+    constexpr std::int64_t sets = 64, line = 64;
+    const std::int64_t bytes_apart = stride * static_cast<std::int64_t>(sizeof(T));
+    return sets / std::clamp<std::int64_t>((bytes_apart & -bytes_apart) / line, 1, sets) * lines_of_a_set;
+  }
+
   static const Caches& of_this_processor() {
     static const Caches caches = [] {
       Caches c;
@@ -63,6 +71,7 @@ struct Plan {
   std::int64_t packed_panels = 1;       // of a group, that are packed at a time
   std::int64_t height = tile_rows;      // most rows of a tile
   bool pack_a = false, pack_b = false;
+  bool turn_b = false;                    // in the tile that packs B first, not in a pass before it
   std::int64_t packed_tiles = 1;          // of A, that are packed at a time
   bool fetch_b = false, fetch_c = false;  // the next block of B, and C, ahead of their use
 
@@ -84,6 +93,12 @@ struct Plan {
     pack_b = p.transpose_b || p.m > 4 * tile_rows;
     const std::int64_t room_of_b = pack_a ? std::max(room, numbers_in(caches.second_bytes / 4)) : room;
     packed_panels = std::max<std::int64_t>(1, room_of_b / (depth * tile_columns<T>));
+
+    // A tile that turns B over comes to every line of its columns several times. Where these lie so that the
+    // lines of all share a few sets of the first cache, they are lost in between, and a tile of 512 k takes
+    // three times its time. A pass before it is done with each line at once.
+    turn_b = tiles_turn_b<T> && p.transpose_b && !p.transpose_a &&
+             caches.lines_that_fit<T>(p.ldb) >= tile_columns<T>;
 
     // Every block of packed B reads all rows of its part of A, which should fit into half of the second
     // cache; but each part packs B again: beside the multiply-adds of its first tile or, where that

@@ -64,6 +64,18 @@ TEST(PassesDy, AnAddendThatIsStretchedGetsTheSum) {
   EXPECT_EQ(x.gradient(), (Values{3, 6, 9, 12, 15, 18}));
 }
 
+TEST(PassesDy, AParameterGetsItInTheMemoryOfItsModel) {
+  ParameterBlock block;
+  const Parameter p(block, block.add("p", {2}, true));
+  Tape tape;
+  const auto step = tape.record();
+  const Tensor x = tape.variable({1.0, 2.0}, {2});
+  tape.backward(sum(mul(add(p, scale(x, 2)), tape.constant({5.0, 7.0}, {2}))));
+  EXPECT_EQ(p.gradient()[0], 5);
+  EXPECT_EQ(p.gradient()[1], 7);
+  EXPECT_EQ(x.gradient(), (Values{10, 14}));
+}
+
 // A chain of residual layers, as a Transformer has it, against the derivative by hand: y = x (1 + w)^3.
 TEST(PassesDy, AChainOfResidualLayers) {
   Tape tape;

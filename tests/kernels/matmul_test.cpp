@@ -162,6 +162,26 @@ TEST(Matmul, EqualsTheTripleLoopWhereTheRowsOfATurnedOverCompete) {
   }
 }
 
+// Columns of B a multiple of 2048 bytes apart compete for a cache: a pass of its own turns them over.
+TEST(Matmul, EqualsTheTripleLoopWhereTheColumnsOfBTurnedOverCompete) {
+  std::mt19937 random(35);
+  for (const Index m : {1, 5, 12, 61}) {
+    for (const Index n : {8, 32, 33, 97}) {
+      for (const Index k : {1, 4, 19, 512, 600}) {
+        const Case c{.m = m,
+                     .n = n,
+                     .k = k,
+                     .transpose_a = coin(random),
+                     .transpose_b = true,
+                     .add = coin(random),
+                     .pad_b = 1024 - k};
+        expect_product<float>(c, random);
+        if (k < 600) expect_product<double>(c, random);
+      }
+    }
+  }
+}
+
 // A wide task goes along its panels of B, which it packs in several blocks, with one block of k after
 // another. How many tasks there are follows from the number of threads.
 TEST(Matmul, EqualsTheTripleLoopInWideTasks) {
