@@ -38,10 +38,11 @@ void turned_rows(const Tile<float>& t) {
   (std::make_integer_sequence<int, vectors>{});
   for (std::int64_t k = 0; k < t.depth; k += 4) {
     // The next columns, each line of a row of them once: 16 short rows are more than the hardware foresees.
+    // To the second cache: in the first they may push out the lines that are read now, which share its sets.
     const float* const next =
         t.b + (few_columns + k % few_columns) * t.b_stride + k / few_columns * few_columns;
 #pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) __builtin_prefetch(next + i * t.b_stride);
+    for (int i = 0; i < 4; ++i) __builtin_prefetch(next + i * t.b_stride, 0, 2);
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; ++v) {
       S::Vector b[4];
