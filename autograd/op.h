@@ -104,7 +104,7 @@ struct ShapeRule {
   bool stretches = false;  ///< smaller inputs are broadcast to the output's shape, by the engine
 };
 
-/// Some of an op's inputs, by their numbers.
+/// Some of an op's first 32 inputs, by their numbers.
 class InputSet {
  public:
   InputSet() = default;
