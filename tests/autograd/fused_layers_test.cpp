@@ -71,8 +71,12 @@ void expect_the_bits_of_two_ops(One one, Two two) {
 }
 
 TEST(FusedLayers, LinearReluHasTheBitsOfTwoOps) {
-  expect_the_bits_of_two_ops([](const auto&, auto... x) { return linear_relu(x...); },
-                             [](const auto&, auto... x) { return relu(linear(x...)); });
+  const auto with_zeros = [](const auto&, auto... x) {
+    const Tensor y = linear_relu(x...);
+    EXPECT_THAT(y.values(), testing::Contains(0.0));
+    return y;
+  };
+  expect_the_bits_of_two_ops(with_zeros, [](const auto&, auto... x) { return relu(linear(x...)); });
 }
 
 TEST(FusedLayers, LinearGeluHasTheBitsOfTwoOps) {

@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include <functional>
+#include <string>
 #include <vector>
 
 #include "autograd/autograd.h"
