@@ -54,8 +54,8 @@ inline A lane_sum(std::int64_t first, std::int64_t last, F f) {
     add(some);
   }
   if (i < last) {
-    A some[n] = {};
-    for (int l = 0; i + l < last; ++l) some[l] = f(i + l);
+    A some[n];
+    for (int l = 0; l < n; ++l) some[l] = i + l < last ? f(i + l) : A(0);
     add(some);
   }
 #pragma GCC unroll 4
@@ -89,7 +89,9 @@ inline T best_of(T start, const T* x, std::int64_t n, Better better) {
   for (; i + lanes <= n; i += lanes) {
     for (std::int64_t l = 0; l < lanes; ++l) best[l] = better(best[l], x[i + l]);
   }
-  for (std::int64_t l = 0; i + l < n; ++l) best[l] = better(best[l], x[i + l]);
+  if (i < n) {
+    for (std::int64_t l = 0; l < lanes; ++l) best[l] = i + l < n ? better(best[l], x[i + l]) : best[l];
+  }
   for (std::int64_t half = lanes / 2; half > 0; half /= 2) {
     for (std::int64_t l = 0; l < half; ++l) best[l] = better(best[l], best[l + half]);
   }
