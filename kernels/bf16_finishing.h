@@ -74,10 +74,7 @@ class Finishing {
     multiplied_again_ = true;  // what is not finite now is not so as floats, either
     alignas(64) float turned[most_depth<Pieces> * width], again[tile_rows * width];
     Tile<float> t = tile_;
-    t.c = again;
-    t.c_stride = width;
-    t.add = t.relu = false;
-    t.bias = t.addend = nullptr;
+    static_cast<Destination<float>&>(t) = {.c = again, .c_stride = width, .columns = tile_.columns};
     if (p_->transpose_b) {
       pack_transposed(t.b, t.b_stride, t.depth, t.columns, turned);
       t.b = turned;

@@ -65,8 +65,7 @@ void compute_part(const Matmul<T>& p, const Plan<T>& plan, T* memory, std::int64
         t.b = packed_b_before ? packed_panel(j) : panel_of_b(p, b, k, j);
         t.b_stride = packed_b_before ? width : p.ldb;
         t.packed_b = pack_b ? packed_panel(j) : nullptr;
-        set_store(p, plan, k, batch, row, j * width, t);
-        if (plan.fetch_c) fetch_c(t, end - row);
+        set_destination(p, plan, k, batch, row, j * width, t);
         compute_tile(t, static_cast<int>(end - row), p.transpose_a);
       }
     }

@@ -73,18 +73,11 @@ namespace {
 
 constexpr std::int64_t room = Plan<float>::room;  // cells of B that are packed at a time
 
-struct CellTile {
+struct CellTile : Destination<float> {
   std::int64_t cells = 0;   // pairs of k
   const Cell* a = nullptr;  // [rows, a_stride], or [cells, tile_rows] if `transposed`
   std::int64_t a_stride = 0;
   const Cell* b = nullptr;  // [cells, width]
-  float* c = nullptr;
-  std::int64_t c_stride = 0;
-  int columns = 0;
-  bool add = false;
-  const float* bias = nullptr;
-  const float* addend = nullptr;
-  bool relu = false;
 };
 
 REEL_BF16 inline __m512bh cells_of(const Cell* x) {
@@ -203,7 +196,7 @@ void compute_part(const Matmul<float>& p, const Plan<float>& plan, std::int64_t 
       t.a = left;
       for (std::int64_t j = panel; j < last_panel; ++j) {
         t.b = packed + (j - panel) * step;
-        set_store(p, plan, k, batch, row, j * width, t);
+        set_destination(p, plan, k, batch, row, j * width, t);
         if (plan.fetch_c) fetch_c(t, end - row);
         compute_cell_tile(t, static_cast<int>(end - row), p.transpose_a);
       }

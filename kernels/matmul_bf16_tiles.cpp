@@ -239,10 +239,9 @@ void compute_part(const Matmul<float>& p, const Plan<float>& plan, const TaskMem
       pack_rows_of_a(p, t.a, t.depth, count, memory);
       for (std::int64_t j = panel; j < last_panel; ++j) {
         t.b = panel_of_b(p, b, k, j);
-        set_store(p, plan, k, batch, row, j * width, t);
+        set_destination(p, plan, k, batch, row, j * width, t);
         square.b = memory.b + (j - panel) * Pieces::count * square.cells * width;
-        const bool plain = !t.add && !t.relu && t.bias == nullptr && t.addend == nullptr;
-        const bool direct = Pieces::count == 1 && plain && count == rows && t.columns == width;
+        const bool direct = Pieces::count == 1 && t.takes_plain_sums() && count == rows && t.columns == width;
         square.sums = direct ? t.c : memory.sums;
         square.sums_stride = direct ? t.c_stride : width;
         multiply(square, before);

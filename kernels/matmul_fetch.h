@@ -48,8 +48,8 @@ Piece<T> block_behind(const Matmul<T>& p, const Plan<T>& plan, const T* b, std::
 
 /// Asks for the memory of C, and of what it is added to, before the long way through k, at the end of which
 /// they are used.
-template <class AnyTile>
-[[gnu::always_inline]] inline void fetch_c(const AnyTile& t, std::int64_t rows) {
+template <class T>
+[[gnu::always_inline]] inline void fetch_c(const Destination<T>& t, std::int64_t rows) {
   for (std::int64_t r = 0; r < rows; ++r) {
     __builtin_prefetch(t.c + r * t.c_stride, 1, 3);
     __builtin_prefetch(t.c + r * t.c_stride + t.columns - 1, 1, 3);

@@ -132,9 +132,9 @@ struct Plan {
       height = std::clamp<std::int64_t>(caches.lines_of_a_set * 3 / 4, 4, tile_rows);
     }
 
-    // Asking costs half a percent where all of it is in the second cache, and spares three to six where it is
-    // not: between two products of a step the other ops pass through that cache. Asking for rows of B that
-    // the caches foresee costs two percent.
+    // Asking for C, where a tile does not do so itself, costs half a percent where all of it is in the second
+    // cache, and spares three to six where it is not: between two products of a step the other ops pass
+    // through that cache. Asking for rows of B that the caches foresee costs two percent.
     fetch_c = p.k > 0 && p.m * p.k + p.k * p.n + p.m * p.n > numbers_in(768 << 10);
     fetch_b = fetch_c && pack_b && !caches.foresee_rows;
   }
@@ -168,9 +168,9 @@ struct Plan {
 
 /// Sets where the sums of the block of k that begins at `k` go, from `row` and `column` of C on, and what is
 /// done to them there.
-template <class T, class AnyTile>
-void set_store(const Matmul<T>& p, const Plan<T>& plan, std::int64_t k, std::int64_t batch, std::int64_t row,
-               std::int64_t column, AnyTile& t) {
+template <class T>
+void set_destination(const Matmul<T>& p, const Plan<T>& plan, std::int64_t k, std::int64_t batch,
+                     std::int64_t row, std::int64_t column, Destination<T>& t) {
   const std::int64_t start = batch * p.stride_c + row * p.ldc + column;
   const bool last = k + plan.depth >= p.k;
   t.c = p.c.data + start;

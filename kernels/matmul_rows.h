@@ -88,7 +88,7 @@ inline std::int64_t multiply_few_rows(const Matmul<float>& p) {
     for (std::int64_t g = task * together; g < std::min(groups, (task + 1) * together); ++g) {
       for (std::int64_t k = 0; k < p.k; k += plan.depth) {
         t.depth = std::min(plan.depth, p.k - k);
-        set_store(p, plan, k, 0, 0, g * width, t);
+        set_destination(p, plan, k, 0, 0, g * width, t);
         t.a = p.a + k;
         t.b = p.b + g * width * p.ldb + k;
         rows[static_cast<std::size_t>(p.m - 1)](t);

@@ -28,10 +28,24 @@ inline constexpr bool tiles_turn_b = vector_registers == 32 && Simd<T>::lanes > 
 /// Rows of B that a tile turns over at a time, and the fewest that it can.
 inline constexpr std::int64_t rows_turned = 4;
 
-/// C [rows, columns] = A [rows, depth] B [depth, columns] + bias + addend, or C += A B + addend; then max(C,
-/// 0) if `relu`.
+/// Where the sums of a tile go, and what is done to them on the way: C = sums + bias + addend, or C += sums +
+/// addend; then max(C, 0) if `relu`.
 template <class T>
-struct Tile {
+struct Destination {
+  T* c = nullptr;
+  std::int64_t c_stride = 0;
+  int columns = 0;  // 1 .. tile_columns
+  bool add = false;
+  const T* bias = nullptr;    // [columns], or null; only without add
+  const T* addend = nullptr;  // stored as C is, or null
+  bool relu = false;
+
+  bool takes_plain_sums() const { return !add && bias == nullptr && addend == nullptr && !relu; }
+};
+
+/// A tile of C, whose sums are A [rows, depth] B [depth, columns].
+template <class T>
+struct Tile : Destination<T> {
   std::int64_t depth = 0;
   const T* a = nullptr;
   std::int64_t a_stride = 0;  // between rows if A is row-major, between columns if it is stored transposed
@@ -40,13 +54,6 @@ struct Tile {
   T* packed_a = nullptr;  // [depth, packed_rows], where A stored transposed is copied to on the way, or null
   T* packed_b = nullptr;  // [depth, tile_columns], where B is copied to on the way, or null
   bool turn_b = false;    // B is stored [tile_columns, depth] and is turned over on its way to packed_b
-  T* c = nullptr;
-  std::int64_t c_stride = 0;
-  int columns = 0;  // 1 .. tile_columns
-  bool add = false;
-  const T* bias = nullptr;    // [columns], or null; only without add
-  const T* addend = nullptr;  // stored as C is, or null
-  bool relu = false;
 };
 
 namespace detail {
@@ -102,6 +109,40 @@ class TurnedB {
   std::int64_t next_ = 0;
 };
 
+// Asks for the lines of C, and of what joins the sums there, one at a time while k runs: all at once they
+// would keep the multiply-adds waiting.
+template <class T, int rows>
+class Asking {
+ public:
+  explicit Asking(const Destination<T>& to) : to_(to), at_(to.c), end_(to.c + rows * to.c_stride) {}
+
+  [[gnu::always_inline]] void ask() {
+    __builtin_prefetch(at_, 1);
+    at_ += stride_;
+    if (at_ == end_) [[unlikely]]
+      begin_next_column();
+  }
+
+ private:
+  // The first column of C, the last, and those of the addend, over again.
+  [[gnu::always_inline]] void begin_next_column() {
+    const T* const done = end_ - rows * stride_;
+    const std::int64_t last = to_.columns - 1;
+    if (done == to_.c) {
+      at_ = to_.c + last;
+    } else if (done == to_.c + last && to_.addend != nullptr) {
+      at_ = to_.addend;
+    } else {
+      at_ = done == to_.addend ? to_.addend + last : to_.c;
+    }
+    end_ = at_ + rows * stride_;
+  }
+
+  const Destination<T>& to_;
+  const T *at_, *end_;
+  std::int64_t stride_ = to_.c_stride;
+};
+
 // What a tile is compiled for, but for its rows: the sum of those that hold.
 inline constexpr std::size_t is_whole = 1, has_two_vectors = 2, is_transposed = 4, packs_a = 8, packs_b = 16,
                              turns_b = 32;
@@ -137,6 +178,7 @@ void tile(const Tile<T>& t) {
   const std::int64_t b_stride = turn_b ? tile_columns<T> : t.b_stride;
   T* packed_a = t.packed_a;
   T* packed_b = t.packed_b;
+  Asking<T, rows> asking(t);
   const auto step = [&](int ahead) __attribute__((always_inline)) {
     Vector right[vectors];
 #pragma GCC unroll 2
@@ -165,6 +207,7 @@ void tile(const Tile<T>& t) {
       for (int v = 0; v < vectors; ++v) sums[r][v] = S::fma(left, right[v], sums[r][v]);
     }
     if constexpr (transposed) a[0] += stride;
+    asking.ask();
   };
   struct AsItLies {
     explicit AsItLies(const Tile<T>&) {}
