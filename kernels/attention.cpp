@@ -108,7 +108,7 @@ void drop(const tile::WeightDropout<T>& dropout, std::int64_t first, std::int64_
 
 template <class T>
 void forward_rows(const Attention<T>& p, std::int64_t b, std::int64_t h, std::int64_t begin, std::int64_t end,
-                  tile::Room<T> room, Heads<T> y, T* kept) {
+                  tile::Room<T> room, Heads<T> y, const tile::Kept<T>& kept) {
   constexpr std::int64_t lanes = tile::lanes_in_64<T>;
   const Sight<T> sight(p, b, h);
   const std::int64_t seen = sight.limit(end - 1);
@@ -119,10 +119,12 @@ void forward_rows(const Attention<T>& p, std::int64_t b, std::int64_t h, std::in
   tile::Finite<T> finite;
   const Matrix<const T> v =
       tile::packed_rows(head_of(p.v, b, h), seen, p.value_channels, room.take(seen * value_width), finite);
-  const Matrix<T> scores{room.take(tile_queries * padded<T>(seen)), padded<T>(seen)};
+  const Matrix<T> scores = kept.weights.data != nullptr
+                               ? kept.weights
+                               : Matrix<T>{room.take(tile_queries * padded<T>(seen)), padded<T>(seen)};
   const Matrix<T> sums{room.take(tile_queries * value_width), value_width};
   const bool careful = sight.hides() && !finite;
-  const tile::NextHead<T> next(p, b, h);
+  const tile::NextHead<T> next(p, b, h, {kept.weights.data, kept.weights.stride});
 
   for (std::int64_t first = begin; first < end; first += tile_queries) {
     const std::int64_t rows = std::min(tile_queries, end - first);
@@ -130,8 +132,8 @@ void forward_rows(const Attention<T>& p, std::int64_t b, std::int64_t h, std::in
     scores_of(p, sight, q, kt, first, rows, scores);
     Softmax<T> softmax;
     softmax.run(sight, first, rows, padded<T>(limit), scores, next);
-    for (std::int64_t r = 0; r < rows && kept != nullptr; ++r) {
-      T* row = kept + 2 * ((b * p.heads + h) * p.queries + first + r);
+    for (std::int64_t r = 0; r < rows && kept.rows != nullptr; ++r) {
+      T* row = kept.rows + 2 * (first + r);
       row[0] = softmax.most[r];
       row[1] = softmax.factor(r);
     }
@@ -187,13 +189,18 @@ void for_rows(const Attention<T>& p, std::int64_t elements, Body body) {
 }  // namespace
 
 template <class T>
-void attention(const Attention<T>& p, Heads<T> y, T* rows) {
+std::int64_t attention_kept(const Attention<T>& p) {
+  return tile::Kept<T>::count(p);
+}
+
+template <class T>
+void attention(const Attention<T>& p, Heads<T> y, T* kept) {
   const std::int64_t keys = padded<T>(p.keys);
   const std::int64_t elements =
       (p.channels + tile_queries) * keys + (p.keys + tile_queries) * padded<T>(p.value_channels);
   for_rows(p, elements,
            [&](std::int64_t b, std::int64_t h, std::int64_t begin, std::int64_t end, tile::Room<T> room) {
-             forward_rows(p, b, h, begin, end, room, y, rows);
+             forward_rows(p, b, h, begin, end, room, y, tile::Kept<T>(p, b, h, kept));
            });
 }
 
@@ -226,6 +233,7 @@ void attention_weights(const Attention<T>& p, T* w) {
 
 #define REEL_INSTANTIATE(T)                                   \
   template void attention(const Attention<T>&, Heads<T>, T*); \
+  template std::int64_t attention_kept(const Attention<T>&);  \
   template void attention_weights(const Attention<T>&, T*)
 REEL_INSTANTIATE(float);
 REEL_INSTANTIATE(double);

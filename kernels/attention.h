@@ -60,20 +60,24 @@ struct Attention {
 
 /// y = softmax(scale q k^T) v, row by row. `kept` holds for the way back what makes a weight of a score s:
 /// the largest score m of the row, and f = 1 / sum_j e^(s_j - m), so that the weight is f e^(s - m), to the
-/// same digits for scores of any size.
+/// same digits for scores of any size. Of heads with at most 64 queries and keys it holds e^(s - m), too,
+/// unless weights are dropped: so much is read faster than it is computed again.
 ///
-/// y [batch, heads, queries, value_channels] with its own strides, kept [batch, heads, queries, 2] or null. A
-/// row that sees no key gets y = 0, m = -inf and f = 0. Nothing that a row cannot see touches it, NaN
-/// included, and its bits depend on nothing but its query and the keys and values it sees: one query at a
-/// time gives the same rows as all at once.
+/// y [batch, heads, queries, value_channels] with its own strides, kept [attention_kept(p)] or null. A row
+/// that sees no key gets y = 0, m = -inf and f = 0. Nothing that a row cannot see touches it, NaN included,
+/// and its bits depend on nothing but its query and the keys and values it sees: one query at a time gives
+/// the same rows as all at once.
 template <class T>
 void attention(const Attention<T>& p, Heads<T> y, T* kept);
+/// How many numbers it keeps.
+template <class T>
+std::int64_t attention_kept(const Attention<T>& p);
 
 /// Gradients from y, kept and dy: with weights P, dv = P^T dy, dS = P (dy v^T - sum(dy y)), dq = scale dS k,
 /// dk = scale dS^T q.
 ///
-/// The weights are computed again, a tile at a time (Dao et al. 2022, appendix B). An empty target is left
-/// out.
+/// Weights that were not kept are computed again, a tile at a time (Dao et al. 2022, appendix B). An empty
+/// target is left out.
 template <class T>
 void attention_grad(const Attention<T>& p, Heads<const T> y, const T* kept, Heads<const T> dy,
                     HeadsInto<T> dq, HeadsInto<T> dk, HeadsInto<T> dv);

@@ -23,14 +23,13 @@ constexpr double cost_of_exp = 16;
 template <class T>
 class HeadGradient {
  public:
-  HeadGradient(const Attention<T>& p, Heads<const T> y, const T* rows, Heads<const T> dy, std::int64_t b,
+  HeadGradient(const Attention<T>& p, Heads<const T> y, const T* kept, Heads<const T> dy, std::int64_t b,
                std::int64_t h, T* memory)
       : p_(p),
         b_(b),
         h_(h),
         sight_(p, b, h),
         dropout_(p, b, h),
-        next_(p, b, h),
         seen_(sight_.limit(p.queries - 1)),
         width_(padded<T>(p.channels)),
         value_width_(padded<T>(p.value_channels)),
@@ -38,7 +37,8 @@ class HeadGradient {
         q_(head_of(p.q, b, h)),
         y_(head_of(y, b, h)),
         dy_(head_of(dy, b, h)),
-        kept_(rows + 2 * (b * p.heads + h) * p.queries) {
+        kept_(p, b, h, kept),
+        next_(p, b, h, kept_.weights) {
     next_.add(y, p.value_channels);
     next_.add(dy, p.value_channels);
   }
@@ -54,7 +54,8 @@ class HeadGradient {
     const bool needs_scores = static_cast<bool>(dq) || static_cast<bool>(dk);
     const Matrix<const T> k = head_of(p_.k, b_, h_);
     const Matrix<const T> v = head_of(p_.v, b_, h_);
-    kt_ = tile::transposed(k, seen_, p_.channels, p_.scale, room_.take(p_.channels * padded<T>(seen_)));
+    if (kept_.weights.data == nullptr)
+      kt_ = tile::transposed(k, seen_, p_.channels, p_.scale, room_.take(p_.channels * padded<T>(seen_)));
     if (needs_scores)
       vt_ = tile::transposed(v, seen_, p_.value_channels, T(1),
                              room_.take(p_.value_channels * padded<T>(seen_)));
@@ -130,7 +131,8 @@ class HeadGradient {
             return Extent{0, depth, padded<T>(visible(i + last_row - 1, j, keys)) / lanes};
           });
     };
-    multiply(q_, kt_, p_.channels, weights_);
+    const bool known = kept_.weights.data != nullptr;
+    if (!known) multiply(q_, kt_, p_.channels, weights_);
     if (needs_scores) multiply(dy_, vt_, p_.value_channels, slopes_);
     const T nothing = careful_ ? tile::unseen<T>() : T(0);
     T factors[2 * tile_keys];
@@ -140,15 +142,19 @@ class HeadGradient {
       if (j == 0) next_.fetch_row(i + r);
       const std::int64_t seen = visible(i + r, j, keys);
       const std::int64_t n = padded<T>(seen);
-      if (p_.dropout > 0) {  // what y was made of were the weights times these factors
-        if (r % 2 == 0) dropout_.factors(i + r, j, factors);
-        const T* factor = factors + r % 2 * tile_keys;
-        if (needs_scores) scale(slopes, factor, n);
-        weigh_row(kept_ + 2 * (i + r), delta_[r], n, needs_scores, weights, slopes);
-        scale(weights, factor, n);
+      const T* kept = kept_.rows + 2 * (i + r);
+      if (known) {
+        const T* exponentials = kept_.weights.row(i + r) + j;
+        for (std::int64_t l = 0; l < n; ++l) weights[l] = exponentials[l] * kept[1];
       } else {
-        weigh_row(kept_ + 2 * (i + r), delta_[r], n, needs_scores, weights, slopes);
+        weigh_row(kept, n, weights);
       }
+      const bool drops = p_.dropout > 0;  // what y was made of were the weights times these factors
+      if (drops && r % 2 == 0) dropout_.factors(i + r, j, factors);
+      const T* factor = factors + r % 2 * tile_keys;
+      if (drops && needs_scores) scale(slopes, factor, n);
+      if (needs_scores) slope_row(delta_[r], n, weights, slopes);
+      if (drops) scale(weights, factor, n);
       hide(i + r, j, seen, nothing, weights);
       if (needs_scores) hide(i + r, j, seen, nothing, slopes);
     }
@@ -158,15 +164,18 @@ class HeadGradient {
     for (std::int64_t l = 0; l < n; ++l) row[l] *= factor[l];
   }
 
-  // Scores to weights, and dP to dS. Adding 0 leaves the negative zero to what is not seen.
-  static void weigh_row(const T* kept, T delta, std::int64_t n, bool needs_scores, T* __restrict weights,
-                        T* __restrict slopes) {
+  // Scores to weights.
+  static void weigh_row(const T* kept, std::int64_t n, T* weights) {
     const T most = kept[0];
     const T factor = kept[1];
     for (std::int64_t j = 0; j < n; j += lanes) {
       for (std::int64_t l = j; l < j + lanes; ++l) weights[l] = exp_of_negative(weights[l] - most) * factor;
     }
-    for (std::int64_t j = 0; j < n && needs_scores; j += lanes) {
+  }
+
+  // dP to dS. Adding 0 leaves the negative zero to what is not seen.
+  static void slope_row(T delta, std::int64_t n, const T* __restrict weights, T* __restrict slopes) {
+    for (std::int64_t j = 0; j < n; j += lanes) {
       for (std::int64_t l = j; l < j + lanes; ++l) slopes[l] = weights[l] * (slopes[l] - delta) + T(0);
     }
   }
@@ -209,12 +218,12 @@ class HeadGradient {
   std::int64_t b_, h_;
   Sight<T> sight_;
   tile::WeightDropout<T> dropout_;
-  tile::NextHead<T> next_;
   std::int64_t seen_;  // keys that any query sees
   std::int64_t width_, value_width_;
   tile::Room<T> room_;
-  Matrix<const T> q_, y_, dy_;                 // in place
-  const T* kept_;                              // [queries, 2]: the largest score, and the factor to weights
+  Matrix<const T> q_, y_, dy_;  // in place
+  tile::Kept<const T> kept_;
+  tile::NextHead<T> next_;
   Matrix<const T> kt_, vt_;                    // [channels, seen], [value_channels, seen]
   Matrix<const T> q_rows_, k_rows_, dy_rows_;  // with columns up to a whole vector
   Matrix<T> weights_, slopes_;                 // [tile_queries, tile_keys]
@@ -226,7 +235,7 @@ class HeadGradient {
 }  // namespace
 
 template <class T>
-void attention_grad(const Attention<T>& p, Heads<const T> y, const T* rows, Heads<const T> dy,
+void attention_grad(const Attention<T>& p, Heads<const T> y, const T* kept, Heads<const T> dy,
                     HeadsInto<T> dq, HeadsInto<T> dk, HeadsInto<T> dv) {
   const double work = (4.0 * static_cast<double>(p.channels) +
                        6.0 * static_cast<double>(p.channels + p.value_channels) / 2 + cost_of_exp) *
@@ -235,7 +244,7 @@ void attention_grad(const Attention<T>& p, Heads<const T> y, const T* rows, Head
   parallel_for(
       p.batch * p.heads, work * static_cast<double>(p.batch * p.heads), memory.workers(),
       [&](std::int64_t head, int worker) {
-        HeadGradient<T>(p, y, rows, dy, head / p.heads, head % p.heads, memory.of(worker)).run(dq, dk, dv);
+        HeadGradient<T>(p, y, kept, dy, head / p.heads, head % p.heads, memory.of(worker)).run(dq, dk, dv);
       });
 }
 

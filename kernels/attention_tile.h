@@ -103,13 +103,43 @@ inline Matrix<T> head_of(const Heads<T>& x, std::int64_t b, std::int64_t h) {
   return {x.data + b * x.batch + h * x.head, x.time};
 }
 
+/// The parts of what attention() keeps of a head; E is T or, on the way back, const T.
+template <class E>
+class Kept {
+ public:
+  template <class T>
+  Kept(const Attention<T>& p, std::int64_t b, std::int64_t h, E* kept) {
+    if (kept == nullptr) return;
+    const std::int64_t head = b * p.heads + h;
+    const std::int64_t all = weights_of_a_head(p) * p.batch * p.heads;
+    if (all > 0) weights = {kept + weights_of_a_head(p) * head, padded<T>(p.keys)};
+    rows = kept + all + 2 * p.queries * head;
+  }
+  template <class T>
+  static std::int64_t count(const Attention<T>& p) {
+    return (weights_of_a_head(p) + 2 * p.queries) * p.batch * p.heads;
+  }
+
+  Matrix<E> weights;  // e^(score - most) [queries, keys], or no memory
+  E* rows = nullptr;  // [queries, 2]: the largest score, and the factor to weights
+
+ private:
+  template <class T>
+  static std::int64_t weights_of_a_head(const Attention<T>& p) {
+    const bool few = p.queries <= tile_queries && p.keys <= tile_keys;
+    return few && p.dropout == 0 ? p.queries * padded<T>(p.keys) : 0;
+  }
+};
+
 /// The head behind (b, h), which the same thread most likely does next: asks for its memory row by row, in
 /// between the work on this one, so that nobody waits for it.
 template <class T>
 class NextHead {
  public:
   NextHead() = default;
-  NextHead(const Attention<T>& p, std::int64_t b, std::int64_t h) {
+  /// `weights` are those kept of head (b, h), if any.
+  NextHead(const Attention<T>& p, std::int64_t b, std::int64_t h, Matrix<const T> weights)
+      : keys_(p.keys), keys_of_first_(p.causal ? p.keys - p.queries + 1 : p.keys) {
     const bool last = h + 1 == p.heads;
     b_ = last ? b + 1 : b;
     h_ = last ? 0 : h + 1;
@@ -119,6 +149,7 @@ class NextHead {
     add(p.q, p.channels);
     add(p.k, p.channels);
     add(p.v, p.value_channels);
+    if (weights.data != nullptr) weights_ = {weights.row(p.queries), weights.stride};
   }
   void add(const Heads<const T>& x, std::int64_t columns) {
     if (rows_ > 0) parts_[count_++] = {head_of(x, b_, h_), columns};
@@ -129,6 +160,9 @@ class NextHead {
       for (std::int64_t c = 0; c < parts_[k].columns; c += lanes_in_64<T>)
         __builtin_prefetch(parts_[k].rows.row(i) + c, 0, 2);
     }
+    if (weights_.data == nullptr || i >= rows_) return;
+    for (std::int64_t c = 0; c < std::min(keys_of_first_ + i, keys_); c += lanes_in_64<T>)
+      __builtin_prefetch(weights_.row(i) + c, 0, 2);
   }
 
  private:
@@ -141,6 +175,8 @@ class NextHead {
   std::int64_t rows_ = 0;  // of each part
   int count_ = 0;
   Part parts_[5];
+  Matrix<const T> weights_;
+  std::int64_t keys_ = 0, keys_of_first_ = 0;  // that the first query sees; each one sees one more, or all
 };
 
 }  // namespace reel::kernels::tile

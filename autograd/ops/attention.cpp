@@ -121,6 +121,11 @@ void set_options(const AttentionOptions& options, const Shape& weights, Attentio
   p.step = options.step;
 }
 
+template <class T>
+T* kept_by(Context<T>& c, const Attention<T>& p) {
+  return c.wants_gradient() ? c.save(kernels::attention_kept(p)) : nullptr;
+}
+
 // ---- separate queries, keys and values
 
 Shape weights_shape(const Shape& q, const Shape& k) {
@@ -206,7 +211,7 @@ const Op& attention_op = define({
     .forward =
         [](auto& c) {
           const auto p = attention_on(c);
-          kernels::attention(p, heads_at(c.y(), c.shape_y()), c.save(2 * p.batch * p.heads * p.queries));
+          kernels::attention(p, heads_at(c.y(), c.shape_y()), kept_by(c, p));
         },
     .backward =
         [](auto& c) {
@@ -316,8 +321,7 @@ const Op& self_attention_op = define({
     .forward =
         [](auto& c) {
           const auto p = packed_attention_on(c);
-          kernels::attention(p, packed_heads(c.y(), c.shape_y().back(), p.queries, p.channels),
-                             c.save(2 * p.batch * p.heads * p.queries));
+          kernels::attention(p, packed_heads(c.y(), c.shape_y().back(), p.queries, p.channels), kept_by(c, p));
         },
     .backward =
         [](auto& c) {

@@ -48,11 +48,12 @@ void measure(const Problem& problem, double seconds) {
   const std::int64_t width = heads * channels;
   const std::vector<float> qkv = numbers(batch * time * 3 * width, 1);
   const std::vector<float> dy = numbers(batch * time * width, 2);
-  std::vector<float> dqkv(qkv.size()), y(dy.size()), kept(static_cast<std::size_t>(2 * batch * heads * time));
+  std::vector<float> dqkv(qkv.size()), y(dy.size());
   Attention<float> p;
   p.batch = batch, p.heads = heads, p.queries = p.keys = time, p.channels = p.value_channels = channels;
   p.scale = 0.2F;
   p.causal = causal;
+  std::vector<float> kept(static_cast<std::size_t>(attention_kept(p)));
   const auto part = [&](std::int64_t i) {
     return Heads<const float>{qkv.data() + i * width, time * 3 * width, channels, 3 * width};
   };

@@ -208,9 +208,9 @@ TEST(Alignment, AttentionAndItsGradient) {
       p.q = constant(t), p.k = constant(s), p.v = constant(s);
       p.scale = 0.3F, p.causal = true, p.dropout = 0.2;
       float* y = f.result(heads * t * c);
-      float* rows = f.result(2 * heads * t);
-      attention(p, laid_out(y, t), rows);
-      attention_grad(p, laid_out(static_cast<const float*>(y), t), rows, constant(t), into(t), into(s),
+      float* kept = f.result(attention_kept(p));
+      attention(p, laid_out(y, t), kept);
+      attention_grad(p, laid_out(static_cast<const float*>(y), t), kept, constant(t), into(t), into(s),
                      into(s));
     });
   }

@@ -83,10 +83,14 @@ struct Problem {
   }
   void forward() {
     y.assign(dy.size(), T(nan));
-    kept.assign(static_cast<std::size_t>(2 * batch * heads * queries), T(nan));
-    attention(attention_of(),
-              {y.data(), heads * queries * value_channels, queries * value_channels, value_channels},
+    const Attention<T> p = attention_of();
+    kept.assign(static_cast<std::size_t>(attention_kept(p)), T(nan));
+    attention(p, {y.data(), heads * queries * value_channels, queries * value_channels, value_channels},
               kept.data());
+  }
+  // What is kept of a row of all heads: its largest score, and the factor to its weights.
+  const T* kept_of(std::int64_t row) const {
+    return kept.data() + kept.size() - 2 * (batch * heads * queries - row);
   }
   void run() {
     forward();
