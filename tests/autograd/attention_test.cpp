@@ -275,6 +275,33 @@ TEST(AttentionOps, DropoutFollowsItsSeed) {
   EXPECT_NE(with(1, 2, 3), with(1, 2, 4));
 }
 
+// Two numbers for every row of a head, and the weights where a head is short; all of it for backward alone.
+TEST(AttentionOps, KeepsLittleAndOnlyForBackward) {
+  Tape tape;
+  const auto bytes = [&tape](std::int64_t time, bool wanted) {
+    const auto x = wanted ? tape.variable(numbers(2 * time * 24, 5), {2, time, 24})
+                          : tape.constant(numbers(2 * time * 24, 5), {2, time, 24});
+    const std::size_t before = tape.statistics().value_bytes;
+    self_attention(x, {.heads = 2, .causal = true});
+    return tape.statistics().value_bytes - before;
+  };
+  const auto trained = [&](std::int64_t time) {
+    const auto step = tape.record();
+    return bytes(time, true);
+  };
+  const auto constant = [&](std::int64_t time) {
+    const auto step = tape.record();
+    return bytes(time, false);
+  };
+  const auto inferred = [&](std::int64_t time) {
+    const auto step = tape.inference();
+    return bytes(time, true);
+  };
+  EXPECT_EQ(inferred(64), constant(64));
+  EXPECT_EQ(trained(64) - constant(64), 2U * 2 * 64 * (64 + 2) * sizeof(float));
+  EXPECT_EQ(trained(80) - constant(80), 2U * 2 * 80 * 2 * sizeof(float));
+}
+
 TEST(AttentionOps, ACurvatureGoesThroughTheFusedOp) {
   const auto f = [](Tensors x) { return sum(tanh(self_attention(x[0], {.heads = 2, .causal = true}))); };
   const auto report = gradcheck(f, {Array{{2, 5, 24}, numbers(240, 1)}});
