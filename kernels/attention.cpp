@@ -119,16 +119,17 @@ void forward_rows(const Attention<T>& p, std::int64_t b, std::int64_t h, std::in
   tile::Finite<T> finite;
   const Matrix<const T> v =
       tile::packed_rows(head_of(p.v, b, h), seen, p.value_channels, room.take(seen * value_width), finite);
-  const Matrix<T> scores = kept.weights.data != nullptr
-                               ? kept.weights
-                               : Matrix<T>{room.take(tile_queries * padded<T>(seen)), padded<T>(seen)};
+  // Exponentials that are kept stay where they are made.
+  const bool keeps = kept.exponentials.data != nullptr;
+  const Matrix<T> own{room.take(tile_queries * padded<T>(seen)), padded<T>(seen)};
   const Matrix<T> sums{room.take(tile_queries * value_width), value_width};
   const bool careful = sight.hides() && !finite;
-  const tile::NextHead<T> next(p, b, h, {kept.weights.data, kept.weights.stride});
+  const tile::NextHead<T> next(p, b, h, {kept.exponentials.data, kept.exponentials.stride});
 
   for (std::int64_t first = begin; first < end; first += tile_queries) {
     const std::int64_t rows = std::min(tile_queries, end - first);
     const std::int64_t limit = sight.limit(first + rows - 1);
+    const Matrix<T> scores = keeps ? Matrix<T>{kept.exponentials.row(first), kept.exponentials.stride} : own;
     scores_of(p, sight, q, kt, first, rows, scores);
     Softmax<T> softmax;
     softmax.run(sight, first, rows, padded<T>(limit), scores, next);

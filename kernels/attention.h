@@ -60,8 +60,9 @@ struct Attention {
 
 /// y = softmax(scale q k^T) v, row by row. `kept` holds for the way back what makes a weight of a score s:
 /// the largest score m of the row, and f = 1 / sum_j e^(s_j - m), so that the weight is f e^(s - m), to the
-/// same digits for scores of any size. Of heads with at most 64 queries and keys it holds e^(s - m), too,
-/// unless weights are dropped: so much is read faster than it is computed again.
+/// same digits for scores of any size. Of heads with at most 64 queries, and 64 keys or four times the
+/// channels, it holds e^(s - m), too, unless weights are dropped: so much is read faster than it is computed
+/// again.
 ///
 /// y [batch, heads, queries, value_channels] with its own strides, kept [attention_kept(p)] or null. A row
 /// that sees no key gets y = 0, m = -inf and f = 0. Nothing that a row cannot see touches it, NaN included,

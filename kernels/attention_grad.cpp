@@ -38,7 +38,7 @@ class HeadGradient {
         y_(head_of(y, b, h)),
         dy_(head_of(dy, b, h)),
         kept_(p, b, h, kept),
-        next_(p, b, h, kept_.weights) {
+        next_(p, b, h, kept_.exponentials) {
     next_.add(y, p.value_channels);
     next_.add(dy, p.value_channels);
   }
@@ -54,7 +54,7 @@ class HeadGradient {
     const bool needs_scores = static_cast<bool>(dq) || static_cast<bool>(dk);
     const Matrix<const T> k = head_of(p_.k, b_, h_);
     const Matrix<const T> v = head_of(p_.v, b_, h_);
-    if (kept_.weights.data == nullptr)
+    if (kept_.exponentials.data == nullptr)
       kt_ = tile::transposed(k, seen_, p_.channels, p_.scale, room_.take(p_.channels * padded<T>(seen_)));
     if (needs_scores)
       vt_ = tile::transposed(v, seen_, p_.value_channels, T(1),
@@ -131,7 +131,7 @@ class HeadGradient {
             return Extent{0, depth, padded<T>(visible(i + last_row - 1, j, keys)) / lanes};
           });
     };
-    const bool known = kept_.weights.data != nullptr;
+    const bool known = kept_.exponentials.data != nullptr;
     if (!known) multiply(q_, kt_, p_.channels, weights_);
     if (needs_scores) multiply(dy_, vt_, p_.value_channels, slopes_);
     const T nothing = careful_ ? tile::unseen<T>() : T(0);
@@ -144,8 +144,7 @@ class HeadGradient {
       const std::int64_t n = padded<T>(seen);
       const T* kept = kept_.rows + 2 * (i + r);
       if (known) {
-        const T* exponentials = kept_.weights.row(i + r) + j;
-        for (std::int64_t l = 0; l < n; ++l) weights[l] = exponentials[l] * kept[1];
+        weigh_exponentials(kept_.exponentials.row(i + r) + j, kept[1], n, weights);
       } else {
         weigh_row(kept, n, weights);
       }
@@ -162,6 +161,11 @@ class HeadGradient {
 
   static void scale(T* __restrict row, const T* __restrict factor, std::int64_t n) {
     for (std::int64_t l = 0; l < n; ++l) row[l] *= factor[l];
+  }
+
+  static void weigh_exponentials(const T* __restrict exponentials, T factor, std::int64_t n,
+                                 T* __restrict weights) {
+    for (std::int64_t l = 0; l < n; ++l) weights[l] = exponentials[l] * factor;
   }
 
   // Scores to weights.

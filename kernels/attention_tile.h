@@ -2,13 +2,14 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <new>
 
 #include "kernels/attention.h"
 #include "kernels/dropout.h"
 #include "kernels/tile.h"
 
 // What the way forward and the way back of attention share: how a task takes its memory, what a query sees,
-// and which weights are dropped.
+// which weights are dropped, and what is kept for the way back.
 
 namespace reel::kernels::tile {
 
@@ -111,23 +112,29 @@ class Kept {
   Kept(const Attention<T>& p, std::int64_t b, std::int64_t h, E* kept) {
     if (kept == nullptr) return;
     const std::int64_t head = b * p.heads + h;
-    const std::int64_t all = weights_of_a_head(p) * p.batch * p.heads;
-    if (all > 0) weights = {kept + weights_of_a_head(p) * head, padded<T>(p.keys)};
-    rows = kept + all + 2 * p.queries * head;
+    const std::int64_t of_a_head = exponentials_of_a_head(p);
+    if (of_a_head > 0) exponentials = {kept + of_a_head * head, padded<T>(p.keys)};
+    rows = kept + of_a_head * p.batch * p.heads + 2 * p.queries * head;
   }
+  /// Throws std::bad_alloc if there are more than can be counted.
   template <class T>
   static std::int64_t count(const Attention<T>& p) {
-    return (weights_of_a_head(p) + 2 * p.queries) * p.batch * p.heads;
+    std::int64_t n = 0;
+    if (__builtin_mul_overflow(p.batch, p.heads, &n) ||
+        __builtin_mul_overflow(n, exponentials_of_a_head(p) + 2 * p.queries, &n))
+      throw std::bad_alloc();
+    return n;
   }
 
-  Matrix<E> weights;  // e^(score - most) [queries, keys], or no memory
-  E* rows = nullptr;  // [queries, 2]: the largest score, and the factor to weights
+  Matrix<E> exponentials;  // e^(score - most) [queries, keys] as far as a query sees keys, or no memory
+  E* rows = nullptr;       // [queries, 2]: the largest score, and the factor to weights
 
  private:
   template <class T>
-  static std::int64_t weights_of_a_head(const Attention<T>& p) {
-    const bool few = p.queries <= tile_queries && p.keys <= tile_keys;
-    return few && p.dropout == 0 ? p.queries * padded<T>(p.keys) : 0;
+  static std::int64_t exponentials_of_a_head(const Attention<T>& p) {
+    const bool one_tile = p.queries <= tile_queries && p.keys <= tile_keys;
+    const bool not_much = padded<T>(p.keys) <= 4 * p.channels;
+    return one_tile && not_much && p.dropout == 0 ? p.queries * padded<T>(p.keys) : 0;
   }
 };
 
@@ -137,8 +144,8 @@ template <class T>
 class NextHead {
  public:
   NextHead() = default;
-  /// `weights` are those kept of head (b, h), if any.
-  NextHead(const Attention<T>& p, std::int64_t b, std::int64_t h, Matrix<const T> weights)
+  /// `exponentials` are those kept of head (b, h), if any.
+  NextHead(const Attention<T>& p, std::int64_t b, std::int64_t h, Matrix<const T> exponentials)
       : keys_(p.keys), keys_of_first_(p.causal ? p.keys - p.queries + 1 : p.keys) {
     const bool last = h + 1 == p.heads;
     b_ = last ? b + 1 : b;
@@ -149,7 +156,7 @@ class NextHead {
     add(p.q, p.channels);
     add(p.k, p.channels);
     add(p.v, p.value_channels);
-    if (weights.data != nullptr) weights_ = {weights.row(p.queries), weights.stride};
+    if (exponentials.data != nullptr) exponentials_ = {exponentials.row(p.queries), exponentials.stride};
   }
   void add(const Heads<const T>& x, std::int64_t columns) {
     if (rows_ > 0) parts_[count_++] = {head_of(x, b_, h_), columns};
@@ -160,9 +167,9 @@ class NextHead {
       for (std::int64_t c = 0; c < parts_[k].columns; c += lanes_in_64<T>)
         __builtin_prefetch(parts_[k].rows.row(i) + c, 0, 2);
     }
-    if (weights_.data == nullptr || i >= rows_) return;
+    if (exponentials_.data == nullptr || i >= rows_) return;
     for (std::int64_t c = 0; c < std::min(keys_of_first_ + i, keys_); c += lanes_in_64<T>)
-      __builtin_prefetch(weights_.row(i) + c, 0, 2);
+      __builtin_prefetch(exponentials_.row(i) + c, 0, 2);
   }
 
  private:
@@ -175,7 +182,7 @@ class NextHead {
   std::int64_t rows_ = 0;  // of each part
   int count_ = 0;
   Part parts_[5];
-  Matrix<const T> weights_;
+  Matrix<const T> exponentials_;
   std::int64_t keys_ = 0, keys_of_first_ = 0;  // that the first query sees; each one sees one more, or all
 };
 

@@ -128,7 +128,7 @@ class Asking {
   [[gnu::always_inline]] void begin_next_column() {
     const T* const done = end_ - rows * stride_;
     const std::int64_t last = to_.columns - 1;
-    if (done == to_.c) {
+    if (done == to_.c && last > 0) {
       at_ = to_.c + last;
     } else if (done == to_.c + last && to_.addend != nullptr) {
       at_ = to_.addend;

@@ -188,7 +188,7 @@ auto attention_on(const C& c) {
 // For the samples: query 1 sees nothing.
 const std::uint8_t some_mask[] = {1, 0, 1, 0, 0, 0, 1, 1, 0, 0, 1, 1};
 
-// Vaswani et al. (2017), section 3.2.1; the weights are never all in memory, see kernels/attention.h.
+// Vaswani et al. (2017), section 3.2.1; the weights of long heads are never all in memory, see kernels/attention.h.
 const Op& attention_op = define({
     .name = "scaled_dot_product_attention",
     .formula = "y = P v,  P = softmax(scale q k^T);  dS = P (dy v^T - sum(dy y)),  dq = scale dS k,  dk = "

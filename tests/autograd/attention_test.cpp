@@ -279,8 +279,8 @@ TEST(AttentionOps, DropoutFollowsItsSeed) {
 TEST(AttentionOps, KeepsLittleAndOnlyForBackward) {
   Tape tape;
   const auto bytes = [&tape](std::int64_t time, bool wanted) {
-    const auto x = wanted ? tape.variable(numbers(2 * time * 24, 5), {2, time, 24})
-                          : tape.constant(numbers(2 * time * 24, 5), {2, time, 24});
+    const auto x = wanted ? tape.variable(numbers(2 * time * 96, 5), {2, time, 96})
+                          : tape.constant(numbers(2 * time * 96, 5), {2, time, 96});
     const std::size_t before = tape.statistics().value_bytes;
     self_attention(x, {.heads = 2, .causal = true});
     return tape.statistics().value_bytes - before;

@@ -254,6 +254,16 @@ TEST_F(Misuse, MoreHeadsThanADimensionHolds) {
   }
 }
 
+// Heads without channels have no size, but what is kept of them would have one.
+TEST_F(Misuse, MoreHeadsThanCanBeKept) {
+  const auto step = tape.record();
+  const Size many = std::numeric_limits<std::int32_t>::max();
+  const Tensor x = tape.variable({}, {many, many, 1, 1, 0});
+  EXPECT_ERROR(scaled_dot_product_attention(x, x, x), MemoryError, "scaled_dot_product_attention");
+  const Tensor none = tape.variable({}, {many, many, 0, 1, 16});
+  EXPECT_TRUE(scaled_dot_product_attention(none, none, none).values().empty());
+}
+
 TEST_F(Misuse, Numbers) {
   const auto step = tape.record();
   const Tensor x = tape.variable({1, 2, 3, 4, 5, 6}, {2, 3});

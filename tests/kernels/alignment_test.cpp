@@ -192,27 +192,28 @@ TEST(Alignment, OptimizersOnBlocksOfEveryLength) {
 TEST(Alignment, AttentionAndItsGradient) {
   const std::int64_t shapes[][3] = {{1, 1, 1}, {5, 7, 3}, {16, 16, 16}, {33, 40, 24}, {70, 70, 17}};
   for (const auto& [queries, keys, channels] : shapes) {
-    same_everywhere("attention", [&, t = queries, s = keys, c = channels](Floats& f) {
-      const std::int64_t heads = 2;
-      Attention<float> p;
-      p.heads = heads, p.queries = t, p.keys = s, p.channels = c, p.value_channels = c;
-      const auto laid_out = [&](auto* data, std::int64_t time) {
-        return Heads<std::remove_pointer_t<decltype(data)>>{data, heads * time * c, time * c, c};
-      };
-      const auto constant = [&](std::int64_t time) {
-        return laid_out(static_cast<const float*>(f.filled(heads * time * c)), time);
-      };
-      const auto into = [&](std::int64_t time) {
-        return HeadsInto<float>{{f.result(heads * time * c), false}, heads * time * c, time * c, c};
-      };
-      p.q = constant(t), p.k = constant(s), p.v = constant(s);
-      p.scale = 0.3F, p.causal = true, p.dropout = 0.2;
-      float* y = f.result(heads * t * c);
-      float* kept = f.result(attention_kept(p));
-      attention(p, laid_out(y, t), kept);
-      attention_grad(p, laid_out(static_cast<const float*>(y), t), kept, constant(t), into(t), into(s),
-                     into(s));
-    });
+    for (const bool drops : {false, true})
+      same_everywhere("attention", [&, t = queries, s = keys, c = channels](Floats& f) {
+        const std::int64_t heads = 2;
+        Attention<float> p;
+        p.heads = heads, p.queries = t, p.keys = s, p.channels = c, p.value_channels = c;
+        const auto laid_out = [&](auto* data, std::int64_t time) {
+          return Heads<std::remove_pointer_t<decltype(data)>>{data, heads * time * c, time * c, c};
+        };
+        const auto constant = [&](std::int64_t time) {
+          return laid_out(static_cast<const float*>(f.filled(heads * time * c)), time);
+        };
+        const auto into = [&](std::int64_t time) {
+          return HeadsInto<float>{{f.result(heads * time * c), false}, heads * time * c, time * c, c};
+        };
+        p.q = constant(t), p.k = constant(s), p.v = constant(s);
+        p.scale = 0.3F, p.causal = drops, p.dropout = drops ? 0.2 : 0;
+        float* y = f.result(heads * t * c);
+        float* kept = f.result(attention_kept(p));
+        attention(p, laid_out(y, t), kept);
+        attention_grad(p, laid_out(static_cast<const float*>(y), t), kept, constant(t), into(t), into(s),
+                       into(s));
+      });
   }
 }
 

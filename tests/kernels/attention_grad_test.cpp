@@ -7,7 +7,7 @@ namespace {
 // change, and their own gradients are 0.
 template <class T>
 void expect_hidden_keys_do_not_matter(std::int64_t keys) {
-  Problem<T> p{.batch = 1, .heads = 2, .queries = 40, .keys = keys, .channels = 5, .value_channels = 18};
+  Problem<T> p{.batch = 1, .heads = 2, .queries = 40, .keys = keys, .channels = 16, .value_channels = 18};
   p.fill(5);
   p.fill_mask({false, false, false, true}, 3, 0.5);
   p.run();
@@ -18,8 +18,8 @@ void expect_hidden_keys_do_not_matter(std::int64_t keys) {
         bool seen = false;
         for (std::int64_t i = 0; i < p.queries; ++i) seen = seen || p.sees(0, h, i, j);
         if (seen) continue;
-        for (std::int64_t c = 0; c < 5; ++c)
-          q.k[static_cast<std::size_t>((h * p.keys + j) * 5 + c)] = T(poison);
+        for (std::int64_t c = 0; c < 16; ++c)
+          q.k[static_cast<std::size_t>((h * p.keys + j) * 16 + c)] = T(poison);
         for (std::int64_t c = 0; c < 18; ++c) {
           q.v[static_cast<std::size_t>((h * p.keys + j) * 18 + c)] = T(poison);
           EXPECT_EQ(static_cast<double>(p.dv[static_cast<std::size_t>((h * p.keys + j) * 18 + c)]), 0);
@@ -48,7 +48,7 @@ TEST(Attention, HiddenKeysDoNotMatter) {
 // Weights of more than 64 keys are computed again. With keys that nobody sees there are so many.
 template <class T>
 void expect_the_same_gradients_from_weights_that_are_kept(bool causal) {
-  Problem<T> few{.queries = 40, .keys = 50, .channels = 5, .value_channels = 18, .causal = causal};
+  Problem<T> few{.queries = 40, .keys = 50, .channels = 16, .value_channels = 18, .causal = causal};
   few.fill(9);
   few.mask.assign(40 * 50, 1);
   for (std::size_t i = 0; i < few.mask.size(); i += 7) few.mask[i] = 0;
@@ -56,7 +56,7 @@ void expect_the_same_gradients_from_weights_that_are_kept(bool causal) {
   Problem<T> many = few;
   many.causal = false;
   many.keys = 70;
-  many.k.resize(70 * 5), many.v.resize(70 * 18);
+  many.k.resize(70 * 16), many.v.resize(70 * 18);
   many.mask.assign(40 * 70, 0);
   many.mask_shape[3] = 70;
   for (std::int64_t i = 0; i < 40; ++i) {
@@ -65,7 +65,7 @@ void expect_the_same_gradients_from_weights_that_are_kept(bool causal) {
   }
   few.run(), many.run();
   EXPECT_LT(many.kept.size(), few.kept.size());
-  many.dk.resize(50 * 5), many.dv.resize(50 * 18);
+  many.dk.resize(50 * 16), many.dv.resize(50 * 18);
   EXPECT_TRUE(same_bits(few.y, many.y));
   EXPECT_TRUE(same_bits(few.dq, many.dq));
   EXPECT_TRUE(same_bits(few.dk, many.dk));
@@ -162,15 +162,16 @@ double objective(const Problem<double>& problem) {
 }
 
 TEST(Attention, GradientsAgainstDifferencesAndDualsWithDropout) {
+  // So many channels that exponentials are kept, but for weights that are dropped.
   for (const double dropout : {0.0, 0.3}) {
     Problem<double> p{
-        .batch = 1, .heads = 2, .queries = 9, .keys = 12, .channels = 3, .value_channels = 4, .causal = true};
+        .batch = 1, .heads = 2, .queries = 9, .keys = 12, .channels = 5, .value_channels = 4, .causal = true};
     p.dropout = dropout;
     p.fill(10);
     p.fill_mask({false, true, true, true}, 3, 0.7);
     p.run();
     Problem<Dual> duals{
-        .batch = 1, .heads = 2, .queries = 9, .keys = 12, .channels = 3, .value_channels = 4, .causal = true};
+        .batch = 1, .heads = 2, .queries = 9, .keys = 12, .channels = 5, .value_channels = 4, .causal = true};
     duals.dropout = dropout;
     duals.mask = p.mask;
     std::copy(std::begin(p.mask_shape), std::end(p.mask_shape), std::begin(duals.mask_shape));
