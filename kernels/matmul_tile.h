@@ -110,7 +110,8 @@ class TurnedB {
 };
 
 // Asks for the lines of C, and of what joins the sums there, one at a time while k runs: all at once they
-// would keep the multiply-adds waiting.
+// would keep the multiply-adds waiting. Over and over, because to stop at the end costs more: a loop of its
+// own 2 percent of a product on an EPYC, as many registers 2 to 4.
 template <class T, int rows>
 class Asking {
  public:
