@@ -63,7 +63,7 @@ struct Softmax {
     for (std::int64_t r = 0; r < rows; ++r) {
       const std::int64_t limit = sight.limit(first + r);
       T* row = scores.row(r);
-      next.fetch_row(first + r);
+      next.fetch_row(first + r, limit);
       sum[r] = T(1);
       if (!(most[r] > T(-infinity)) && !sight.sees_any(first + r)) {
         std::fill_n(row, width, T(0));
@@ -108,7 +108,7 @@ void drop(const tile::WeightDropout<T>& dropout, std::int64_t first, std::int64_
 
 template <class T>
 void forward_rows(const Attention<T>& p, std::int64_t b, std::int64_t h, std::int64_t begin, std::int64_t end,
-                  tile::Room<T> room, Heads<T> y, const tile::Kept<T>& kept) {
+                  tile::Room<T> room, Heads<T> y, T* kept_of_all) {
   constexpr std::int64_t lanes = tile::lanes_in_64<T>;
   const Sight<T> sight(p, b, h);
   const std::int64_t seen = sight.limit(end - 1);
@@ -120,11 +120,12 @@ void forward_rows(const Attention<T>& p, std::int64_t b, std::int64_t h, std::in
   const Matrix<const T> v =
       tile::packed_rows(head_of(p.v, b, h), seen, p.value_channels, room.take(seen * value_width), finite);
   // Exponentials that are kept stay where they are made.
+  const tile::Kept<T> kept(p, b, h, kept_of_all);
   const bool keeps = kept.exponentials.data != nullptr;
   const Matrix<T> own{room.take(tile_queries * padded<T>(seen)), padded<T>(seen)};
   const Matrix<T> sums{room.take(tile_queries * value_width), value_width};
   const bool careful = sight.hides() && !finite;
-  const tile::NextHead<T> next(p, b, h, {kept.exponentials.data, kept.exponentials.stride});
+  const tile::NextHead<T> next(p, b, h, kept_of_all);
 
   for (std::int64_t first = begin; first < end; first += tile_queries) {
     const std::int64_t rows = std::min(tile_queries, end - first);
@@ -201,7 +202,7 @@ void attention(const Attention<T>& p, Heads<T> y, T* kept) {
       (p.channels + tile_queries) * keys + (p.keys + tile_queries) * padded<T>(p.value_channels);
   for_rows(p, elements,
            [&](std::int64_t b, std::int64_t h, std::int64_t begin, std::int64_t end, tile::Room<T> room) {
-             forward_rows(p, b, h, begin, end, room, y, tile::Kept<T>(p, b, h, kept));
+             forward_rows(p, b, h, begin, end, room, y, kept);
            });
 }
 

@@ -38,7 +38,7 @@ class HeadGradient {
         y_(head_of(y, b, h)),
         dy_(head_of(dy, b, h)),
         kept_(p, b, h, kept),
-        next_(p, b, h, kept_.exponentials) {
+        next_(p, b, h, kept) {
     next_.add(y, p.value_channels);
     next_.add(dy, p.value_channels);
   }
@@ -139,8 +139,8 @@ class HeadGradient {
     for (std::int64_t r = 0; r < rows; ++r) {
       T* weights = weights_.row(r);
       T* slopes = slopes_.row(r);
-      if (j == 0) next_.fetch_row(i + r);
       const std::int64_t seen = visible(i + r, j, keys);
+      if (j == 0) next_.fetch_row(i + r, seen);
       const std::int64_t n = padded<T>(seen);
       const T* kept = kept_.rows + 2 * (i + r);
       if (known) {

@@ -144,9 +144,8 @@ template <class T>
 class NextHead {
  public:
   NextHead() = default;
-  /// `exponentials` are those kept of head (b, h), if any.
-  NextHead(const Attention<T>& p, std::int64_t b, std::int64_t h, Matrix<const T> exponentials)
-      : keys_(p.keys), keys_of_first_(p.causal ? p.keys - p.queries + 1 : p.keys) {
+  /// `kept` is that of all heads, or null.
+  NextHead(const Attention<T>& p, std::int64_t b, std::int64_t h, const T* kept) {
     const bool last = h + 1 == p.heads;
     b_ = last ? b + 1 : b;
     h_ = last ? 0 : h + 1;
@@ -156,19 +155,20 @@ class NextHead {
     add(p.q, p.channels);
     add(p.k, p.channels);
     add(p.v, p.value_channels);
-    if (exponentials.data != nullptr) exponentials_ = {exponentials.row(p.queries), exponentials.stride};
+    exponentials_ = Kept<const T>(p, b_, h_, kept).exponentials;
   }
   void add(const Heads<const T>& x, std::int64_t columns) {
     if (rows_ > 0) parts_[count_++] = {head_of(x, b_, h_), columns};
   }
+  /// Row i of everything, of its exponentials those of the keys that it sees.
   // g++ drops the call of a function that does nothing but prefetch, unless it is inlined.
-  [[gnu::always_inline]] void fetch_row(std::int64_t i) const {
+  [[gnu::always_inline]] void fetch_row(std::int64_t i, std::int64_t seen) const {
     for (int k = 0; k < count_ && i < rows_; ++k) {
       for (std::int64_t c = 0; c < parts_[k].columns; c += lanes_in_64<T>)
         __builtin_prefetch(parts_[k].rows.row(i) + c, 0, 2);
     }
     if (exponentials_.data == nullptr || i >= rows_) return;
-    for (std::int64_t c = 0; c < std::min(keys_of_first_ + i, keys_); c += lanes_in_64<T>)
+    for (std::int64_t c = 0; c < seen; c += lanes_in_64<T>)
       __builtin_prefetch(exponentials_.row(i) + c, 0, 2);
   }
 
@@ -183,7 +183,6 @@ class NextHead {
   int count_ = 0;
   Part parts_[5];
   Matrix<const T> exponentials_;
-  std::int64_t keys_ = 0, keys_of_first_ = 0;  // that the first query sees; each one sees one more, or all
 };
 
 }  // namespace reel::kernels::tile
