@@ -97,6 +97,7 @@ REEL_BF16 void cell_tile(const CellTile& t) {
   for (int g = 0; g < groups; ++g) a[g] = t.a + (transposed ? 3 * g : 3 * g * t.a_stride);
   const std::int64_t stride = transposed ? 1 : t.a_stride;
   const Cell* b = t.b;
+  detail::Asking<float, rows> asking(t);
   for (std::int64_t k = 0; k < t.cells; ++k) {
     __m512bh right[vectors];
 #pragma GCC unroll 2
@@ -111,6 +112,7 @@ REEL_BF16 void cell_tile(const CellTile& t) {
     }
 #pragma GCC unroll 4
     for (int g = 0; g < groups; ++g) a[g] += transposed ? tile_rows : 1;
+    asking.ask();
   }
   float* c = t.c;
 #pragma GCC unroll 12
@@ -197,7 +199,6 @@ void compute_part(const Matmul<float>& p, const Plan<float>& plan, std::int64_t 
       for (std::int64_t j = panel; j < last_panel; ++j) {
         t.b = packed + (j - panel) * step;
         set_destination(p, plan, k, batch, row, j * width, t);
-        if (plan.fetch_c) fetch_c(t, end - row);
         compute_cell_tile(t, static_cast<int>(end - row), p.transpose_a);
       }
     }

@@ -7,7 +7,7 @@
 #include "kernels/matmul_plan.h"
 
 // Memory that a product will need soon, asked for ahead. g++ drops the call of a function that does nothing
-// but prefetch, so here they are always inlined.
+// but prefetch, so here it is always inlined.
 
 namespace reel::kernels {
 
@@ -44,20 +44,6 @@ Piece<T> block_behind(const Matmul<T>& p, const Plan<T>& plan, const T* b, std::
   if (end < last) return block(k, end, last);
   if (k + plan.depth < p.k) return block(k + plan.depth, first, last);
   return last < plan.panels ? block(0, last, 2 * last - first) : Piece<T>{};
-}
-
-/// Asks for the memory of C, and of what it is added to, before the long way through k, at the end of which
-/// they are used.
-template <class T>
-[[gnu::always_inline]] inline void fetch_c(const Destination<T>& t, std::int64_t rows) {
-  for (std::int64_t r = 0; r < rows; ++r) {
-    __builtin_prefetch(t.c + r * t.c_stride, 1, 3);
-    __builtin_prefetch(t.c + r * t.c_stride + t.columns - 1, 1, 3);
-  }
-  for (std::int64_t r = 0; r < rows && t.addend != nullptr; ++r) {
-    __builtin_prefetch(t.addend + r * t.c_stride);
-    __builtin_prefetch(t.addend + r * t.c_stride + t.columns - 1);
-  }
 }
 
 }  // namespace reel::kernels

@@ -71,9 +71,9 @@ struct Plan {
   std::int64_t packed_panels = 1;       // of a group, that are packed at a time
   std::int64_t height = tile_rows;      // most rows of a tile
   bool pack_a = false, pack_b = false;
-  bool turn_b = false;                    // in the tile that packs B first, not in a pass before it
-  std::int64_t packed_tiles = 1;          // of A, that are packed at a time
-  bool fetch_b = false, fetch_c = false;  // the next block of B, and C, ahead of their use
+  bool turn_b = false;            // in the tile that packs B first, not in a pass before it
+  std::int64_t packed_tiles = 1;  // of A, that are packed at a time
+  bool fetch_b = false;           // the next block, ahead of its use
 
   explicit Plan(const Matmul<T>& p) {
     constexpr auto numbers_in = [](std::int64_t bytes) {
@@ -132,11 +132,10 @@ struct Plan {
       height = std::clamp<std::int64_t>(caches.lines_of_a_set * 3 / 4, 4, tile_rows);
     }
 
-    // Asking for C, where a tile does not do so itself, costs half a percent where all of it is in the second
-    // cache, and spares three to six where it is not: between two products of a step the other ops pass
-    // through that cache. Asking for rows of B that the caches foresee costs two percent.
-    fetch_c = p.k > 0 && p.m * p.k + p.k * p.n + p.m * p.n > numbers_in(768 << 10);
-    fetch_b = fetch_c && pack_b && !caches.foresee_rows;
+    // Asking pays where not all is in the second cache: between two products of a step the other ops pass
+    // through it. Asking for rows that the caches foresee costs two percent.
+    const bool is_large = p.k > 0 && p.m * p.k + p.k * p.n + p.m * p.n > numbers_in(768 << 10);
+    fetch_b = is_large && pack_b && !caches.foresee_rows;
   }
 
   /// Numbers of packed A from one tile to the next: lines that are written at one time lie in different sets.
