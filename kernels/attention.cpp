@@ -24,19 +24,21 @@ constexpr double cost_of_exp = 16;
 
 // scores [rows, limit of the last] = q times the scaled keys for queries [first, first + rows), unseen keys
 // included.
-template <class T>
+template <class T, class Beside>
 void scores_of(const Attention<T>& p, const Sight<T>& sight, Matrix<const T> q, Matrix<const T> kt,
-               std::int64_t first, std::int64_t rows, Matrix<T> scores) {
+               std::int64_t first, std::int64_t rows, Matrix<T> scores, const Beside& beside) {
   constexpr std::int64_t lanes = tile::lanes_in_64<T>;
   const std::int64_t width = padded<T>(sight.limit(first + rows - 1));
   for (std::int64_t j = 0; j < width; j += tile_keys) {
     const std::int64_t most = std::min(tile_keys, width - j);
     tile::product<T, false>(
         rows, {q.row(first), q.stride}, {kt.data + j, kt.stride}, {scores.data + j, scores.stride},
-        {.fresh = true}, [&](std::int64_t, std::int64_t last_row) {
+        {.fresh = true},
+        [&](std::int64_t, std::int64_t last_row) {
           const std::int64_t n = std::clamp(sight.limit(first + last_row - 1) - j, std::int64_t{0}, most);
           return Extent{0, p.channels, padded<T>(n) / lanes};
-        });
+        },
+        beside);
   }
 }
 
@@ -48,9 +50,9 @@ struct Softmax {
   T sum[tile_queries];   // of e^(score - most); 0 if the query sees nothing
 
   // For queries [first, first + rows): scores become e^(score - most), and 0 where a query does not see a
-  // key, up to `width`. The rows of `next` are asked for on the way.
-  void run(const Sight<T>& sight, std::int64_t first, std::int64_t rows, std::int64_t width, Matrix<T> scores,
-           const tile::NextHead<T>& next) {
+  // key, up to `width`.
+  void run(const Sight<T>& sight, std::int64_t first, std::int64_t rows, std::int64_t width,
+           Matrix<T> scores) {
     for (std::int64_t r = 0; r < rows; ++r) {
       const std::int64_t limit = sight.limit(first + r);
       T* row = scores.row(r);
@@ -63,7 +65,6 @@ struct Softmax {
     for (std::int64_t r = 0; r < rows; ++r) {
       const std::int64_t limit = sight.limit(first + r);
       T* row = scores.row(r);
-      next.fetch_row(first + r, limit);
       sum[r] = T(1);
       if (!(most[r] > T(-infinity)) && !sight.sees_any(first + r)) {
         std::fill_n(row, width, T(0));
@@ -125,15 +126,22 @@ void forward_rows(const Attention<T>& p, std::int64_t b, std::int64_t h, std::in
   const Matrix<T> own{room.take(tile_queries * padded<T>(seen)), padded<T>(seen)};
   const Matrix<T> sums{room.take(tile_queries * value_width), value_width};
   const bool careful = sight.hides() && !finite;
-  const tile::NextHead<T> next(p, b, h, kept_of_all);
+  const Matrix<T> to = head_of(y, b, h);
+  tile::Ahead<T> ahead(p, b, h);
+  ahead.add(to.row(begin), to.stride, end - begin, p.value_channels);
+  ahead.add_next_exponentials(kept_of_all);
+  ahead.add_next(p.k, p.keys, p.channels);
+  ahead.add_next(p.q, p.queries, p.channels);
+  ahead.add_next(p.v, p.keys, p.value_channels);
+  const auto beside = [&ahead] { ahead.ask(); };
 
   for (std::int64_t first = begin; first < end; first += tile_queries) {
     const std::int64_t rows = std::min(tile_queries, end - first);
     const std::int64_t limit = sight.limit(first + rows - 1);
     const Matrix<T> scores = keeps ? Matrix<T>{kept.exponentials.row(first), kept.exponentials.stride} : own;
-    scores_of(p, sight, q, kt, first, rows, scores);
+    scores_of(p, sight, q, kt, first, rows, scores, beside);
     Softmax<T> softmax;
-    softmax.run(sight, first, rows, padded<T>(limit), scores, next);
+    softmax.run(sight, first, rows, padded<T>(limit), scores);
     for (std::int64_t r = 0; r < rows && kept.rows != nullptr; ++r) {
       T* row = kept.rows + 2 * (first + r);
       row[0] = softmax.most[r];
@@ -149,12 +157,13 @@ void forward_rows(const Attention<T>& p, std::int64_t b, std::int64_t h, std::in
       const std::int64_t most = std::min(tile_keys, limit - j);
       tile::product<T, false>(
           rows, {scores.data + j, scores.stride}, {v.row(j), v.stride}, sums,
-          {.fresh = j == 0, .careful = careful}, [&](std::int64_t, std::int64_t last_row) {
+          {.fresh = j == 0, .careful = careful},
+          [&](std::int64_t, std::int64_t last_row) {
             const std::int64_t n = std::clamp(sight.limit(first + last_row - 1) - j, std::int64_t{0}, most);
             return Extent{0, n, value_width / lanes};
-          });
+          },
+          beside);
     }
-    const Matrix<T> to = head_of(y, b, h);
     T factors[tile_queries];
     for (std::int64_t r = 0; r < rows; ++r) factors[r] = softmax.factor(r);
     tile::store_rows(sums, rows, p.value_channels, [&](std::int64_t r) { return factors[r]; }, false,
@@ -219,9 +228,9 @@ void attention_weights(const Attention<T>& p, T* w) {
              const Matrix<T> scores{room.take(tile_queries * padded<T>(seen)), padded<T>(seen)};
              for (std::int64_t first = begin; first < end; first += tile_queries) {
                const std::int64_t rows = std::min(tile_queries, end - first);
-               scores_of(p, sight, q, kt, first, rows, scores);
+               scores_of(p, sight, q, kt, first, rows, scores, [] {});
                Softmax<T> softmax;
-               softmax.run(sight, first, rows, padded<T>(sight.limit(first + rows - 1)), scores, {});
+               softmax.run(sight, first, rows, padded<T>(sight.limit(first + rows - 1)), scores);
                for (std::int64_t r = 0; r < rows; ++r) {
                  const std::int64_t limit = sight.limit(first + r);
                  const T factor = softmax.factor(r);

@@ -24,7 +24,7 @@ template <class T>
 class HeadGradient {
  public:
   HeadGradient(const Attention<T>& p, Heads<const T> y, const T* kept, Heads<const T> dy, std::int64_t b,
-               std::int64_t h, T* memory)
+               std::int64_t h, T* memory, tile::Ahead<T>& ahead)
       : p_(p),
         b_(b),
         h_(h),
@@ -38,10 +38,7 @@ class HeadGradient {
         y_(head_of(y, b, h)),
         dy_(head_of(dy, b, h)),
         kept_(p, b, h, kept),
-        next_(p, b, h, kept) {
-    next_.add(y, p.value_channels);
-    next_.add(dy, p.value_channels);
-  }
+        ahead_(ahead) {}
 
   /// How many elements of memory any head needs at most.
   static std::int64_t elements(const Attention<T>& p) {
@@ -124,12 +121,14 @@ class HeadGradient {
 
   // The tile of weights P and, if wanted, of dS = P (dy v^T - delta): 0 where a query does not see a key.
   void weigh(std::int64_t i, std::int64_t rows, std::int64_t j, std::int64_t keys, bool needs_scores) {
+    const auto beside = [this] { ahead_.ask(); };
     const auto multiply = [&](Matrix<const T> left, Matrix<const T> right, std::int64_t depth, Matrix<T> to) {
       tile::product<T, false>(
           rows, {left.row(i), left.stride}, {right.data + j, right.stride}, to, {.fresh = true},
           [&](std::int64_t, std::int64_t last_row) {
             return Extent{0, depth, padded<T>(visible(i + last_row - 1, j, keys)) / lanes};
-          });
+          },
+          beside);
     };
     const bool known = kept_.exponentials.data != nullptr;
     if (!known) multiply(q_, kt_, p_.channels, weights_);
@@ -140,7 +139,6 @@ class HeadGradient {
       T* weights = weights_.row(r);
       T* slopes = slopes_.row(r);
       const std::int64_t seen = visible(i + r, j, keys);
-      if (j == 0) next_.fetch_row(i + r, seen);
       const std::int64_t n = padded<T>(seen);
       const T* kept = kept_.rows + 2 * (i + r);
       if (known) {
@@ -193,6 +191,7 @@ class HeadGradient {
   // dq += dS k, dk += dS^T q, dv += P^T dy for the tile; `fresh` keys have no sum yet.
   void spread(std::int64_t i, std::int64_t rows, std::int64_t j, std::int64_t keys, bool fresh, bool dq,
               bool dk, bool dv) {
+    const auto beside = [this] { ahead_.ask(); };
     const auto queries_of = [&](std::int64_t vectors) {
       return [&, vectors](std::int64_t first_key, std::int64_t) {
         return Extent{std::clamp(sight_.first_query(j + first_key) - i, std::int64_t{0}, rows), rows,
@@ -200,21 +199,23 @@ class HeadGradient {
       };
     };
     if (dq) {
-      tile::product<T, false>(rows, {slopes_.data, tile_keys}, {k_rows_.row(j), k_rows_.stride}, dq_,
-                              {.fresh = j == 0, .careful = careful_},
-                              [&](std::int64_t, std::int64_t last_row) {
-                                return Extent{0, visible(i + last_row - 1, j, keys), width_ / lanes};
-                              });
+      tile::product<T, false>(
+          rows, {slopes_.data, tile_keys}, {k_rows_.row(j), k_rows_.stride}, dq_,
+          {.fresh = j == 0, .careful = careful_},
+          [&](std::int64_t, std::int64_t last_row) {
+            return Extent{0, visible(i + last_row - 1, j, keys), width_ / lanes};
+          },
+          beside);
     }
     if (dk) {
       tile::product<T, true>(keys, {slopes_.data, tile_keys}, {q_rows_.row(i), q_rows_.stride},
                              {dk_.row(j), dk_.stride}, {.fresh = fresh, .careful = careful_},
-                             queries_of(width_ / lanes));
+                             queries_of(width_ / lanes), beside);
     }
     if (dv) {
       tile::product<T, true>(keys, {weights_.data, tile_keys}, {dy_rows_.row(i), dy_rows_.stride},
                              {dv_.row(j), dv_.stride}, {.fresh = fresh, .careful = careful_},
-                             queries_of(value_width_ / lanes));
+                             queries_of(value_width_ / lanes), beside);
     }
   }
 
@@ -227,7 +228,7 @@ class HeadGradient {
   tile::Room<T> room_;
   Matrix<const T> q_, y_, dy_;  // in place
   tile::Kept<const T> kept_;
-  tile::NextHead<T> next_;
+  tile::Ahead<T>& ahead_;
   Matrix<const T> kt_, vt_;                    // [channels, seen], [value_channels, seen]
   Matrix<const T> q_rows_, k_rows_, dy_rows_;  // with columns up to a whole vector
   Matrix<T> weights_, slopes_;                 // [tile_queries, tile_keys]
@@ -235,6 +236,25 @@ class HeadGradient {
   T delta_[tile_queries];
   bool careful_ = false;
 };
+
+// What the way back of head (b, h) prefetches.
+template <class T>
+void look_ahead(const Attention<T>& p, const Heads<const T>& y, const T* kept, const Heads<const T>& dy,
+                const HeadsInto<T>& dq, const HeadsInto<T>& dk, const HeadsInto<T>& dv, std::int64_t b,
+                std::int64_t h, tile::Ahead<T>& ahead) {
+  const auto add = [&](const HeadsInto<T>& into, std::int64_t rows, std::int64_t columns) {
+    if (into) ahead.add(into.into.data + b * into.batch + h * into.head, into.time, rows, columns);
+  };
+  add(dq, p.queries, p.channels);
+  add(dk, p.keys, p.channels);
+  add(dv, p.keys, p.value_channels);
+  ahead.add_next(p.v, p.keys, p.value_channels);
+  ahead.add_next(p.q, p.queries, p.channels);
+  ahead.add_next(p.k, p.keys, p.channels);
+  ahead.add_next(dy, p.queries, p.value_channels);
+  ahead.add_next(y, p.queries, p.value_channels);
+  ahead.add_next_exponentials(kept);
+}
 
 }  // namespace
 
@@ -245,11 +265,13 @@ void attention_grad(const Attention<T>& p, Heads<const T> y, const T* kept, Head
                        6.0 * static_cast<double>(p.channels + p.value_channels) / 2 + cost_of_exp) *
                       static_cast<double>(p.queries) * static_cast<double>(p.keys) / (p.causal ? 2 : 1);
   const Workspace<T> memory(HeadGradient<T>::elements(p));
-  parallel_for(
-      p.batch * p.heads, work * static_cast<double>(p.batch * p.heads), memory.workers(),
-      [&](std::int64_t head, int worker) {
-        HeadGradient<T>(p, y, kept, dy, head / p.heads, head % p.heads, memory.of(worker)).run(dq, dk, dv);
-      });
+  parallel_for(p.batch * p.heads, work * static_cast<double>(p.batch * p.heads), memory.workers(),
+               [&](std::int64_t head, int worker) {
+                 const std::int64_t b = head / p.heads, h = head % p.heads;
+                 tile::Ahead<T> ahead(p, b, h);
+                 look_ahead(p, y, kept, dy, dq, dk, dv, b, h, ahead);
+                 HeadGradient<T>(p, y, kept, dy, b, h, memory.of(worker), ahead).run(dq, dk, dv);
+               });
 }
 
 #define REEL_INSTANTIATE(T)                                                                                 \

@@ -6,6 +6,7 @@
 
 #include "kernels/attention.h"
 #include "kernels/dropout.h"
+#include "kernels/prefetch.h"
 #include "kernels/tile.h"
 
 // What the way forward and the way back of attention share: how a task takes its memory, what a query sees,
@@ -138,51 +139,47 @@ class Kept {
   }
 };
 
-/// The head behind (b, h), which the same thread most likely does next: asks for its memory row by row, in
-/// between the work on this one, so that nobody waits for it.
+/// Prefetches, beside the work on head (b, h), what that is going to write, and what the head behind it
+/// reads, which the same thread most likely does next. Long heads go without: it would push out what is at
+/// work.
 template <class T>
-class NextHead {
+class Ahead {
  public:
-  NextHead() = default;
-  /// `kept` is that of all heads, or null.
-  NextHead(const Attention<T>& p, std::int64_t b, std::int64_t h, const T* kept) {
-    const bool last = h + 1 == p.heads;
-    b_ = last ? b + 1 : b;
-    h_ = last ? 0 : h + 1;
-    // A long head would push out the one at work.
-    const std::int64_t numbers = (p.queries + p.keys) * (p.channels + p.value_channels);
-    if (b_ < p.batch && numbers <= most_numbers) rows_ = std::min(p.queries, p.keys);
-    add(p.q, p.channels);
-    add(p.k, p.channels);
-    add(p.v, p.value_channels);
-    exponentials_ = Kept<const T>(p, b_, h_, kept).exponentials;
+  Ahead(const Attention<T>& p, std::int64_t b, std::int64_t h)
+      : p_(p),
+        b_(h + 1 == p.heads ? b + 1 : b),
+        h_(h + 1 == p.heads ? 0 : h + 1),
+        is_short_((p.queries + p.keys) * (p.channels + p.value_channels) <= most_numbers),
+        has_next_(is_short_ && b_ < p.batch) {}
+
+  /// Rows [count, columns] of this head.
+  void add(const T* rows, std::int64_t stride, std::int64_t count, std::int64_t columns) {
+    if (is_short_) prefetcher_.add(Piece<T>{rows, count, columns, stride}.walks());
   }
-  void add(const Heads<const T>& x, std::int64_t columns) {
-    if (rows_ > 0) parts_[count_++] = {head_of(x, b_, h_), columns};
+  /// Rows [count, columns] of x of the next one.
+  void add_next(const Heads<const T>& x, std::int64_t count, std::int64_t columns) {
+    if (has_next_) add(head_of(x, b_, h_).data, x.time, count, columns);
   }
-  /// Row i of everything, of its exponentials those of the keys that it sees.
-  // g++ drops the call of a function that does nothing but prefetch, unless it is inlined.
-  [[gnu::always_inline]] void fetch_row(std::int64_t i, std::int64_t seen) const {
-    for (int k = 0; k < count_ && i < rows_; ++k) {
-      for (std::int64_t c = 0; c < parts_[k].columns; c += lanes_in_64<T>)
-        __builtin_prefetch(parts_[k].rows.row(i) + c, 0, 2);
+  /// Of what attention() keeps, the exponentials of the next head as far as its queries see keys.
+  void add_next_exponentials(const T* kept) {
+    const Matrix<const T> rows = has_next_ ? Kept<const T>(p_, b_, h_, kept).exponentials : Matrix<const T>{};
+    if (rows.data == nullptr) return;
+    const Sight<T> sight(p_, b_, h_);
+    for (std::int64_t i = 0; i < p_.queries; i += rows_together) {
+      const std::int64_t end = std::min(i + rows_together, p_.queries);
+      add(rows.row(i), rows.stride, end - i, sight.limit(end - 1));
     }
-    if (exponentials_.data == nullptr || i >= rows_) return;
-    for (std::int64_t c = 0; c < seen; c += lanes_in_64<T>)
-      __builtin_prefetch(exponentials_.row(i) + c, 0, 2);
   }
+  [[gnu::always_inline]] void ask() { prefetcher_.ask(); }
 
  private:
   static constexpr std::int64_t most_numbers = (256 << 10) / static_cast<std::int64_t>(sizeof(T));
-  struct Part {
-    Matrix<const T> rows;
-    std::int64_t columns = 0;
-  };
-  std::int64_t b_ = 0, h_ = 0;
-  std::int64_t rows_ = 0;  // of each part
-  int count_ = 0;
-  Part parts_[5];
-  Matrix<const T> exponentials_;
+  static constexpr std::int64_t rows_together = tile_queries / 4;
+
+  const Attention<T>& p_;
+  std::int64_t b_, h_;
+  bool is_short_, has_next_;
+  Prefetcher<12> prefetcher_;  // on the way back three targets, five factors, exponentials
 };
 
 }  // namespace reel::kernels::tile

@@ -46,7 +46,6 @@ void compute_part(const Matmul<T>& p, const Plan<T>& plan, T* memory, std::int64
       const std::int64_t row = start_of(tile);
       const std::int64_t end = start_of(tile + 1);
       T* const packed_tile = packed_a + tile % plan.packed_tiles * plan.packed_tile();
-      next.fetch(tile, tiles);
       if (pack_a && plan.packed_tiles > 1 && tile % plan.packed_tiles == 0) {
         std::int64_t starts[Plan<T>::most_packed_tiles + 1];
         const std::int64_t some = std::min(plan.packed_tiles, tiles - tile);
@@ -66,6 +65,7 @@ void compute_part(const Matmul<T>& p, const Plan<T>& plan, T* memory, std::int64
         t.b_stride = packed_b_before ? width : p.ldb;
         t.packed_b = pack_b ? packed_panel(j) : nullptr;
         set_destination(p, plan, k, batch, row, j * width, t);
+        t.soon = next.share(tile * (end_panel - panel) + j - panel, tiles * (end_panel - panel)).walks();
         compute_tile(t, static_cast<int>(end - row), p.transpose_a);
       }
     }

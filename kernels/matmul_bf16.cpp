@@ -78,6 +78,7 @@ struct CellTile : Destination<float> {
   const Cell* a = nullptr;  // [rows, a_stride], or [cells, tile_rows] if `transposed`
   std::int64_t a_stride = 0;
   const Cell* b = nullptr;  // [cells, width]
+  Walks soon{};             // as in a tile of floats
 };
 
 REEL_BF16 inline __m512bh cells_of(const Cell* x) {
@@ -97,7 +98,7 @@ REEL_BF16 void cell_tile(const CellTile& t) {
   for (int g = 0; g < groups; ++g) a[g] = t.a + (transposed ? 3 * g : 3 * g * t.a_stride);
   const std::int64_t stride = transposed ? 1 : t.a_stride;
   const Cell* b = t.b;
-  detail::Asking<float, rows> asking(t);
+  detail::Asking<float, rows> asking(t, t.soon);
   for (std::int64_t k = 0; k < t.cells; ++k) {
     __m512bh right[vectors];
 #pragma GCC unroll 2
@@ -188,7 +189,6 @@ void compute_part(const Matmul<float>& p, const Plan<float>& plan, std::int64_t 
     for (std::int64_t tile = 0; tile < tiles; ++tile) {
       const std::int64_t row = first_row + (last_row - first_row) * tile / tiles;
       const std::int64_t end = first_row + (last_row - first_row) * (tile + 1) / tiles;
-      next.fetch(tile, tiles);
       if (p.transpose_a) {
         pack_pairs_of_rows<OnePiece>(a + k * p.lda + row, p.lda, depth, end - row, left, tile_rows, 0);
       } else {
@@ -199,6 +199,7 @@ void compute_part(const Matmul<float>& p, const Plan<float>& plan, std::int64_t 
       for (std::int64_t j = panel; j < last_panel; ++j) {
         t.b = packed + (j - panel) * step;
         set_destination(p, plan, k, batch, row, j * width, t);
+        t.soon = next.share(tile * (last_panel - panel) + j - panel, tiles * (last_panel - panel)).walks();
         compute_cell_tile(t, static_cast<int>(end - row), p.transpose_a);
       }
     }

@@ -5,26 +5,11 @@
 
 #include "kernels/matmul.h"
 #include "kernels/matmul_plan.h"
+#include "kernels/prefetch.h"
 
-// Memory that a product will need soon, asked for ahead. g++ drops the call of a function that does nothing
-// but prefetch, so here it is always inlined.
+// What of B a product is going to pack next, for its tiles to prefetch.
 
 namespace reel::kernels {
-
-/// Part of a matrix as it lies in memory.
-template <class T>
-struct Piece {
-  const T* data = nullptr;
-  std::int64_t rows = 0, columns = 0, stride = 0;
-
-  /// Asks for one of `shares` equal shares, so that it is in the second cache when it is read.
-  [[gnu::always_inline]] void fetch(std::int64_t share, std::int64_t shares) const {
-    constexpr std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(T));
-    for (std::int64_t i = rows * share / shares; i < rows * (share + 1) / shares; ++i) {
-      for (std::int64_t j = 0; j < columns; j += line) __builtin_prefetch(data + i * stride + j, 0, 2);
-    }
-  }
-};
 
 /// The block of B that a task with panels [first, last) packs after the one at k that ends before panel
 /// `end`: the next panels, or the first of the next k, or those of the task behind, which the thread most

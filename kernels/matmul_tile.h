@@ -6,6 +6,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "kernels/prefetch.h"
 #include "kernels/simd.h"
 #include "kernels/transpose.h"
 
@@ -54,6 +55,7 @@ struct Tile : Destination<T> {
   T* packed_a = nullptr;  // [depth, packed_rows], where A stored transposed is copied to on the way, or null
   T* packed_b = nullptr;  // [depth, tile_columns], where B is copied to on the way, or null
   bool turn_b = false;    // B is stored [tile_columns, depth] and is turned over on its way to packed_b
+  Walks soon{};           // some of what later tiles read, to be prefetched on the way
 };
 
 namespace detail {
@@ -109,39 +111,51 @@ class TurnedB {
   std::int64_t next_ = 0;
 };
 
-// Asks for the lines of C, and of what joins the sums there, one at a time while k runs: all at once they
-// would keep the multiply-adds waiting. Over and over, because to stop at the end costs more: a loop of its
-// own 2 percent of a product on an EPYC, as many registers 2 to 4.
+// Asks for the lines of C, of what joins the sums there, and then of `soon`, one at a time while k runs: all
+// at once they would keep the multiply-adds waiting. Over and over, because to stop at the end costs more: a
+// loop of its own 2 percent of a product on an EPYC, as many registers 2 to 4. So does a list of what to ask
+// for.
 template <class T, int rows>
 class Asking {
  public:
-  explicit Asking(const Destination<T>& to) : to_(to), at_(to.c), end_(to.c + rows * to.c_stride) {}
+  Asking(const Destination<T>& to, const Walks& soon) : to_(to), soon_(soon) {}
 
   [[gnu::always_inline]] void ask() {
-    __builtin_prefetch(at_, 1);
-    at_ += stride_;
+    __builtin_prefetch(at_);
+    at_ += step_;
     if (at_ == end_) [[unlikely]]
-      begin_next_column();
+      begin_next_walk();
   }
 
  private:
-  // The first column of C, the last, and those of the addend, over again.
-  [[gnu::always_inline]] void begin_next_column() {
-    const T* const done = end_ - rows * stride_;
-    const std::int64_t last = to_.columns - 1;
-    if (done == to_.c && last > 0) {
-      at_ = to_.c + last;
-    } else if (done == to_.c + last && to_.addend != nullptr) {
-      at_ = to_.addend;
+  // Walks 0 and 1 go down the first column of C and the last, 2 and 3 down those of the addend.
+  static constexpr std::int64_t of_addend = 2, of_soon = 4;
+
+  [[gnu::always_inline]] void begin_next_walk() {
+    ++walk_;
+    std::int64_t count = rows;
+    if (walk_ == of_addend && to_.addend == nullptr) walk_ = of_soon;
+    if (walk_ >= of_soon && walk_ - of_soon < soon_.count) {
+      at_ = soon_.lines.first + (walk_ - of_soon) * soon_.step;
+      step_ = soon_.lines.step;
+      count = soon_.lines.count;
     } else {
-      at_ = done == to_.addend ? to_.addend + last : to_.c;
+      if (walk_ >= of_soon) walk_ = 0;
+      at_ = bytes(walk_ < of_addend ? to_.c : to_.addend) + walk_ % 2 * (to_.columns - 1) * size;
+      step_ = to_.c_stride * size;
     }
-    end_ = at_ + rows * stride_;
+    end_ = at_ + count * step_;
   }
 
+  static const char* bytes(const T* x) { return reinterpret_cast<const char*>(x); }
+  static constexpr std::int64_t size = sizeof(T);
+
   const Destination<T>& to_;
-  const T *at_, *end_;
-  std::int64_t stride_ = to_.c_stride;
+  const Walks& soon_;
+  std::int64_t step_ = to_.c_stride * size;
+  const char* at_ = bytes(to_.c);
+  const char* end_ = at_ + rows * step_;
+  std::int64_t walk_ = 0;
 };
 
 // What a tile is compiled for, but for its rows: the sum of those that hold.
@@ -179,7 +193,7 @@ void tile(const Tile<T>& t) {
   const std::int64_t b_stride = turn_b ? tile_columns<T> : t.b_stride;
   T* packed_a = t.packed_a;
   T* packed_b = t.packed_b;
-  Asking<T, rows> asking(t);
+  Asking<T, rows> asking(t, t.soon);
   const auto step = [&](int ahead) __attribute__((always_inline)) {
     Vector right[vectors];
 #pragma GCC unroll 2

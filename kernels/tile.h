@@ -66,10 +66,10 @@ struct Mode {
 };
 
 // c [R, V registers] += a [R, depth] b [depth, V registers]; a is read as its transpose [depth, R] if
-// `transposed`.
-template <class T, bool transposed, int R, int V>
+// `transposed`. Calls beside() for every step of the inner index.
+template <class T, bool transposed, int R, int V, class Beside>
 inline void block(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, std::int64_t first, std::int64_t last,
-                  bool fresh) {
+                  bool fresh, const Beside& beside) {
   using S = Simd<T>;
   typename S::Vector sums[R][V];
 #pragma GCC unroll 8
@@ -78,6 +78,7 @@ inline void block(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, std::int64_
     for (int v = 0; v < V; ++v) sums[r][v] = fresh ? S::zero() : S::load(c.row(r) + v * S::lanes);
   }
   for (std::int64_t k = first; k < last; ++k) {
+    beside();
     typename S::Vector right[V];
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) {
@@ -101,17 +102,19 @@ inline void block(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, std::int64_
 }
 
 // The same for one row and one register, leaving out what is marked unseen.
-template <class T, bool transposed>
-inline void careful_block(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, const Extent& e, bool fresh) {
-  if (fresh) block<T, transposed, 1, 1>(a, b, c, 0, 0, true);
+template <class T, bool transposed, class Beside>
+inline void careful_block(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, const Extent& e, bool fresh,
+                          const Beside& beside) {
+  if (fresh) block<T, transposed, 1, 1>(a, b, c, 0, 0, true, beside);
   for (std::int64_t k = e.first; k < e.last; ++k) {
     const T left = transposed ? a.row(k)[0] : a.row(0)[k];
-    if (!is_unseen(left)) block<T, transposed, 1, 1>(a, b, c, k, k + 1, false);
+    if (!is_unseen(left)) block<T, transposed, 1, 1>(a, b, c, k, k + 1, false, beside);
   }
 }
 
-template <class T, bool transposed, int R>
-inline void rows_block(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, const Extent& e, bool fresh) {
+template <class T, bool transposed, int R, class Beside>
+inline void rows_block(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, const Extent& e, bool fresh,
+                       const Beside& beside) {
   constexpr int most_sums = vector_registers * 3 / 4;  // the others hold what is multiplied
   constexpr std::int64_t lanes = Simd<T>::lanes;
   const std::int64_t registers = e.vectors * (lanes_in_64<T> / lanes);
@@ -121,10 +124,10 @@ inline void rows_block(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, const 
     const Matrix<T> to{c.data + v * lanes, c.stride};
     if constexpr (R * V > most_sums) {
       const Matrix<const T> lower{transposed ? a.data + R / 2 : a.row(R / 2), a.stride};
-      block<T, transposed, R / 2, V>(a, right, to, e.first, e.last, fresh);
-      block<T, transposed, R / 2, V>(lower, right, {to.row(R / 2), c.stride}, e.first, e.last, fresh);
+      block<T, transposed, R / 2, V>(a, right, to, e.first, e.last, fresh, beside);
+      block<T, transposed, R / 2, V>(lower, right, {to.row(R / 2), c.stride}, e.first, e.last, fresh, beside);
     } else {
-      block<T, transposed, R, V>(a, right, to, e.first, e.last, fresh);
+      block<T, transposed, R, V>(a, right, to, e.first, e.last, fresh, beside);
     }
     v += V;
   };
@@ -136,10 +139,11 @@ inline void rows_block(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, const 
   if (registers - v == 1) next(std::integral_constant<int, 1>{});
 }
 
-/// c [rows, vectors] += a b, where extent(first_row, last_row) says what a group of rows needs.
-template <class T, bool transposed, class ExtentOf>
+/// c [rows, vectors] += a b, where extent(first_row, last_row) says what a group of rows needs. Calls
+/// beside() for every step of the inner index, so that memory can be prefetched beside the multiply-adds.
+template <class T, bool transposed, class ExtentOf, class Beside>
 inline void product(std::int64_t rows, Matrix<const T> a, Matrix<const T> b, Matrix<T> c, Mode mode,
-                    ExtentOf extent) {
+                    ExtentOf extent, const Beside& beside) {
   constexpr std::int64_t lanes = Simd<T>::lanes;
   const auto at = [&](std::int64_t r) {
     return Matrix<const T>{transposed ? a.data + r : a.row(r), a.stride};
@@ -150,13 +154,13 @@ inline void product(std::int64_t rows, Matrix<const T> a, Matrix<const T> b, Mat
       const Extent e = extent(r, r + 1);
       for (std::int64_t v = 0; v < e.vectors * (lanes_in_64<T> / lanes); ++v) {
         careful_block<T, transposed>(at(r), {b.data + v * lanes, b.stride}, {c.row(r) + v * lanes, c.stride},
-                                     e, mode.fresh);
+                                     e, mode.fresh, beside);
       }
     }
     return;
   }
   const auto group = [&]<int R>(std::integral_constant<int, R>) {
-    rows_block<T, transposed, R>(at(r), b, {c.row(r), c.stride}, extent(r, r + R), mode.fresh);
+    rows_block<T, transposed, R>(at(r), b, {c.row(r), c.stride}, extent(r, r + R), mode.fresh, beside);
     r += R;
   };
   while (rows - r >= 8) group(std::integral_constant<int, 8>{});
@@ -300,9 +304,10 @@ inline void store(T* y, const typename Simd<T>::Vector& x, int count) {
 }
 
 /// Rows [count, columns] side by side, each up to a whole vector, the additional columns 0.
+// Not inline: within a long function g++ kept its pointers in vector registers, at four times the time.
 template <class T>
-inline Matrix<const T> packed_rows(Matrix<const T> rows, std::int64_t count, std::int64_t columns, T* room,
-                                   Finite<T>& all) {
+[[gnu::noinline]] inline Matrix<const T> packed_rows(Matrix<const T> rows, std::int64_t count,
+                                                     std::int64_t columns, T* room, Finite<T>& all) {
   const Matrix<T> to{room, padded<T>(columns)};
   Finite<T> finite = all;  // of its own, so that it can stay in a register
   for (std::int64_t i = 0; i < count && to.stride > columns; ++i)
