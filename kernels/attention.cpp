@@ -151,23 +151,26 @@ void forward_rows(const Attention<T>& p, std::int64_t b, std::int64_t h, std::in
       sight.hide(first + r, 0, sight.limit(first + r), tile::unseen<T>(), scores.row(r));
     }
     if (p.dropout > 0) drop(tile::WeightDropout<T>(p, b, h), first, rows, limit, scores);
-    if (limit == 0) std::fill_n(sums.data, rows * value_width, T(0));
+    T factors[tile_queries];
+    for (std::int64_t r = 0; r < rows; ++r) factors[r] = softmax.factor(r);
+    const tile::Give give{Matrix<T>{to.row(first), to.stride}, p.value_channels,
+                          [&factors](std::int64_t r) { return factors[r]; }, false};
+    if (limit == 0) tile::give_zeros(rows, value_width, give);
     // The values of a stretch of keys stay in the first cache while all rows use them.
     for (std::int64_t j = 0; j < limit; j += tile_keys) {
       const std::int64_t most = std::min(tile_keys, limit - j);
-      tile::product<T, false>(
-          rows, {scores.data + j, scores.stride}, {v.row(j), v.stride}, sums,
-          {.fresh = j == 0, .careful = careful},
-          [&](std::int64_t, std::int64_t last_row) {
-            const std::int64_t n = std::clamp(sight.limit(first + last_row - 1) - j, std::int64_t{0}, most);
-            return Extent{0, n, value_width / lanes};
-          },
-          beside);
+      const auto multiply = [&](const auto& done) {
+        tile::product<T, false>(
+            rows, {scores.data + j, scores.stride}, {v.row(j), v.stride}, sums,
+            {.fresh = j == 0, .careful = careful},
+            [&](std::int64_t, std::int64_t last_row) {
+              const std::int64_t n = std::clamp(sight.limit(first + last_row - 1) - j, std::int64_t{0}, most);
+              return Extent{0, n, value_width / lanes};
+            },
+            beside, done);
+      };
+      j + most < limit ? multiply(tile::Keep<T>{sums}) : multiply(give);
     }
-    T factors[tile_queries];
-    for (std::int64_t r = 0; r < rows; ++r) factors[r] = softmax.factor(r);
-    tile::store_rows(sums, rows, p.value_channels, [&](std::int64_t r) { return factors[r]; }, false,
-                     {to.row(first), to.stride});
   }
 }
 

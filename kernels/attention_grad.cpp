@@ -10,6 +10,7 @@ namespace reel::kernels {
 namespace {
 
 using tile::Extent;
+using tile::give_zeros;
 using tile::head_of;
 using tile::Matrix;
 using tile::padded;
@@ -73,7 +74,6 @@ class HeadGradient {
     for (std::int64_t i = 0; i < p_.queries; i += tile_queries) {
       const std::int64_t rows = std::min(tile_queries, p_.queries - i);
       const std::int64_t limit = sight_.limit(i + rows - 1);
-      if (dq && limit == 0) std::fill_n(dq_.data, rows * width_, T(0));
       if (needs_scores) {
         for (std::int64_t r = 0; r < rows; ++r) delta_[r] = delta_of(i + r);
       }
@@ -83,21 +83,27 @@ class HeadGradient {
         if (!fresh && j + keys > begun) clear(begun, j + keys);
         begun = std::max(begun, j + keys);
         weigh(i, rows, j, keys, needs_scores);
-        spread(i, rows, j, keys, fresh, static_cast<bool>(dq), static_cast<bool>(dk), static_cast<bool>(dv));
+        if (dq) spread_to_queries(i, rows, j, keys, j + keys == limit, dq);
+        const bool last = i + rows == p_.queries;
+        if (dk)
+          spread_to_keys(i, rows, j, keys, fresh, last, slopes_, q_rows_, dk_, width_,
+                         to(dk, p_.channels, p_.scale, j));
+        if (dv)
+          spread_to_keys(i, rows, j, keys, fresh, last, weights_, dy_rows_, dv_, value_width_,
+                         to(dv, p_.value_channels, T(1), j));
       }
-      if (dq) store(dq_, rows, p_.channels, p_.scale, dq, i);
+      if (dq && limit == 0) give_zeros(rows, width_, to(dq, p_.channels, p_.scale, i));
     }
-    clear(begun, p_.keys);
-    if (dk) store(dk_, p_.keys, p_.channels, p_.scale, dk, 0);
-    if (dv) store(dv_, p_.keys, p_.value_channels, T(1), dv, 0);
+    if (dk) give_zeros(p_.keys - begun, width_, to(dk, p_.channels, p_.scale, begun));
+    if (dv) give_zeros(p_.keys - begun, value_width_, to(dv, p_.value_channels, T(1), begun));
   }
 
  private:
-  void store(Matrix<T> sums, std::int64_t rows, std::int64_t columns, T factor, const HeadsInto<T>& into,
-             std::int64_t first) const {
-    T* data = into.into.data + b_ * into.batch + h_ * into.head + first * into.time;
-    tile::store_rows(sums, rows, columns, [&](std::int64_t) { return factor; }, into.into.add,
-                     {data, into.time});
+  // Where rows from `first` on of a gradient go.
+  auto to(const HeadsInto<T>& x, std::int64_t columns, T factor, std::int64_t first) const {
+    T* const data = x.into.data + b_ * x.batch + h_ * x.head + first * x.time;
+    return tile::Give{Matrix<T>{data, x.time}, columns, [factor](std::int64_t) { return factor; },
+                      x.into.add};
   }
 
   static constexpr std::int64_t lanes = tile::lanes_in_64<T>;
@@ -188,35 +194,39 @@ class HeadGradient {
     tile::fill_after(row, seen, tile_keys, value);
   }
 
-  // dq += dS k, dk += dS^T q, dv += P^T dy for the tile; `fresh` keys have no sum yet.
-  void spread(std::int64_t i, std::int64_t rows, std::int64_t j, std::int64_t keys, bool fresh, bool dq,
-              bool dk, bool dv) {
-    const auto beside = [this] { ahead_.ask(); };
-    const auto queries_of = [&](std::int64_t vectors) {
-      return [&, vectors](std::int64_t first_key, std::int64_t) {
-        return Extent{std::clamp(sight_.first_query(j + first_key) - i, std::int64_t{0}, rows), rows,
-                      vectors};
-      };
-    };
-    if (dq) {
+  // dq += dS k for the tile; the `last` keys end the sums.
+  void spread_to_queries(std::int64_t i, std::int64_t rows, std::int64_t j, std::int64_t keys, bool last,
+                         const HeadsInto<T>& dq) {
+    const auto multiply = [&](const auto& done) {
       tile::product<T, false>(
           rows, {slopes_.data, tile_keys}, {k_rows_.row(j), k_rows_.stride}, dq_,
           {.fresh = j == 0, .careful = careful_},
           [&](std::int64_t, std::int64_t last_row) {
             return Extent{0, visible(i + last_row - 1, j, keys), width_ / lanes};
           },
-          beside);
-    }
-    if (dk) {
-      tile::product<T, true>(keys, {slopes_.data, tile_keys}, {q_rows_.row(i), q_rows_.stride},
-                             {dk_.row(j), dk_.stride}, {.fresh = fresh, .careful = careful_},
-                             queries_of(width_ / lanes), beside);
-    }
-    if (dv) {
-      tile::product<T, true>(keys, {weights_.data, tile_keys}, {dy_rows_.row(i), dy_rows_.stride},
-                             {dv_.row(j), dv_.stride}, {.fresh = fresh, .careful = careful_},
-                             queries_of(value_width_ / lanes), beside);
-    }
+          [this] { ahead_.ask(); }, done);
+    };
+    last ? multiply(to(dq, p_.channels, p_.scale, i)) : multiply(tile::Keep<T>{dq_});
+  }
+
+  // dk += dS^T q, or dv += P^T dy, for the tile: `sums` of all keys, `fresh` ones of which have none yet; the
+  // `last` queries end them.
+  template <class Give>
+  void spread_to_keys(std::int64_t i, std::int64_t rows, std::int64_t j, std::int64_t keys, bool fresh,
+                      bool last, Matrix<T> of_tile, Matrix<const T> right, Matrix<T> sums, std::int64_t width,
+                      const Give& give) {
+    const Matrix<T> of_keys{sums.row(j), sums.stride};
+    const auto multiply = [&](const auto& done) {
+      tile::product<T, true>(
+          keys, {of_tile.data, of_tile.stride}, {right.row(i), right.stride}, of_keys,
+          {.fresh = fresh, .careful = careful_},
+          [&](std::int64_t first_key, std::int64_t) {
+            return Extent{std::clamp(sight_.first_query(j + first_key) - i, std::int64_t{0}, rows), rows,
+                          width / lanes};
+          },
+          [this] { ahead_.ask(); }, done);
+    };
+    last ? multiply(give) : multiply(tile::Keep<T>{of_keys});
   }
 
   const Attention<T>& p_;

@@ -65,11 +65,57 @@ struct Mode {
   bool careful = false;  ///< what is unseen() in a is left out: NaN on the other side does not matter
 };
 
-// c [R, V registers] += a [R, depth] b [depth, V registers]; a is read as its transpose [depth, R] if
-// `transposed`. Calls beside() for every step of the inner index.
-template <class T, bool transposed, int R, int V, class Beside>
-inline void block(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, std::int64_t first, std::int64_t last,
-                  bool fresh, const Beside& beside) {
+/// Keeps the sums of a product: in c, where the product adds to them.
+template <class T>
+struct Keep {
+  Matrix<T> c;
+  void operator()(std::int64_t row, std::int64_t column, const typename Simd<T>::Vector& sum) const {
+    Simd<T>::store(c.row(row) + column, sum);
+  }
+};
+
+/// Writes to [rows, columns] (+)= factor(row) sums, where sums go on to a whole vector.
+///
+/// Adding 0 makes one zero of two: which of them a sum ends at could depend on what was left out of it.
+template <class T, class FactorOf>
+struct Give {
+  Matrix<T> to;
+  std::int64_t columns;
+  FactorOf factor;
+  bool add;
+  void operator()(std::int64_t row, std::int64_t column, const typename Simd<T>::Vector& sum) const {
+    using S = Simd<T>;
+    const auto x = sum * factor(row) + S::zero();
+    T* const y = to.row(row) + column;
+    if (const auto rest = columns - column; rest >= S::lanes) {
+      S::store(y, add ? S::load(y) + x : x);
+    } else if (rest > 0) {
+      const auto count = static_cast<int>(rest);
+      S::store(y, add ? S::load(y, count) + x : x, count);
+    }
+  }
+};
+
+template <class T, class FactorOf>
+Give(Matrix<T>, std::int64_t, FactorOf, bool) -> Give<T, FactorOf>;  // clang 14 does not find it
+
+/// Gives sums of nothing to `rows` rows.
+template <class T, class FactorOf>
+inline void give_zeros(std::int64_t rows, std::int64_t width, const Give<T, FactorOf>& give) {
+  for (std::int64_t r = 0; r < rows; ++r) {
+    for (std::int64_t c = 0; c < width; c += Simd<T>::lanes) give(r, c, Simd<T>::zero());
+  }
+}
+
+// The sums c [R, V registers] += a [R, depth] b [depth, V registers], of which done(row, column, sum) stores
+// each; a is read as its transpose [depth, R] if `transposed`. Calls beside() for every step of the inner
+// index. Row 0 and column 0 of c are `row` and `column` to done().
+// Not inline: within long functions g++ stored the two vectors of b at every step, a tenth of attention's way
+// back.
+template <class T, bool transposed, int R, int V, class Beside, class Done>
+[[gnu::noinline]] inline void block(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, std::int64_t row,
+                                    std::int64_t column, std::int64_t first, std::int64_t last, bool fresh,
+                                    const Beside& beside, const Done& done) {
   using S = Simd<T>;
   typename S::Vector sums[R][V];
 #pragma GCC unroll 8
@@ -97,37 +143,42 @@ inline void block(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, std::int64_
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) S::store(c.row(r) + v * S::lanes, sums[r][v]);
+    for (int v = 0; v < V; ++v) done(row + r, column + v * S::lanes, sums[r][v]);
   }
 }
 
 // The same for one row and one register, leaving out what is marked unseen.
-template <class T, bool transposed, class Beside>
-inline void careful_block(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, const Extent& e, bool fresh,
-                          const Beside& beside) {
-  if (fresh) block<T, transposed, 1, 1>(a, b, c, 0, 0, true, beside);
+template <class T, bool transposed, class Beside, class Done>
+inline void careful_block(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, std::int64_t row,
+                          std::int64_t column, const Extent& e, bool fresh, const Beside& beside,
+                          const Done& done) {
+  const Keep<T> keep_sum{c};
+  if (fresh) block<T, transposed, 1, 1>(a, b, c, 0, 0, 0, 0, true, beside, keep_sum);
   for (std::int64_t k = e.first; k < e.last; ++k) {
     const T left = transposed ? a.row(k)[0] : a.row(0)[k];
-    if (!is_unseen(left)) block<T, transposed, 1, 1>(a, b, c, k, k + 1, false, beside);
+    if (!is_unseen(left)) block<T, transposed, 1, 1>(a, b, c, 0, 0, k, k + 1, false, beside, keep_sum);
   }
+  done(row, column, Simd<T>::load(c.data));
 }
 
-template <class T, bool transposed, int R, class Beside>
-inline void rows_block(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, const Extent& e, bool fresh,
-                       const Beside& beside) {
+template <class T, bool transposed, int R, class Beside, class Done>
+inline void rows_block(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, std::int64_t row, const Extent& e,
+                       bool fresh, const Beside& beside, const Done& done) {
   constexpr int most_sums = vector_registers * 3 / 4;  // the others hold what is multiplied
   constexpr std::int64_t lanes = Simd<T>::lanes;
   const std::int64_t registers = e.vectors * (lanes_in_64<T> / lanes);
   std::int64_t v = 0;
   const auto next = [&]<int V>(std::integral_constant<int, V>) {
-    const Matrix<const T> right{b.data + v * lanes, b.stride};
-    const Matrix<T> to{c.data + v * lanes, c.stride};
+    const std::int64_t column = v * lanes;
+    const Matrix<const T> right{b.data + column, b.stride};
+    const Matrix<T> to{c.data + column, c.stride};
     if constexpr (R * V > most_sums) {
       const Matrix<const T> lower{transposed ? a.data + R / 2 : a.row(R / 2), a.stride};
-      block<T, transposed, R / 2, V>(a, right, to, e.first, e.last, fresh, beside);
-      block<T, transposed, R / 2, V>(lower, right, {to.row(R / 2), c.stride}, e.first, e.last, fresh, beside);
+      block<T, transposed, R / 2, V>(a, right, to, row, column, e.first, e.last, fresh, beside, done);
+      block<T, transposed, R / 2, V>(lower, right, {to.row(R / 2), c.stride}, row + R / 2, column, e.first,
+                                     e.last, fresh, beside, done);
     } else {
-      block<T, transposed, R, V>(a, right, to, e.first, e.last, fresh, beside);
+      block<T, transposed, R, V>(a, right, to, row, column, e.first, e.last, fresh, beside, done);
     }
     v += V;
   };
@@ -139,11 +190,12 @@ inline void rows_block(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, const 
   if (registers - v == 1) next(std::integral_constant<int, 1>{});
 }
 
-/// c [rows, vectors] += a b, where extent(first_row, last_row) says what a group of rows needs. Calls
-/// beside() for every step of the inner index, so that memory can be prefetched beside the multiply-adds.
-template <class T, bool transposed, class ExtentOf, class Beside>
+/// The sums c [rows, vectors] += a b, where extent(first_row, last_row) says what a group of rows needs;
+/// done(row, column, sum) is called for each vector of them, to store it. Calls beside() for every step of
+/// the inner index, so that memory can be prefetched beside the multiply-adds.
+template <class T, bool transposed, class ExtentOf, class Beside, class Done>
 inline void product(std::int64_t rows, Matrix<const T> a, Matrix<const T> b, Matrix<T> c, Mode mode,
-                    ExtentOf extent, const Beside& beside) {
+                    ExtentOf extent, const Beside& beside, const Done& done) {
   constexpr std::int64_t lanes = Simd<T>::lanes;
   const auto at = [&](std::int64_t r) {
     return Matrix<const T>{transposed ? a.data + r : a.row(r), a.stride};
@@ -154,19 +206,27 @@ inline void product(std::int64_t rows, Matrix<const T> a, Matrix<const T> b, Mat
       const Extent e = extent(r, r + 1);
       for (std::int64_t v = 0; v < e.vectors * (lanes_in_64<T> / lanes); ++v) {
         careful_block<T, transposed>(at(r), {b.data + v * lanes, b.stride}, {c.row(r) + v * lanes, c.stride},
-                                     e, mode.fresh, beside);
+                                     r, v * lanes, e, mode.fresh, beside, done);
       }
     }
     return;
   }
   const auto group = [&]<int R>(std::integral_constant<int, R>) {
-    rows_block<T, transposed, R>(at(r), b, {c.row(r), c.stride}, extent(r, r + R), mode.fresh, beside);
+    rows_block<T, transposed, R>(at(r), b, {c.row(r), c.stride}, r, extent(r, r + R), mode.fresh, beside,
+                                 done);
     r += R;
   };
   while (rows - r >= 8) group(std::integral_constant<int, 8>{});
   if (rows - r >= 4) group(std::integral_constant<int, 4>{});
   if (rows - r >= 2) group(std::integral_constant<int, 2>{});
   if (rows - r >= 1) group(std::integral_constant<int, 1>{});
+}
+
+/// The same, with the sums in c.
+template <class T, bool transposed, class ExtentOf, class Beside>
+inline void product(std::int64_t rows, Matrix<const T> a, Matrix<const T> b, Matrix<T> c, Mode mode,
+                    ExtentOf extent, const Beside& beside) {
+  product<T, transposed>(rows, a, b, c, mode, extent, beside, Keep<T>{c});
 }
 
 // ---- across lanes ----
@@ -319,24 +379,6 @@ template <class T>
   });
   all = finite;
   return {to.data, to.stride};
-}
-
-/// to [rows, columns] (+)= factor(row) sums, where sums go on to a whole vector.
-///
-/// Adding 0 makes one zero of two: which of them a sum ends at could depend on what was left out of it.
-template <class T, class FactorOf>
-inline void store_rows(Matrix<T> sums, std::int64_t rows, std::int64_t columns, FactorOf factor, bool add,
-                       Matrix<T> to) {
-  using S = Simd<T>;
-  if (add) {
-    for_registers<T>(rows, columns, [&](std::int64_t r, std::int64_t c, auto n) {
-      store(to.row(r) + c, load(to.row(r) + c, n) + (S::load(sums.row(r) + c) * factor(r) + S::zero()), n);
-    });
-  } else {
-    for_registers<T>(rows, columns, [&](std::int64_t r, std::int64_t c, auto n) {
-      store(to.row(r) + c, S::load(sums.row(r) + c) * factor(r) + S::zero(), n);
-    });
-  }
 }
 
 /// scale times the transpose [columns, count], with count up to a whole vector, the additional ones 0.
