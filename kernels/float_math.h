@@ -189,15 +189,11 @@ REEL_INLINE float sigmoid(float x) {
   return fma(-top, smaller, top);
 }
 
-/// sigmoid(x ln 4) = 1 / (1 + 4^-x); at most 3.53 ulp, and 0 from -64 down. For callers who can have their
-/// argument in powers of 4 at no cost: in three quarters of sigmoid's time.
-REEL_INLINE float sigmoid4(float x) {
-  // At these bounds the square below is inf, or vanishes beside 1; a NaN goes through.
-  const float size = std::fabs(x);
-  const float bounded = std::copysign(size > 65.0f ? 65.0f : size, x);
+/// sigmoid4(x) for |x| <= 64, or NaN.
+REEL_INLINE float sigmoid4_of_moderate(float x) {
   // -x = n + r with |r| <= 1/2; the low bits of `shifted` are n + 127.
-  const float shifted = detail::round_magic(127) - bounded;
-  const float r = (detail::round_magic(127) - shifted) - bounded;
+  const float shifted = detail::round_magic(127) - x;
+  const float r = (detail::round_magic(127) - shifted) - x;
   float q = 1.53243149e-4f;
   q = fma(q, r, 1.33909588e-3f);
   q = fma(q, r, 9.61851794e-3f);
@@ -206,6 +202,14 @@ REEL_INLINE float sigmoid4(float x) {
   q = fma(q, r, 6.93147182e-1f);
   const float root = fma(q, r, 1.0f) * detail::power_of_two(std::bit_cast<std::uint32_t>(shifted));
   return 1.0f / fma(root, root, 1.0f);
+}
+
+/// sigmoid(x ln 4) = 1 / (1 + 4^-x); at most 3.53 ulp, and 0 from -64 down. For callers who can have their
+/// argument in powers of 4 at no cost: in three quarters of sigmoid's time.
+REEL_INLINE float sigmoid4(float x) {
+  // At these bounds 4^-x is inf, or vanishes beside 1; a NaN goes through.
+  const float size = std::fabs(x);
+  return sigmoid4_of_moderate(std::copysign(size > 65.0f ? 65.0f : size, x));
 }
 
 /// log(1 + e^x); at most 1.71 ulp.

@@ -93,15 +93,6 @@ inline void change_tile_loop(T* __restrict__ x, std::int64_t count, F f, const P
   for (std::int64_t i = 0; i < count; ++i) x[i] = f(x[i], in[i]...);
 }
 
-template <class T, class F>
-inline void split_tile_loop(T* __restrict__ x, T* __restrict__ y, std::int64_t count, F f) {
-  for (std::int64_t i = 0; i < count; ++i) {
-    const auto [first, second] = f(x[i]);
-    y[i] = first;
-    x[i] = second;
-  }
-}
-
 }  // namespace detail
 
 /// How long a function of map takes for an element, in the unit of parallel_for's cost: so that also an array
@@ -161,14 +152,6 @@ void map_in_place(T* x, std::int64_t size, F f, S... in) {
         detail::change_tile_loop(x + first, count, f, tiles...);
       },
       in...);
-}
-
-/// {y[i], x[i]} = f(x[i]) for all i < size, likewise.
-template <Work work = Work::light, class T, class F>
-void map_to_two(T* x, T* y, std::int64_t size, F f) {
-  detail::for_tiles<T, work>(size, [&](std::int64_t first, std::int64_t count) {
-    detail::split_tile_loop(x + first, y + first, count, f);
-  });
 }
 
 }  // namespace reel::kernels

@@ -113,26 +113,6 @@ template <class T>
   return e / (whole * whole);
 }
 
-template <class T>
-struct ValueAndSlope {
-  T value, slope;
-};
-/// x/2 (1 + tanh u) with u = sqrt(2/pi) (x + 0.044715 x^3), and its derivative: the tanh form of Hendrycks
-/// and Gimpel (2016), section 2, which GPT-2 uses. Each costs nothing where it is not used.
-template <class T>
-[[gnu::always_inline]] inline ValueAndSlope<T> gelu(T x) {
-  constexpr double root = 0.79788456080286535588;   // sqrt(2/pi)
-  constexpr double log2_e = 1.4426950408889634074;  // 2u in powers of 4
-  const T one(1), zero(0);
-  const T x2 = x * x;
-  // (1 + tanh u) / 2 is sigmoid(2u), which needs one exponential and loses no digits where tanh u is near -1.
-  const T s = sigmoid4(x * fma(static_cast<T>(log2_e * root * 0.044715), x2, static_cast<T>(log2_e * root)));
-  // Far out u' overflows while 1 - s is 0; their product counts as 0.
-  const T bend = s * (one - s);
-  const T twice_du = fma(static_cast<T>(2 * root * 3 * 0.044715), x2, static_cast<T>(2 * root));
-  return {x * s, s + (bend == zero ? zero : bend * (x * twice_du))};
-}
-
 /// No product of an infinite and a zero factor: x^0 has derivative 0, and so has 0^y in y for y >= 0.
 inline Dual pow(Dual x, Dual y) {
   const double z = std::pow(x.value, y.value);

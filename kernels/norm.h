@@ -4,8 +4,7 @@
 
 #include "kernels/into.h"
 
-// Normalisation of rows. Matrices are [rows, cols], row-major. Statistics are summed in double for float, so
-// that rows like 40000..40003 or 1e30 come out right.
+// Normalisation of rows. Matrices are [rows, cols], row-major. Rows like 40000..40003 or 1e30 come out right.
 
 namespace reel::kernels {
 
@@ -14,7 +13,8 @@ namespace reel::kernels {
 inline constexpr std::int64_t layer_norm_saved = 3;
 
 /// y = (x - m) / sqrt(v + epsilon) w + b with m, v the row's mean and variance (Ba, Kiros, Hinton 2016).
-/// w, b [cols]; saved [rows, 3].
+/// w, b [cols]; saved [rows, 3]. Floats are summed as floats, the mean in two passes (Chan, Golub, LeVeque
+/// 1983); as doubles only where their squares could vanish or overflow.
 template <class T>
 void layer_norm(const T* x, const T* w, const T* b, std::int64_t rows, std::int64_t cols, double epsilon,
                 T* y, T* saved);

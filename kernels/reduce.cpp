@@ -69,10 +69,9 @@ T sum(const T* x, std::int64_t n) {
   const std::int64_t part = std::max<std::int64_t>(1 << 15, (n / most / 1024 + 1) * 1024);
   const std::int64_t parts = (n + part - 1) / part;
   T partial[most];
-  parallel_for(parts, static_cast<double>(n), [&](std::int64_t p) {
-    partial[p] = sum_of<T>(p * part, std::min(n, (p + 1) * part), [x](std::int64_t i) { return x[i]; });
-  });
-  return detail::lane_sum<T>(0, parts, [&partial](std::int64_t i) { return partial[i]; });
+  parallel_for(parts, static_cast<double>(n),
+               [&](std::int64_t p) { partial[p] = sum_of(x + p * part, std::min(part, n - p * part)); });
+  return sum_of(partial, parts);
 }
 
 template <class T>
@@ -81,10 +80,7 @@ void sum_axis(const T* x, std::int64_t outer, std::int64_t size, std::int64_t in
   if (inner == 1 && outer == 1) {
     y.store(0, sum(x, size));
   } else if (inner == 1) {
-    for_rows(outer, size, [&](std::int64_t r) {
-      const T* row = x + r * size;
-      y.store(r, sum_of<T>(0, size, [row](std::int64_t i) { return row[i]; }));
-    });
+    for_rows(outer, size, [&](std::int64_t r) { y.store(r, sum_of(x + r * size, size)); });
   } else {
     const std::int64_t tiles = (inner + column_tile - 1) / column_tile;
     parallel_for(outer * tiles, work(outer * size, inner), [&](std::int64_t task) {
@@ -92,12 +88,12 @@ void sum_axis(const T* x, std::int64_t outer, std::int64_t size, std::int64_t in
       const std::int64_t column = task % tiles * column_tile;
       const std::int64_t width = std::min(column_tile, inner - column);
       const T* block = x + o * size * inner + column;
-      T sums[column_tile];
-      const auto add = [block, inner, width](std::int64_t first, std::int64_t last, T* acc) {
-        add_rows(block + first * inner, inner, last - first, width, acc);
+      ColumnSums<T, 1> sums;
+      const auto add = [block, inner, width](std::int64_t first, std::int64_t last, ColumnSums<T, 1>& acc) {
+        add_rows(block + first * inner, inner, last - first, width, acc[0]);
       };
-      column_sums_by(size, width, add, sums);
-      write(y, o * inner + column, width, [&sums](std::int64_t c) { return sums[c]; });
+      column_sums_by<T, 1>(size, width, add, sums);
+      write(y, o * inner + column, width, [&sums](std::int64_t c) { return sums[0][c]; });
     });
   }
 }

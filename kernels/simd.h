@@ -159,25 +159,36 @@ inline void keep([[maybe_unused]] V& v) {
 
 // Vectors are passed by reference throughout: by value, the calling convention would depend on the machine.
 namespace detail {
-template <int distance, class V, int... lane>
-inline void take_from_neighbours(const V& x, V& to, std::integer_sequence<int, lane...>) {
-  to = __builtin_shufflevector(x, x, (lane ^ distance)...);
+
+template <int first, class V, class Half, int... lane>
+inline void take_half(const V& x, Half& to, std::integer_sequence<int, lane...>) {
+  to = __builtin_shufflevector(x, x, (first + lane)...);
+}
+
+template <class T, int lanes, class V, class Join>
+inline T join_halves(const V& x, Join join) {
+  if constexpr (lanes == 1) {
+    return x;
+  } else if constexpr (lanes == 2) {
+    return join(x[0], x[1]);
+  } else {
+    constexpr int half = lanes / 2;
+    using Half [[gnu::vector_size(half * sizeof(T))]] = T;
+    Half low, high;
+    take_half<0>(x, low, std::make_integer_sequence<int, half>{});
+    take_half<half>(x, high, std::make_integer_sequence<int, half>{});
+    const Half both = join(low, high);
+    return join_halves<T, half>(both, join);
+  }
 }
 
 }  // namespace detail
 
-/// All lanes of x joined two by two: those `distance` apart, then those half as far apart, ...
-template <class T, int distance = Simd<T>::lanes / 2, class Join>
+/// All lanes of x joined two by two: those half a vector apart, then those a quarter apart, ... in ever
+/// shorter vectors, which take less time.
+template <class T, class Join>
 inline T join_lanes(const typename Simd<T>::Vector& x, Join join) {
-  if constexpr (Simd<T>::lanes == 1) {
-    return x;
-  } else if constexpr (distance == 0) {
-    return x[0];
-  } else {
-    typename Simd<T>::Vector other;
-    detail::take_from_neighbours<distance>(x, other, std::make_integer_sequence<int, Simd<T>::lanes>{});
-    return join_lanes<T, distance / 2>(join(x, other), join);
-  }
+  return detail::join_halves<T, Simd<T>::lanes>(x, join);
 }
 
 }  // namespace reel::kernels

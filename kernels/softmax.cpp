@@ -68,7 +68,7 @@ T sum_of_exponentials(const T* x, std::int64_t cols, T most, T scale) {
   for (std::int64_t first = 0; first < cols; first += block_elements) {
     const std::int64_t width = std::min(block_elements, cols - first);
     for (std::int64_t c = 0; c < width; ++c) tile[c] = exp_of_negative(scale * (x[first + c] - most));
-    total += sum_of<T>(0, width, [&tile](std::int64_t i) { return tile[i]; });
+    total += sum_of(tile, width);
   }
   return total;
 }
@@ -109,7 +109,7 @@ void statistics(const T* x, std::int64_t rows, std::int64_t cols, T scale, T* mo
   for (std::int64_t i = 0; i < rows * cols; ++i) tile[i] = exp_of_negative(tile[i]);
   for (std::int64_t r = 0; r < rows; ++r) {
     const T* row = tile + r * cols;
-    sums[r] = sum_of<T>(0, cols, [row](std::int64_t i) { return row[i]; });
+    sums[r] = sum_of(row, cols);
   }
 }
 
@@ -128,7 +128,7 @@ std::int64_t softmax(const T* x, std::int64_t rows, std::int64_t cols, T scale, 
     for (std::int64_t i = first * cols; i < last * cols; ++i) y[i] = exp_of_negative(y[i]);
     for (std::int64_t r = first; r < last; ++r) {
       T* row = y + r * cols;
-      const T total = sum_of<T>(0, cols, [row](std::int64_t i) { return row[i]; });
+      const T total = sum_of(row, cols);
       const T factor = T(1) / total;
       for (std::int64_t c = 0; c < cols; ++c) row[c] *= factor;
     }
@@ -177,7 +177,7 @@ void log_softmax_grad(const T* y, const T* dy, std::int64_t rows, std::int64_t c
     for (std::int64_t r = first; r < last; ++r) {
       const T* lp = y + r * cols;
       const T* d = dy + r * cols;
-      const T total = sum_of<T>(0, cols, [d](std::int64_t i) { return d[i]; });
+      const T total = sum_of(d, cols);
       write(dx, r * cols, cols, [lp, d, scale, total](std::int64_t i) {
         return scale * (d[i] - exp_of_negative(lp[i]) * total);
       });

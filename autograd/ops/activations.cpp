@@ -1,4 +1,5 @@
 #include "autograd/ops/rules.h"
+#include "kernels/gelu.h"
 #include "kernels/math.h"
 
 namespace reel {

@@ -1,5 +1,5 @@
 #include "autograd/ops/rules.h"
-#include "kernels/math.h"
+#include "kernels/gelu.h"
 #include "kernels/matmul.h"
 
 // A layer of weights alone, with the activation of a hidden one, or on top of what it is added to: the cards are
@@ -113,7 +113,7 @@ const Op& linear_gelu_op = define({
           product_z.c.data = z;
           kernels::matmul(product_z);
           if (c.wants_gradient()) {
-            kernels::map_to_two<kernels::Work::polynomial>(z, c.y(), c.size_y(), [](auto x) { return kernels::gelu(x); });
+            kernels::gelu_and_slope(z, c.y(), c.size_y());
           } else {
             kernels::map_in_place<kernels::Work::polynomial>(z, c.size_y(), [](auto x) { return kernels::gelu(x).value; });
           }
