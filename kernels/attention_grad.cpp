@@ -74,6 +74,7 @@ class HeadGradient {
     for (std::int64_t i = 0; i < p_.queries; i += tile_queries) {
       const std::int64_t rows = std::min(tile_queries, p_.queries - i);
       const std::int64_t limit = sight_.limit(i + rows - 1);
+      const bool last = i + rows == p_.queries;
       if (needs_scores) {
         for (std::int64_t r = 0; r < rows; ++r) delta_[r] = delta_of(i + r);
       }
@@ -84,7 +85,6 @@ class HeadGradient {
         begun = std::max(begun, j + keys);
         weigh(i, rows, j, keys, needs_scores);
         if (dq) spread_to_queries(i, rows, j, keys, j + keys == limit, dq);
-        const bool last = i + rows == p_.queries;
         if (dk)
           spread_to_keys(i, rows, j, keys, fresh, last, slopes_, q_rows_, dk_, width_,
                          to(dk, p_.channels, p_.scale, j));

@@ -80,6 +80,14 @@ void keep_in_doubles(const T* row, std::int64_t cols, double epsilon, T* keep) {
   keep[2] = rounded<T>(W(1) / sqrt(sum_of<W>(0, cols, square) / n + W(epsilon)));
 }
 
+// The numbers of a row before weight and bias, by what layer_norm() keeps of it.
+template <class T>
+auto normalised(const T* row, const T* keep) {
+  return [row, high = keep[0], low = keep[1], reciprocal = keep[2]](std::int64_t i) {
+    return ((row[i] - high) - low) * reciprocal;
+  };
+}
+
 }  // namespace
 
 template <class T>
@@ -115,9 +123,7 @@ void layer_norm(const T* x, const T* w, const T* b, std::int64_t rows, std::int6
       keep[2] = reciprocal[r - first];
       if (!is_moderate(spread[r - first])) keep_in_doubles(row, cols, epsilon, keep);
       write(Into<T>{y, false}, r * cols, cols,
-            [row, w, b, h = keep[0], l = keep[1], s = keep[2]](std::int64_t c) {
-              return ((row[c] - h) - l) * s * w[c] + b[c];
-            });
+            [h = normalised(row, keep), w, b](std::int64_t c) { return h(c) * w[c] + b[c]; });
     }
   });
 }
@@ -125,12 +131,8 @@ void layer_norm(const T* x, const T* w, const T* b, std::int64_t rows, std::int6
 template <class T>
 void layer_norm_grad(const T* x, const T* w, const T* saved, const T* dy, std::int64_t rows,
                      std::int64_t cols, Into<T> dx, Into<T> dw, Into<T> db) {
-  // The numbers of row r before w and b.
-  const auto normalised = [x, saved, cols](std::int64_t r) {
-    return [row = x + r * cols, high = saved[r * layer_norm_saved], low = saved[r * layer_norm_saved + 1],
-            reciprocal = saved[r * layer_norm_saved + 2]](std::int64_t i) {
-      return ((row[i] - high) - low) * reciprocal;
-    };
+  const auto row_of = [x, saved, cols](std::int64_t r) {
+    return normalised(x + r * cols, saved + r * layer_norm_saved);
   };
   if (dx) {
     const T n = static_cast<T>(static_cast<double>(cols));
@@ -138,7 +140,7 @@ void layer_norm_grad(const T* x, const T* w, const T* saved, const T* dy, std::i
     for_groups(rows, cols, [&](std::int64_t first, std::int64_t last) {
       T mean_g[row_group] = {}, mean_gh[row_group] = {};
       for (std::int64_t r = first; r < last; ++r) {
-        const auto h = normalised(r);
+        const auto h = row_of(r);
         const auto sums = sums_of<T, 2>(0, cols, [h, w, g = dy + r * cols](std::int64_t i) {
           const T gw = g[i] * w[i];
           return std::array{gw, gw * h(i)};
@@ -150,7 +152,7 @@ void layer_norm_grad(const T* x, const T* w, const T* saved, const T* dy, std::i
       for (T& sum : mean_gh) sum = sum / n;
       for (std::int64_t r = first; r < last; ++r) {
         write(dx, r * cols, cols,
-              [h = normalised(r), g = dy + r * cols, w, reciprocal = saved[r * layer_norm_saved + 2],
+              [h = row_of(r), g = dy + r * cols, w, reciprocal = saved[r * layer_norm_saved + 2],
                m = mean_g[r - first], mh = mean_gh[r - first]](std::int64_t i) {
                 return reciprocal * (g[i] * w[i] - m - h(i) * mh);
               });
@@ -159,7 +161,7 @@ void layer_norm_grad(const T* x, const T* w, const T* saved, const T* dy, std::i
   }
   sum_columns(rows, cols, std::array{dw, db}, [=](std::int64_t r, std::int64_t c) {
     const T g = dy[r * cols + c];
-    return std::array{g * normalised(r)(c), g};
+    return std::array{g * row_of(r)(c), g};
   });
 }
 

@@ -34,16 +34,21 @@ Floats normal_numbers(Index n, std::mt19937& random) {
   return x;
 }
 
-// A row before the weight and the bias, in doubles.
-std::vector<double> normalised(const float* x, Index cols, double epsilon) {
+// A row before the weight and the bias, in doubles, and the root of its variance plus epsilon.
+struct Exact {
+  std::vector<double> numbers;
+  double deviation;
+};
+
+Exact normalised(const float* x, Index cols, double epsilon) {
   const auto n = static_cast<double>(cols);
   double mean = 0, variance = 0;
   for (Index i = 0; i < cols; ++i) mean += static_cast<double>(x[i]) / n;
   for (Index i = 0; i < cols; ++i) variance += std::pow(static_cast<double>(x[i]) - mean, 2) / n;
-  std::vector<double> y(at(cols));
+  Exact exact{{}, std::sqrt(variance + epsilon)};
   for (Index i = 0; i < cols; ++i)
-    y[at(i)] = (static_cast<double>(x[i]) - mean) / std::sqrt(variance + epsilon);
-  return y;
+    exact.numbers.push_back((static_cast<double>(x[i]) - mean) / exact.deviation);
+  return exact;
 }
 
 struct Numbers {
@@ -78,7 +83,7 @@ TEST_P(LayerNorm, KeepsItsDigits) {
     Floats y(x.size()), saved(at(rows * layer_norm_saved));
     layer_norm(x.data(), w.data(), b.data(), rows, cols, epsilon, y.data(), saved.data());
     for (Index r = 0; r < rows; ++r) {
-      const std::vector<double> exact = normalised(x.data() + r * cols, cols, epsilon);
+      const std::vector<double> exact = normalised(x.data() + r * cols, cols, epsilon).numbers;
       for (Index c = 0; c < cols; ++c) {
         const double want = exact[at(c)] * static_cast<double>(w[at(c)]) + static_cast<double>(b[at(c)]);
         const double size = std::fabs(exact[at(c)] * static_cast<double>(w[at(c)])) +
@@ -113,7 +118,7 @@ TEST(Norm, LayerNormOfEqualNumbersButOne) {
       Floats y(at(cols));
       float saved[layer_norm_saved];
       layer_norm(x.data(), w.data(), b.data(), 1, cols, 1e-30, y.data(), saved);
-      const std::vector<double> exact = normalised(x.data(), cols, 1e-30);
+      const std::vector<double> exact = normalised(x.data(), cols, 1e-30).numbers;
       for (Index c = 0; c < cols; ++c)
         ASSERT_NEAR(static_cast<double>(y[at(c)]) / exact[at(c)], 1, 5e-3)
             << value << ", column " << c << " of " << cols;
@@ -158,12 +163,9 @@ TEST(Norm, GradientsOfLayerNorm) {
           for (auto* all : {&want_dx, &want_dw, &want_db}) std::fill(all->begin(), all->end(), 0.0);
         }
         for (Index r = 0; r < rows; ++r) {
-          const std::vector<double> h = normalised(x.data() + r * cols, cols, 1e-5);
-          double variance = 0, mean = 0, mean_g = 0, mean_gh = 0;
+          const auto [h, deviation] = normalised(x.data() + r * cols, cols, 1e-5);
+          double mean_g = 0, mean_gh = 0;
           const auto n = static_cast<double>(cols);
-          for (Index c = 0; c < cols; ++c) mean += static_cast<double>(x[at(r * cols + c)]) / n;
-          for (Index c = 0; c < cols; ++c)
-            variance += std::pow(static_cast<double>(x[at(r * cols + c)]) - mean, 2) / n;
           for (Index c = 0; c < cols; ++c) {
             const double d = static_cast<double>(dy[at(r * cols + c)]), g = d * static_cast<double>(w[at(c)]);
             mean_g += g / n;
@@ -173,7 +175,7 @@ TEST(Norm, GradientsOfLayerNorm) {
           }
           for (Index c = 0; c < cols; ++c) {
             const double g = static_cast<double>(dy[at(r * cols + c)]) * static_cast<double>(w[at(c)]);
-            want_dx[at(r * cols + c)] += (g - mean_g - h[at(c)] * mean_gh) / std::sqrt(variance + 1e-5);
+            want_dx[at(r * cols + c)] += (g - mean_g - h[at(c)] * mean_gh) / deviation;
           }
         }
         const auto expect = [&](const Floats& got, const std::vector<double>& want, int bit, float before,
