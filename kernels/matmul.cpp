@@ -41,11 +41,11 @@ void compute_part(const Matmul<T>& p, const Plan<T>& plan, T* memory, std::int64
     }
     // One panel alone takes A as it lies.
     const bool pack_a = plan.pack_a && panel + 1 < end_panel;
-    const Piece<T> block = block_behind(p, plan, b, k, first_panel, last_panel, end_panel);
+    const Piece<T> next_block = block_behind(p, plan, b, k, first_panel, last_panel, end_panel);
     for (std::int64_t tile = 0; tile < tiles; ++tile) {
       const std::int64_t row = start_of(tile);
       const std::int64_t end = start_of(tile + 1);
-      const Piece<T> rows =
+      const Piece<T> next_rows =
           tile + 1 < tiles ? rows_behind(p, plan, a, k, end, start_of(tile + 2)) : Piece<T>{};
       T* const packed_tile = packed_a + tile % plan.packed_tiles * plan.packed_tile();
       if (pack_a && plan.packed_tiles > 1 && tile % plan.packed_tiles == 0) {
@@ -67,7 +67,7 @@ void compute_part(const Matmul<T>& p, const Plan<T>& plan, T* memory, std::int64
         t.b_stride = packed_b_before ? width : p.ldb;
         t.packed_b = pack_b ? packed_panel(j) : nullptr;
         set_destination(p, plan, k, batch, row, j * width, t);
-        t.soon = share_of_tile(block, rows, tile, tiles, j - panel, end_panel - panel).walks();
+        t.soon = share_of_tile(next_block, next_rows, tile, tiles, j - panel, end_panel - panel).walks();
         compute_tile(t, static_cast<int>(end - row), p.transpose_a);
       }
     }

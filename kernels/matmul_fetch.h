@@ -17,7 +17,7 @@ namespace reel::kernels {
 template <class T>
 Piece<T> block_behind(const Matmul<T>& p, const Plan<T>& plan, const T* b, std::int64_t k, std::int64_t first,
                       std::int64_t last, std::int64_t end) {
-  if (!plan.fetch_b) return {};
+  if (!plan.fetch) return {};
   const auto block = [&](std::int64_t at, std::int64_t panel, std::int64_t before) {
     constexpr std::int64_t width = tile_columns<T>;
     const std::int64_t depth = std::min(plan.depth, p.k - at);
@@ -37,7 +37,7 @@ Piece<T> block_behind(const Matmul<T>& p, const Plan<T>& plan, const T* b, std::
 template <class T>
 Piece<T> rows_behind(const Matmul<T>& p, const Plan<T>& plan, const T* a, std::int64_t k, std::int64_t first,
                      std::int64_t last) {
-  if (!plan.fetch_b || p.transpose_a) return {};
+  if (!plan.fetch || p.transpose_a) return {};
   return {a + first * p.lda + k, last - first, std::min(plan.depth, p.k - k), p.lda};
 }
 

@@ -73,7 +73,7 @@ struct Plan {
   bool pack_a = false, pack_b = false;
   bool turn_b = false;            // in the tile that packs B first, not in a pass before it
   std::int64_t packed_tiles = 1;  // of A, that are packed at a time
-  bool fetch_b = false;           // the next block, ahead of its use
+  bool fetch = false;             // the next block of B and rows of A, ahead of their use
 
   explicit Plan(const Matmul<T>& p) {
     constexpr auto numbers_in = [](std::int64_t bytes) {
@@ -135,7 +135,7 @@ struct Plan {
     // Asking pays where not all is in the second cache: between two products of a step the other ops pass
     // through it. Asking for rows that the caches foresee costs two percent.
     const bool is_large = p.k > 0 && p.m * p.k + p.k * p.n + p.m * p.n > numbers_in(768 << 10);
-    fetch_b = is_large && pack_b && !caches.foresee_rows;
+    fetch = is_large && pack_b && !caches.foresee_rows;
   }
 
   /// Numbers of packed A from one tile to the next: lines that are written at one time lie in different sets.
