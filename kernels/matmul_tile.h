@@ -112,9 +112,7 @@ class TurnedB {
 };
 
 // Asks for the lines of C, of what joins the sums there, and then of `soon`, one at a time while k runs: all
-// at once they would keep the multiply-adds waiting. Over and over, because to stop at the end costs more: a
-// loop of its own 2 percent of a product on an EPYC, as many registers 2 to 4. So does a list of what to ask
-// for.
+// at once they would keep the multiply-adds waiting. Over and over: asking again costs nothing.
 template <class T, int rows>
 class Asking {
  public:
@@ -123,29 +121,35 @@ class Asking {
   [[gnu::always_inline]] void ask() {
     __builtin_prefetch(at_);
     at_ += step_;
-    if (at_ == end_) [[unlikely]]
-      begin_next_walk();
   }
 
- private:
-  // Walks 0 and 1 go down the first column of C and the last, 2 and 3 down those of the addend.
-  static constexpr std::int64_t of_addend = 2, of_soon = 4;
+  /// How often to ask before begin_next_walk(); beyond that, the walk goes on past its end.
+  std::int64_t left() const { return left_; }
+
+  /// After `count` more.
+  [[gnu::always_inline]] void have_asked(std::int64_t count) {
+    left_ -= count;
+    if (left_ <= 0) begin_next_walk();
+  }
 
   [[gnu::always_inline]] void begin_next_walk() {
     ++walk_;
-    std::int64_t count = rows;
+    left_ = rows;
     if (walk_ == of_addend && to_.addend == nullptr) walk_ = of_soon;
     if (walk_ >= of_soon && walk_ - of_soon < soon_.count) {
       at_ = soon_.lines.first + (walk_ - of_soon) * soon_.step;
       step_ = soon_.lines.step;
-      count = soon_.lines.count;
+      left_ = soon_.lines.count;
     } else {
       if (walk_ >= of_soon) walk_ = 0;
       at_ = bytes(walk_ < of_addend ? to_.c : to_.addend) + walk_ % 2 * (to_.columns - 1) * size;
       step_ = to_.c_stride * size;
     }
-    end_ = at_ + count * step_;
   }
+
+ private:
+  // Walks 0 and 1 go down the first column of C and the last, 2 and 3 down those of the addend.
+  static constexpr std::int64_t of_addend = 2, of_soon = 4;
 
   static const char* bytes(const T* x) { return reinterpret_cast<const char*>(x); }
   static constexpr std::int64_t size = sizeof(T);
@@ -154,8 +158,7 @@ class Asking {
   const Walks& soon_;
   std::int64_t step_ = to_.c_stride * size;
   const char* at_ = bytes(to_.c);
-  const char* end_ = at_ + rows * step_;
-  std::int64_t walk_ = 0;
+  std::int64_t left_ = rows, walk_ = 0;
 };
 
 // What a tile is compiled for, but for its rows: the sum of those that hold.
@@ -219,7 +222,11 @@ void tile(const Tile<T>& t) {
       const Vector left =
           S::all(transposed ? a[0][r] : a[r / 3][static_cast<std::int64_t>(r % 3) * stride + ahead]);
 #pragma GCC unroll 2
-      for (int v = 0; v < vectors; ++v) sums[r][v] = S::fma(left, right[v], sums[r][v]);
+      for (int v = 0; v < vectors; ++v) {
+        sums[r][v] = S::fma(left, right[v], sums[r][v]);
+        // Short of registers, g++ moves sums to memory and back: 5 of 35 cycles of a step on an EPYC.
+        if constexpr (turn_b) keep(sums[r][v]);
+      }
     }
     if constexpr (transposed) a[0] += stride;
     asking.ask();
@@ -249,35 +256,56 @@ void tile(const Tile<T>& t) {
       turned.turn(1);
       step(2);
       step(3);
+      asking.have_asked(rows_turned);
       advance_rows(rows_turned);
     }
   }
   // 24 stores on end keep the multiply-adds of the next tile waiting, some 25 cycles of 3100 on an EPYC:
   // where nothing else joins the sums, each row is stored after its last two steps, beside those of the next
   // row.
-  constexpr bool can_end_by_rows = whole && vectors == 2 && !transposed && !pack_b && tiles_turn_b<T>;
-  const bool ends_by_rows = can_end_by_rows && k >= 2 && !t.add && t.addend == nullptr && !t.relu;
-  k -= ends_by_rows ? 2 : 0;
-  // One step a round: unrolled, a tile took some 35 cycles longer from end to end, of 3000, on an EPYC.
+  constexpr int last_steps = 2;
+  constexpr bool can_end_by_rows =
+      whole && vectors == 2 && !pack_b && tiles_turn_b<T> && (!transposed || rows <= lanes);
+  const bool ends_by_rows = can_end_by_rows && k >= last_steps && !t.add && t.addend == nullptr && !t.relu;
+  k -= ends_by_rows ? last_steps : 0;
+  while (k > 0) {
+    std::int64_t steps = k < asking.left() ? k : asking.left();
+    k -= steps;
+    // One step a round: unrolled, a tile took some 35 cycles longer from end to end, of 3000, on an EPYC.
 #pragma GCC unroll 1
-  for (; k > 0; --k) {
-    step(0);
-    advance_rows(1);
+    for (; steps > 0; --steps) {
+      step(0);
+      advance_rows(1);
+    }
+    asking.begin_next_walk();
   }
   T* c = t.c;
   if constexpr (can_end_by_rows) {
     if (ends_by_rows) {
-      Vector right[2][vectors];
-      for (int i = 0; i < 2; ++i) {
+      Vector right[last_steps][vectors];
+      // Columns of A are loaded before a row is stored: behind a store with the same low 12 bits of the
+      // address, which many of these have, a load waits.
+      [[maybe_unused]] Vector column[last_steps];
+      for (int i = 0; i < last_steps; ++i) {
         for (int v = 0; v < vectors; ++v) {
           right[i][v] = S::load(b + i * b_stride + v * lanes);
           keep(right[i][v]);
         }
+        if constexpr (transposed) column[i] = S::load(a[0] + i * stride, rows);
+      }
+      if constexpr (pack_a) {
+        for (int i = 0; i < last_steps; ++i) S::store(packed_a + i * packed_rows<T>, column[i]);
       }
 #pragma GCC unroll 12
       for (int r = 0; r < rows; ++r) {
-        const T* const at = a[r / 3] + static_cast<std::int64_t>(r % 3) * stride;
-        const Vector left[2] = {S::all(at[0]), S::all(at[1])};
+        Vector left[last_steps];
+        for (int i = 0; i < last_steps; ++i) {
+          if constexpr (transposed) {
+            left[i] = S::all(column[i], r);
+          } else {
+            left[i] = S::all(a[r / 3][static_cast<std::int64_t>(r % 3) * stride + i]);
+          }
+        }
         for (int v = 0; v < vectors; ++v) {
           Vector sum = S::fma(left[1], right[1][v], S::fma(left[0], right[0][v], sums[r][v]));
           if (t.bias != nullptr) sum = sum + S::load(t.bias + v * lanes);

@@ -48,12 +48,19 @@ struct Simd {
   static Vector relu(Vector v) { return v <= zero() ? zero() : v; }
   /// x in every lane. Without the zero, or with lane after lane, compilers do not see that it is a broadcast.
   static Vector all(T x) { return x - zero(); }
+  /// Lane i of v in every lane.
+  static Vector all(Vector v, int i) { return all(v[i]); }
 };
 
 #if defined(__AVX512F__)
 template <>
 inline Simd<float>::Vector Simd<float>::all(float x) {
   return _mm512_set1_ps(x);
+}
+template <>
+inline Simd<float>::Vector Simd<float>::all(Vector v, int i) {
+  // The masked one: g++ 12 warns of an undefined operand inside the other.
+  return _mm512_mask_permutexvar_ps(v, 0xFFFF, _mm512_set1_epi32(i), v);
 }
 template <>
 inline Simd<double>::Vector Simd<double>::all(double x) {
