@@ -42,8 +42,8 @@ Piece<T> rows_behind(const Matmul<T>& p, const Plan<T>& plan, const T* a, std::i
 }
 
 /// What tile `column` of `columns` in row `row` of `rows` of tiles asks for: of `block` all rows of tiles
-/// together, of the next rows of A those of one row, in the second half of its tiles: of one tile alone,
-/// none.
+/// together, of the next rows of A those of one row, in the second half of its tiles. A row of one tile asks
+/// for `block` alone.
 template <class T>
 Piece<T> share_of_tile(const Piece<T>& block, const Piece<T>& next_rows, std::int64_t row, std::int64_t rows,
                        std::int64_t column, std::int64_t columns) {

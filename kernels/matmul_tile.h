@@ -126,7 +126,7 @@ class Asking {
   /// How often to ask before begin_next_walk(); beyond that, the walk goes on past its end.
   std::int64_t left() const { return left_; }
 
-  /// After `count` more.
+  /// Begins the next walk if, after asking `count` times, this one has come to its end.
   [[gnu::always_inline]] void have_asked(std::int64_t count) {
     left_ -= count;
     if (left_ <= 0) begin_next_walk();
