@@ -112,7 +112,8 @@ class TurnedB {
 };
 
 // Asks for the lines of C, of what joins the sums there, and then of `soon`, one at a time while k runs: all
-// at once they would keep the multiply-adds waiting. Over and over: asking again costs nothing.
+// at once they would keep the multiply-adds waiting. Over and over, so that no step has to know whether
+// anything is left.
 template <class T, int rows>
 class Asking {
  public:
