@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -296,6 +297,8 @@ struct AttentionOptions {
   std::uint64_t seed = 0;
   std::uint64_t stream = 0;
   std::uint64_t step = 0;
+  /// Only so many keys and values, the first of k and v, count: a cache has room for more. {}: all of them.
+  std::optional<std::int64_t> keys = {};
 };
 /// softmax(scale q k^T) v for q [..., queries, channels], k [..., keys, channels], v [..., keys,
 /// value_channels]. Leading dimensions are those of q in all three: expand() k and v where several queries

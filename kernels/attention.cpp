@@ -42,6 +42,43 @@ void scores_of(const Attention<T>& p, const Sight<T>& sight, Matrix<const T> q, 
   }
 }
 
+// The same for one query, which reads the keys where they lie: a copy for it alone would cost more than the
+// scores. Those of the last few keys go through a copy in `room`, [channels, lanes_in_64].
+template <class T>
+void scores_of_one(const Attention<T>& p, const T* q, Matrix<const T> k, std::int64_t keys, T* room,
+                   T* scores) {
+  using S = Simd<T>;
+  constexpr std::int64_t lanes = tile::lanes_in_64<T>;
+  std::int64_t j = 0;
+  if constexpr (S::lanes > 1) {
+    constexpr int vectors = static_cast<int>(lanes) / S::lanes;
+    constexpr int step = lanes_in_16<T>;
+    const std::int64_t in_squares = p.channels % step == 0 ? keys / lanes * lanes : 0;
+    for (; j < in_squares; j += lanes) {
+      const T* const next = k.row(j + lanes);
+      typename S::Vector sums[vectors] = {};
+      for (std::int64_t c = 0; c < p.channels; c += step) {
+        // The next keys, where they lie side by side, each line of them once: a long cache comes from memory.
+#pragma GCC unroll 4
+        for (int i = 0; i < step; ++i) __builtin_prefetch(next + (c + i) * lanes, 0, 2);
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; ++v) {
+          typename S::Vector columns[step];
+          turn_columns<T>([&](int i) { return k.row(j + v * S::lanes + i) + c; }, columns);
+#pragma GCC unroll 4
+          for (int i = 0; i < step; ++i) sums[v] = S::fma(S::all(q[c + i]), columns[i] * p.scale, sums[v]);
+        }
+      }
+      for (int v = 0; v < vectors; ++v) S::store(scores + j + v * S::lanes, sums[v]);
+    }
+  }
+  const std::int64_t rest = keys - j;
+  const Matrix<const T> kt = tile::transposed({k.row(j), k.stride}, rest, p.channels, p.scale, room);
+  const Matrix<T> to{scores + j, 0};
+  tile::rows_block<T, false, 1>(
+      {q, 0}, kt, to, 0, Extent{0, p.channels, padded<T>(rest) / lanes}, true, [] {}, tile::Keep<T>{to});
+}
+
 // The scores of some queries on their way to weights, [rows, keys]. Each step is done for all rows before the
 // next, so that a processor has several rows to work on at once.
 template <class T>
@@ -115,11 +152,16 @@ void forward_rows(const Attention<T>& p, std::int64_t b, std::int64_t h, std::in
   const std::int64_t seen = sight.limit(end - 1);
   const std::int64_t value_width = padded<T>(p.value_channels);
   const Matrix<const T> q = head_of(p.q, b, h);
-  const Matrix<const T> kt = tile::transposed(head_of(p.k, b, h), seen, p.channels, p.scale,
-                                              room.take(p.channels * padded<T>(seen)));
+  const Matrix<const T> k = head_of(p.k, b, h);
+  Matrix<const T> v = head_of(p.v, b, h);
+  const bool alone = end - begin == 1;
+  T* const room_of_keys = room.take(p.channels * padded<T>(seen));
+  Matrix<const T> kt;
+  if (!alone) kt = tile::transposed(k, seen, p.channels, p.scale, room_of_keys);
+  // Nor does a query alone need a copy of values that are whole vectors and all seen.
   tile::Finite<T> finite;
-  const Matrix<const T> v =
-      tile::packed_rows(head_of(p.v, b, h), seen, p.value_channels, room.take(seen * value_width), finite);
+  if (!alone || p.mask.data != nullptr || p.value_channels != value_width)
+    v = tile::packed_rows(v, seen, p.value_channels, room.take(seen * value_width), finite);
   // Exponentials that are kept stay where they are made.
   const tile::Kept<T> kept(p, b, h, kept_of_all);
   const bool keeps = kept.exponentials.data != nullptr;
@@ -139,7 +181,11 @@ void forward_rows(const Attention<T>& p, std::int64_t b, std::int64_t h, std::in
     const std::int64_t rows = std::min(tile_queries, end - first);
     const std::int64_t limit = sight.limit(first + rows - 1);
     const Matrix<T> scores = keeps ? Matrix<T>{kept.exponentials.row(first), kept.exponentials.stride} : own;
-    scores_of(p, sight, q, kt, first, rows, scores, beside);
+    if (alone) {
+      scores_of_one(p, q.row(first), k, seen, room_of_keys, scores.data);
+    } else {
+      scores_of(p, sight, q, kt, first, rows, scores, beside);
+    }
     Softmax<T> softmax;
     softmax.run(sight, first, rows, padded<T>(limit), scores);
     for (std::int64_t r = 0; r < rows && kept.rows != nullptr; ++r) {

@@ -42,7 +42,6 @@ KeyValueCache::KeyValueCache(const GptConfig& config, Place place)
   const auto size = static_cast<std::size_t>(config.context * config.width);
   keys.assign(static_cast<std::size_t>(config.layers), std::vector<float>(size));
   values = keys;
-  filled.reserve(size);
 }
 
 bool KeyValueCache::fits(const GptConfig& config) const {

@@ -28,7 +28,8 @@ struct GptConfig {
   bool swiglu = false;   ///< SwiGLU instead of GELU in the feed-forward layer (Shazeer 2020)
 };
 
-/// The keys and values of the tokens seen so far, for generating one token after the other.
+/// The keys and values of the tokens seen so far, for generating one token after the other. A step reads them
+/// where they lie: the cache has to outlive it.
 struct KeyValueCache {
   /// Throws ValueError as Gpt does.
   explicit KeyValueCache(const GptConfig& config, Place place = Place::here());
@@ -39,7 +40,6 @@ struct KeyValueCache {
   std::int64_t heads;
   std::vector<std::vector<float>> keys;    // per layer [heads, context, channels]
   std::vector<std::vector<float>> values;  // per layer [heads, context, channels]
-  std::vector<float> filled;               // [heads, length, channels] for the kernel, one layer at a time
 
  private:
   friend class Gpt;

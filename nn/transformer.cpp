@@ -122,21 +122,18 @@ Tensor MultiHeadSelfAttention::next(Here x, KeyValueCache& cache, std::size_t la
                                    "once"));
   }
   const std::int64_t channels = width_ / heads_;
-  // Appends a new row of every head to what a layer keeps, and gives the kernel the rows that are filled.
+  // Appends a new row of every head to what a layer keeps, which attention reads where it lies.
   const auto append = [&](std::vector<float>& kept, const Tensor& row) {
-    const std::int64_t now = cache.length + 1;
-    cache.filled.resize(static_cast<std::size_t>(width_ * now));
     for (std::int64_t head = 0; head < heads_; ++head) {
-      const auto rows = kept.begin() + head * cache.context * channels;
-      std::copy_n(row.data().begin() + head * channels, channels, rows + cache.length * channels);
-      std::copy_n(rows, now * channels, cache.filled.begin() + head * now * channels);
+      std::copy_n(row.data().begin() + head * channels, channels,
+                  kept.begin() + (head * cache.context + cache.length) * channels);
     }
-    return h.q.tape().constant(cache.filled, {1, heads_, now, channels}, x.place);
+    return h.q.tape().from_blob(kept, {1, heads_, cache.context, channels}, x.place);
   };
   const Tensor k = append(cache.keys[layer], h.k);
   const Tensor v = append(cache.values[layer], h.v);
-  const Tensor y =
-      scaled_dot_product_attention(x.with(h.q), x.with(k), x.with(v), {.causal = options_.causal});
+  const Tensor y = scaled_dot_product_attention(x.with(h.q), x.with(k), x.with(v),
+                                                {.causal = options_.causal, .keys = cache.length + 1});
   return c_proj(x.with(reshape(x.with(permute(x.with(y), {0, 2, 1, 3})), {1, 1, width_})));
 }
 

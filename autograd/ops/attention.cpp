@@ -1,5 +1,6 @@
 #include "kernels/attention.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -128,9 +129,16 @@ T* kept_by(Context<T>& c, const Attention<T>& p) {
 
 // ---- separate queries, keys and values
 
-Shape weights_shape(const Shape& q, const Shape& k) {
+// How many keys count. As long as the shape rule has not refused a number beyond them, all do.
+std::int64_t keys_of(const AttentionOptions& options, const Shape& k) {
+  const std::int64_t all = k[k.rank() - 2];
+  const std::int64_t keys = options.keys.value_or(all);
+  return keys >= 0 && keys <= all ? keys : all;
+}
+
+Shape weights_shape(const AttentionOptions& options, const Shape& q, const Shape& k) {
   Shape weights = q;
-  weights.set(q.rank() - 1, k[k.rank() - 2]);
+  weights.set(q.rank() - 1, keys_of(options, k));
   return weights;
 }
 
@@ -159,8 +167,13 @@ Shape check_queries_and_keys(const Call& c) {
   }
   if (!(q.slice(0, q.rank() - 2) == k.slice(0, k.rank() - 2)))
     c.fail("the leading dimensions of q and k differ", "expand() k and v where several queries share them");
-  const Shape weights = weights_shape(q, k);
-  check_options(c, c.options<Recorded>().options, weights);
+  const AttentionOptions& options = c.options<Recorded>().options;
+  if (options.keys && *options.keys != keys_of(options, k)) {
+    c.refuse(std::to_string(*options.keys) + " keys are not some of the " + std::to_string(k[k.rank() - 2]) +
+             " of k");
+  }
+  const Shape weights = weights_shape(options, q, k);
+  check_options(c, options, weights);
   return weights;
 }
 
@@ -169,11 +182,12 @@ auto attention_on(const C& c) {
   using T = typename C::Scalar;
   const Shape& q = c.shape(0);
   const Shape& k = c.shape(1);
+  const AttentionOptions& options = c.template options<Recorded>().options;
   Attention<T> p;
   p.batch = batch_of(q);
   p.heads = heads_of(q);
   p.queries = q[q.rank() - 2];
-  p.keys = k[k.rank() - 2];
+  p.keys = keys_of(options, k);
   p.channels = q.back();
   p.q = heads_at(c.x(0), q);
   p.k = heads_at(c.x(1), k);
@@ -181,8 +195,17 @@ auto attention_on(const C& c) {
     p.value_channels = c.shape(2).back();
     p.v = heads_at(c.x(2), c.shape(2));
   }
-  set_options(c.template options<Recorded>().options, weights_shape(q, k), p);
+  set_options(options, weights_shape(options, q, k), p);
   return p;
+}
+
+// Keys and values that do not count get no gradient: [..., time, channels] from row `keys` of each head on.
+template <class T>
+void leave_out_rest(Into<T> into, const Shape& x, std::int64_t keys) {
+  const Heads<T> heads = heads_at(into.data, x);
+  if (!into || into.add || keys == x[x.rank() - 2]) return;
+  for (std::int64_t i = 0; i < x.product(0, x.rank() - 2); ++i)
+    std::fill(into.data + i * heads.head + keys * heads.time, into.data + (i + 1) * heads.head, T(0));
 }
 
 // For the samples: query 1 sees nothing.
@@ -216,9 +239,14 @@ const Op& attention_op = define({
     .backward =
         [](auto& c) {
           using T = typename std::remove_reference_t<decltype(c)>::Scalar;
-          kernels::attention_grad(attention_on(c), heads_at<const T>(c.y(), c.shape_y()), c.saved(),
+          const auto p = attention_on(c);
+          const Into<T> dk = c.dx(1);
+          const Into<T> dv = c.dx(2);
+          kernels::attention_grad(p, heads_at<const T>(c.y(), c.shape_y()), c.saved(),
                                   heads_at(c.dy(), c.shape_y()), heads_into(c.dx(0), c.shape(0)),
-                                  heads_into(c.dx(1), c.shape(1)), heads_into(c.dx(2), c.shape(2)));
+                                  heads_into(dk, c.shape(1)), heads_into(dv, c.shape(2)));
+          leave_out_rest(dk, c.shape(1), p.keys);
+          leave_out_rest(dv, c.shape(2), p.keys);
         },
     .samples = {on({3, 2}, {4, 2}, {4, 3}).call([](Tensors x) {
                   return scaled_dot_product_attention(x[0], x[1], x[2]);
@@ -233,6 +261,9 @@ const Op& attention_op = define({
                 on({1, 3, 2}, {1, 3, 2}, {1, 3, 2}).call([](Tensors x) {
                   return scaled_dot_product_attention(x[0], x[1], x[2],
                                                       {.causal = true, .dropout = 0.4, .seed = 3});
+                }),
+                on({2, 2, 2}, {2, 4, 2}, {2, 4, 3}).call([](Tensors x) {
+                  return scaled_dot_product_attention(x[0], x[1], x[2], {.causal = true, .keys = 3});
                 }),
                 on({2, 2}, {0, 2}, {0, 3}).call([](Tensors x) {
                   return scaled_dot_product_attention(x[0], x[1], x[2]);
@@ -355,7 +386,7 @@ Tensor scaled_dot_product_attention(Here q, Here k, Here v, const AttentionOptio
   const Shape sk = k.shape();
   Recorded recorded{options, 0};
   if (sq.rank() >= 2 && sk.rank() >= 2)
-    recorded.options = with_kept_mask(options, {q, k, v}, weights_shape(sq, sk));
+    recorded.options = with_kept_mask(options, {q, k, v}, weights_shape(options, sq, sk));
   return record(attention_op, {q, k, v}, recorded);
 }
 
@@ -364,7 +395,7 @@ Tensor attention_weights(Here q, Here k, const AttentionOptions& options) {
   const Shape sk = k.shape();
   Recorded recorded{options, 0};
   if (sq.rank() >= 2 && sk.rank() >= 2)
-    recorded.options = with_kept_mask(options, {q, k}, weights_shape(sq, sk));
+    recorded.options = with_kept_mask(options, {q, k}, weights_shape(options, sq, sk));
   return record(attention_weights_op, {q, k}, recorded);
 }
 

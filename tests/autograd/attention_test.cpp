@@ -220,6 +220,79 @@ TEST(AttentionOps, OneNewQueryGivesTheBitsOfTheWholePass) {
   }
 }
 
+// A cache has room for more keys than there are: those behind do not count, whatever they are.
+TEST(AttentionOps, OnlySoManyKeysCount) {
+  constexpr std::int64_t room = 7, channels = 4, value_channels = 3;
+  const Shape q{2, 3, 2, channels}, k{2, 3, room, channels}, v{2, 3, room, value_channels};
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const auto mask_of = [](std::int64_t keys) {
+    std::vector<std::uint8_t> mask(static_cast<std::size_t>(2 * keys), 1);
+    if (keys > 1) mask[1] = 0;
+    return mask;
+  };
+  for (std::int64_t keys = 0; keys <= room; ++keys) {
+    for (const bool masked : {false, true}) {
+      const auto mask = mask_of(keys);
+      AttentionOptions options{.causal = true};
+      if (masked) {
+        options.mask = mask;
+        options.mask_shape = {2, keys};
+      }
+      const auto run_with = [&](auto attend, double behind) {
+        Tape tape(Precision::f64);
+        const auto step = tape.record();
+        const auto filled = [&](const Shape& shape, std::uint64_t stream) {
+          std::vector<double> x = numbers(shape.size(), stream);
+          for (std::size_t i = 0; i < x.size(); ++i) {
+            if (static_cast<std::int64_t>(i) / shape.back() % room >= keys) x[i] = behind;
+          }
+          return tape.variable(x, shape);
+        };
+        const Tensor x = tape.variable(numbers(q.size(), 1), q);
+        const Tensor y = filled(k, 2);
+        const Tensor z = filled(v, 3);
+        const Tensor result = attend(x, y, z);
+        tape.backward(result, numbers(result.size(), 4));
+        return Outcome{result.values(), x.gradient(), y.gradient(), z.gradient()};
+      };
+      const Outcome cut = run_with(
+          [&](Tensor x, Tensor y, Tensor z) {
+            return scaled_dot_product_attention(x, slice(y, 2, 0, keys), slice(z, 2, 0, keys), options);
+          },
+          0.5);
+      options.keys = keys;
+      const Outcome counted = run_with(
+          [&](Tensor x, Tensor y, Tensor z) { return scaled_dot_product_attention(x, y, z, options); }, nan);
+      EXPECT_EQ(cut.y, counted.y) << keys;
+      EXPECT_EQ(cut.dq, counted.dq) << keys;
+      EXPECT_EQ(cut.dk, counted.dk) << keys;
+      EXPECT_EQ(cut.dv, counted.dv) << keys;
+    }
+  }
+}
+
+TEST(AttentionOps, KeysThatDoNotCountKeepTheGradientsOfOtherOps) {
+  const auto gradients = [](bool also_attention) {
+    Tape tape(Precision::f64);
+    const auto step = tape.record();
+    const Tensor k = tape.variable(numbers(8, 1), {4, 2});
+    Tensor loss = sum(k * k);
+    if (also_attention) loss = loss + 0 * sum(scaled_dot_product_attention(k, k, k, {.keys = 2}));
+    tape.backward(loss);
+    return k.gradient();
+  };
+  EXPECT_EQ(gradients(true), gradients(false));
+}
+
+TEST(AttentionOps, WeightsOfTheKeysThatCount) {
+  Tape tape(Precision::f64);
+  const auto step = tape.record();
+  const Tensor x = tape.constant(numbers(10, 1), {5, 2});
+  const Tensor w = attention_weights(x, x, {.keys = 3});
+  EXPECT_EQ(w.shape(), (Shape{5, 3}));
+  EXPECT_EQ(w.values(), attention_weights(x, slice(x, 0, 0, 3)).values());
+}
+
 TEST(AttentionOps, NumbersThatAreNotSeenMayBeNaN) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const auto gradients = [&](double poison) {
@@ -346,6 +419,10 @@ TEST(AttentionOps, ErrorsNameTheOpAndTheShapes) {
   expect_in(attend({3, 4}, {5, 4}, {5, 4}, {.mask_shape = {3, 5}}), {"0 elements"});
   expect_in(attend({3, 4}, {5, 4}, {5, 4}, {.dropout = 1}), {"dropout", "[0, 1)"});
   expect_in(attend({3, 4}, {5, 4}, {5, 4}, {.scale = std::nan("")}), {"scale"});
+  expect_in(attend({3, 4}, {5, 4}, {5, 4}, {.keys = 6}), {"6 keys are not some of the 5 of k"});
+  expect_in(attend({3, 4}, {5, 4}, {5, 4}, {.keys = -1}), {"-1 keys are not some of the 5 of k"});
+  expect_in(attend({3, 4}, {5, 4}, {5, 4}, {.mask = mask, .mask_shape = {2, 3}, .keys = 2}),
+            {"mask [2, 3]", "[3, 2]"});
   expect_in(message_of<ShapeError>([&] {
               static_cast<void>(self_attention(zeros({2, 3, 12}), {.heads = 5}));
             }),

@@ -145,6 +145,29 @@ TEST(Attention, OneQueryAtATimeGivesTheSameBits) {
   }
 }
 
+// A query alone reads keys and values where they lie, if nothing hides one of them.
+TEST(Attention, AQueryAloneIsAsSafeFromWhatItDoesNotSee) {
+  for (const std::int64_t keys : {3, 16, 45}) {
+    Problem<float> p{
+        .batch = 1, .heads = 2, .queries = 1, .keys = keys, .channels = 16, .value_channels = 16};
+    p.mask.assign(static_cast<std::size_t>(keys), 1);
+    p.mask[1] = p.mask[static_cast<std::size_t>(keys) - 1] = 0;
+    p.mask_shape[3] = keys;
+    p.fill(3);
+    p.forward();
+    const std::vector<float> before = p.y;
+    for (std::int64_t h = 0; h < p.heads; ++h) {
+      for (const std::int64_t j : {std::int64_t{1}, keys - 1}) {
+        const std::int64_t first = (h * keys + j) * 16;
+        std::fill_n(p.k.begin() + first, 16, static_cast<float>(nan));
+        std::fill_n(p.v.begin() + first, 16, static_cast<float>(nan));
+      }
+    }
+    p.forward();
+    EXPECT_EQ(before, p.y) << keys;
+  }
+}
+
 TEST(Attention, WhatAnEarlierCallLeftInMemoryDoesNotMatter) {
   const int before = threads();
   set_threads(1);
