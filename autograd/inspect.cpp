@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <iomanip>
 #include <ostream>
 
@@ -58,6 +59,10 @@ class Brackets {
     }
   }
   void write(double x) {
+    if (std::isnan(x)) {  // of which the sign says nothing
+      out_ << "nan";
+      return;
+    }
     char text[32];
     const char* end = floats_ ? std::to_chars(text, text + sizeof text, static_cast<float>(x)).ptr
                               : std::to_chars(text, text + sizeof text, x).ptr;

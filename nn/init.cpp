@@ -31,7 +31,20 @@ Fans fans_of(const Parameter& p, Place place) {
                    help_line("fans need at least two dimensions, [out, in]; use normal() or uniform()"));
   }
   const auto field = static_cast<double>(shape.product(2, shape.rank()));
-  return {static_cast<double>(shape[1]) * field, static_cast<double>(shape[0]) * field};
+  // Without elements, one instead of none: so there is no division by 0.
+  const auto fan = [&](std::int64_t size) { return std::max(1.0, static_cast<double>(size) * field); };
+  return {fan(shape[1]), fan(shape[0])};
+}
+
+void check_gain(double gain, const char* owner, Place place) {
+  check_not_negative(gain, {owner, "gain", place});
+  check_finite_float(gain, {owner, "gain", place});
+}
+
+void check_normal(double mean, double deviation, const char* owner, Place place) {
+  check_finite_float(mean, {owner, "mean", place});
+  check_not_negative(deviation, {owner, "deviation", place});
+  check_finite_float(deviation, {owner, "deviation", place});
 }
 
 // Runs fill(first index, numbers) on stretches of an even length. `cost` is that of one number, in simple
@@ -54,6 +67,8 @@ void constant(Parameter p, double value) {
 }
 
 void uniform(Parameter p, Seed seed, double low, double high, Place place) {
+  check_finite_float(low, {"uniform", "low", place});
+  check_finite_float(high, {"uniform", "high", place});
   if (!(low <= high)) refuse(low, {"uniform", "low", place}, "is not at most high = " + short_number(high));
   const kernels::Philox numbers = numbers_for(p, seed);
   fill_stretches(p.values(), 100, [&](std::uint64_t i, std::span<float> values) {
@@ -62,7 +77,7 @@ void uniform(Parameter p, Seed seed, double low, double high, Place place) {
 }
 
 void normal(Parameter p, Seed seed, double mean, double deviation, Place place) {
-  check_not_negative(deviation, {"normal", "deviation", place});
+  check_normal(mean, deviation, "normal", place);
   const kernels::Philox numbers = numbers_for(p, seed);
   fill_stretches(p.values(), 300, [&](std::uint64_t first, std::span<float> values) {
     for (std::size_t i = 0; i < values.size(); i += 2) {
@@ -74,7 +89,7 @@ void normal(Parameter p, Seed seed, double mean, double deviation, Place place) 
 }
 
 void truncated_normal(Parameter p, Seed seed, double mean, double deviation, double bound, Place place) {
-  check_not_negative(deviation, {"truncated_normal", "deviation", place});
+  check_normal(mean, deviation, "truncated_normal", place);
   check_positive(bound, {"truncated_normal", "bound", place});
   const kernels::Philox numbers = numbers_for(p, seed);
   // Every element has its own numbers to try, so that one redrawn element does not move the others. One in
@@ -95,25 +110,25 @@ void truncated_normal(Parameter p, Seed seed, double mean, double deviation, dou
 }
 
 void kaiming_uniform(Parameter p, Seed seed, double gain, Place place) {
-  check_not_negative(gain, {"kaiming_uniform", "gain", place});
+  check_gain(gain, "kaiming_uniform", place);
   const double bound = gain * std::sqrt(3.0 / fans_of(p, place).in);
   uniform(p, seed, -bound, bound, place);
 }
 
 void kaiming_normal(Parameter p, Seed seed, double gain, Place place) {
-  check_not_negative(gain, {"kaiming_normal", "gain", place});
+  check_gain(gain, "kaiming_normal", place);
   normal(p, seed, 0, gain / std::sqrt(fans_of(p, place).in), place);
 }
 
 void xavier_uniform(Parameter p, Seed seed, double gain, Place place) {
-  check_not_negative(gain, {"xavier_uniform", "gain", place});
+  check_gain(gain, "xavier_uniform", place);
   const Fans fans = fans_of(p, place);
   const double bound = gain * std::sqrt(6.0 / (fans.in + fans.out));
   uniform(p, seed, -bound, bound, place);
 }
 
 void xavier_normal(Parameter p, Seed seed, double gain, Place place) {
-  check_not_negative(gain, {"xavier_normal", "gain", place});
+  check_gain(gain, "xavier_normal", place);
   const Fans fans = fans_of(p, place);
   normal(p, seed, 0, gain * std::sqrt(2.0 / (fans.in + fans.out)), place);
 }

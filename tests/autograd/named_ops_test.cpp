@@ -178,6 +178,9 @@ TEST_F(Composed, FlattenSqueezeAndUnsqueezeAreReshapes) {
   EXPECT_THAT([&] { flatten(x, 2, 1); },
               ThrowsMessage<ShapeError>(HasSubstr("flatten: axis 2 comes after axis 1")));
   EXPECT_THAT([&] { flatten(x, 4); }, ThrowsMessage<ShapeError>(HasSubstr("flatten: ")));
+  EXPECT_EQ(flatten(sum(x), -1, 0).shape(), Shape({1}));
+  EXPECT_THAT([&] { flatten(sum(x), 1); }, ThrowsMessage<ShapeError>(HasSubstr("flatten: ")));
+  EXPECT_THAT([&] { flatten(sum(x), 0, -2); }, ThrowsMessage<ShapeError>(HasSubstr("flatten: ")));
   EXPECT_THAT([&] { unsqueeze(x, 5); }, ThrowsMessage<ShapeError>(HasSubstr("unsqueeze: ")));
   EXPECT_THAT([&] { unsqueeze(unsqueeze(unsqueeze(x, 0), 0), 0); },
               ThrowsMessage<ShapeError>(HasSubstr("unsqueeze: there is no room for another dimension")));
@@ -214,6 +217,7 @@ TEST(Streams, WriteATensorAsRows) {
   const auto text = [](Here x) { return (std::ostringstream() << x).str(); };
   EXPECT_EQ(text(tape.constant(0.1)), "tensor(0.1)");
   EXPECT_EQ(text(tape.constant({1, -2.5, HUGE_VAL}, {3})), "tensor([1, -2.5, inf])");
+  EXPECT_EQ(text(tape.constant({std::nan(""), -std::nan("")}, {2})), "tensor([nan, nan])");
   EXPECT_EQ(text(tape.constant({1, 2, 3, 4}, {2, 2})), "tensor([[1, 2],\n        [3, 4]])");
   EXPECT_EQ(text(tape.constant({1, 2, 3, 4}, {2, 1, 2})), "tensor([[[1, 2]],\n\n        [[3, 4]]])");
   EXPECT_EQ(text(tape.constant(Numbers{}, {0, 3})), "tensor([], shape [0, 3])");

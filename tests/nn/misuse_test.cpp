@@ -360,6 +360,15 @@ TEST(MisusedModules, InitialisersGivenNoDistribution) {
   expect_error<ValueError>([&] { init::uniform(p, seed, 1, -1); },
                            "uniform: low = 1 is not at most high = -1");
   expect_error<ValueError>([&] { init::uniform(p, seed, nan, 1); }, "uniform: low = nan");
+  const double inf = HUGE_VAL;
+  expect_error<ValueError>([&] { init::uniform(p, seed, -inf, 1); }, "uniform: low = -inf is not finite");
+  expect_error<ValueError>([&] { init::uniform(p, seed, 0, 1e39); }, "uniform: high = 1e+39 is not finite");
+  expect_error<ValueError>([&] { init::normal(p, seed, nan, 1); }, "normal: mean = nan is not finite");
+  expect_error<ValueError>([&] { init::normal(p, seed, 0, inf); }, "normal: deviation = inf is not finite");
+  expect_error<ValueError>([&] { init::truncated_normal(p, seed, inf, 1); },
+                           "truncated_normal: mean = inf is not finite");
+  expect_error<ValueError>([&] { init::xavier_uniform(p, seed, inf); },
+                           "xavier_uniform: gain = inf is not finite");
   expect_error<ValueError>([&] { init::normal(p, seed, 0, -1); }, "normal: deviation = -1 is not");
   expect_error<ValueError>([&] { init::truncated_normal(p, seed, 0, nan); },
                            "truncated_normal: deviation = nan");
@@ -370,6 +379,9 @@ TEST(MisusedModules, InitialisersGivenNoDistribution) {
   expect_error<ValueError>([&] { init::xavier_uniform(p, seed, -1); }, "xavier_uniform: gain = -1");
   expect_error<ValueError>([&] { init::xavier_normal(p, seed, nan); }, "xavier_normal: gain = nan");
   EXPECT_TRUE(std::ranges::equal(p.values(), before));
+  const Parameter empty = root.add_parameter("empty", {3, 0}, true);
+  EXPECT_NO_THROW(init::kaiming_uniform(empty, seed));
+  EXPECT_NO_THROW(init::kaiming_normal(empty, seed));
 }
 
 TEST(MisusedModules, LayersGivenWhatDoesNotFit) {
