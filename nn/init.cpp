@@ -69,7 +69,7 @@ void constant(Parameter p, double value) {
 void uniform(Parameter p, Seed seed, double low, double high, Place place) {
   check_finite_float(low, {"uniform", "low", place});
   check_finite_float(high, {"uniform", "high", place});
-  if (!(low <= high)) refuse(low, {"uniform", "low", place}, "is not at most high = " + short_number(high));
+  if (low > high) refuse(low, {"uniform", "low", place}, "is not at most high = " + short_number(high));
   const kernels::Philox numbers = numbers_for(p, seed);
   fill_stretches(p.values(), 100, [&](std::uint64_t i, std::span<float> values) {
     for (float& v : values) v = static_cast<float>(low + (high - low) * numbers.uniform(i++));
