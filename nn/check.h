@@ -38,6 +38,10 @@ inline void check_not_negative(double value, const Field& field) {
 inline void check_finite_float(double value, const Field& field) {
   if (!std::isfinite(static_cast<float>(value))) refuse(value, field, "is not finite as a float");
 }
+inline void check_not_negative_float(double value, const Field& field) {
+  check_not_negative(value, field);
+  check_finite_float(value, field);
+}
 inline void check_positive_float(double value, const Field& field) {
   check_positive(value, field);
   check_finite_float(value, field);

@@ -36,15 +36,9 @@ Fans fans_of(const Parameter& p, Place place) {
   return {fan(shape[1]), fan(shape[0])};
 }
 
-void check_gain(double gain, const char* owner, Place place) {
-  check_not_negative(gain, {owner, "gain", place});
-  check_finite_float(gain, {owner, "gain", place});
-}
-
 void check_normal(double mean, double deviation, const char* owner, Place place) {
   check_finite_float(mean, {owner, "mean", place});
-  check_not_negative(deviation, {owner, "deviation", place});
-  check_finite_float(deviation, {owner, "deviation", place});
+  check_not_negative_float(deviation, {owner, "deviation", place});
 }
 
 // Runs fill(first index, numbers) on stretches of an even length. `cost` is that of one number, in simple
@@ -110,25 +104,25 @@ void truncated_normal(Parameter p, Seed seed, double mean, double deviation, dou
 }
 
 void kaiming_uniform(Parameter p, Seed seed, double gain, Place place) {
-  check_gain(gain, "kaiming_uniform", place);
+  check_not_negative_float(gain, {"kaiming_uniform", "gain", place});
   const double bound = gain * std::sqrt(3.0 / fans_of(p, place).in);
   uniform(p, seed, -bound, bound, place);
 }
 
 void kaiming_normal(Parameter p, Seed seed, double gain, Place place) {
-  check_gain(gain, "kaiming_normal", place);
+  check_not_negative_float(gain, {"kaiming_normal", "gain", place});
   normal(p, seed, 0, gain / std::sqrt(fans_of(p, place).in), place);
 }
 
 void xavier_uniform(Parameter p, Seed seed, double gain, Place place) {
-  check_gain(gain, "xavier_uniform", place);
+  check_not_negative_float(gain, {"xavier_uniform", "gain", place});
   const Fans fans = fans_of(p, place);
   const double bound = gain * std::sqrt(6.0 / (fans.in + fans.out));
   uniform(p, seed, -bound, bound, place);
 }
 
 void xavier_normal(Parameter p, Seed seed, double gain, Place place) {
-  check_gain(gain, "xavier_normal", place);
+  check_not_negative_float(gain, {"xavier_normal", "gain", place});
   const Fans fans = fans_of(p, place);
   normal(p, seed, 0, gain * std::sqrt(2.0 / (fans.in + fans.out)), place);
 }

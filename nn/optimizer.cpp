@@ -26,11 +26,9 @@ bool belongs(const std::string& name, const ParameterGroup& group) {
 // A misspelt name would silently train with the wrong settings.
 void check_group(const char* owner, Place where, const ParameterBlock& block, const std::vector<bool>& chosen,
                  const ParameterGroup& group, std::size_t number) {
-  check_not_negative(group.learning_rate_factor, {owner, "learning_rate_factor", where});
-  check_finite_float(group.learning_rate_factor, {owner, "learning_rate_factor", where});
+  check_not_negative_float(group.learning_rate_factor, {owner, "learning_rate_factor", where});
   if (group.weight_decay) {
-    check_not_negative(*group.weight_decay, {owner, "weight_decay", where});
-    check_finite_float(*group.weight_decay, {owner, "weight_decay", where});
+    check_not_negative_float(*group.weight_decay, {owner, "weight_decay", where});
   }
   const auto any = [&](const auto& condition) {
     for (std::size_t i = 0; i < block.count(); ++i) {
@@ -61,10 +59,8 @@ Optimizer::Optimizer(const char* name, const ModelParameters& model, const Commo
       clip_norm_(common.clip_norm),
       own_steps_(block_->count(), 0) {
   const Place where = common.where;
-  check_not_negative(common.learning_rate, {name, "learning_rate", where});
-  check_finite_float(common.learning_rate, {name, "learning_rate", where});
-  check_not_negative(common.weight_decay, {name, "weight_decay", where});
-  check_finite_float(common.weight_decay, {name, "weight_decay", where});
+  check_not_negative_float(common.learning_rate, {name, "learning_rate", where});
+  check_not_negative_float(common.weight_decay, {name, "weight_decay", where});
   check_not_negative(common.clip_norm, {name, "clip_norm", where});
   for (std::size_t g = 0; g < common.groups.size(); ++g)
     check_group(name, where, *block_, model.chosen_, common.groups[g], g);
@@ -215,8 +211,7 @@ StepReport Optimizer::step(Place where) {
 }
 
 void Optimizer::set_learning_rate(double rate, Place where) {
-  check_not_negative(rate, {name_, "learning_rate", where});
-  check_finite_float(rate, {name_, "learning_rate", where});
+  check_not_negative_float(rate, {name_, "learning_rate", where});
   learning_rate_ = rate;
 }
 

@@ -18,8 +18,7 @@ double along_cosine(double a, double b, double share) {
 double along_line(double a, double b, double share) { return a + (b - a) * share; }
 
 void check_rate(double rate, const char* owner, Place where) {
-  check_not_negative(rate, {owner, "learning_rate", where});
-  check_finite_float(rate, {owner, "learning_rate", where});
+  check_not_negative_float(rate, {owner, "learning_rate", where});
 }
 void check_share(double value, const Field& field) {
   if (!(value >= 0 && value <= 1)) refuse(value, field, "is not in [0, 1]");

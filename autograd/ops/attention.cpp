@@ -129,7 +129,7 @@ T* kept_by(Context<T>& c, const Attention<T>& p) {
 
 // ---- separate queries, keys and values
 
-// How many keys count. As long as the shape rule has not refused a number beyond them, all do.
+// How many keys count: all of them for a number that the shape rule is going to refuse.
 std::int64_t keys_of(const AttentionOptions& options, const Shape& k) {
   const std::int64_t all = k[k.rank() - 2];
   const std::int64_t keys = options.keys.value_or(all);

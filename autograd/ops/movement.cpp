@@ -301,14 +301,12 @@ Tensor reshape(Here x, std::initializer_list<Size> sizes) {
 Tensor reshape(Here x, const Shape& shape) { return record(reshape_op, {x}, Target{shape}); }
 
 Tensor flatten(Here x, int first, int last) {
-  const Shape shape = x.shape();
-  const int rank = std::max(shape.rank(), 1);  // a number has the axis that it gets
-  const int from = axis_from_front(first, rank, x.place, "flatten");
-  const int to = axis_from_front(last, rank, x.place, "flatten");
+  const Shape shape = x.shape().rank() == 0 ? Shape{1} : x.shape();  // a number has the axis that it gets
+  const int from = axis_from_front(first, shape.rank(), x.place, "flatten");
+  const int to = axis_from_front(last, shape.rank(), x.place, "flatten");
   if (from > to) {
     throw ShapeError(x.place, at(x.place, "flatten: axis " + std::to_string(first) + " comes after axis " + std::to_string(last)));
   }
-  if (shape.rank() == 0) return reshape(x, {1});
   return reshape(x, replaced(shape, from, to + 1, {shape.product(from, to + 1, x.place)}, x.place));
 }
 
