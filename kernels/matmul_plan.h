@@ -154,13 +154,17 @@ struct Plan {
 
  private:
   // Cuts rows or columns in halves, whichever repeats less work, or columns where it is as much, until there
-  // are as many tasks: each part packs all of B, each group reads all of A.
+  // are as many tasks: each part packs all of B, each group reads all of A. But the gradient of a weight is
+  // cut into rows first, some for each thread: those are the stretch that this thread has in the optimizer,
+  // and gradients that another wrote come slowly, above all from a core that shares no cache with it.
   void cut_for(const Matmul<T>& p, std::int64_t tasks) {
     const std::int64_t packing = p.n * (p.transpose_b ? 2 : 1);
     while (parts * groups * p.batch < tasks) {
       const bool rows_can = parts * 2 * 48 <= p.m, columns_can = groups * 2 <= panels;
       if (!rows_can && !columns_can) break;
-      (rows_can && (!columns_can || parts * packing < groups * p.m) ? parts : groups) *= 2;
+      const bool rows_first = p.transpose_a && parts * p.batch < threads();
+      const bool rows = rows_can && (!columns_can || rows_first || parts * packing < groups * p.m);
+      (rows ? parts : groups) *= 2;
     }
   }
 };

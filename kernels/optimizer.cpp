@@ -13,16 +13,18 @@
 namespace reel::kernels {
 namespace {
 
-constexpr std::int64_t task_size = 16384;
 constexpr std::int64_t norm_chunk = 4096;
 constexpr std::int64_t norm_parts = 256;
 constexpr float largest_float = std::numeric_limits<float>::max();
 constexpr float least_normal_float = std::numeric_limits<float>::min();
 
-// Runs body(first, count) on stretches of fixed size. `bytes` is what one element moves through memory.
+// Runs body(first, count) on stretches of [0, n). `bytes` is what one element moves through memory. A stretch
+// that a thread takes over from another comes out of that one's cache, four arrays of it, and did so again in
+// the next step: of a small model they are short. Long ones read memory faster.
 template <class Body>
 void for_stretches(std::int64_t n, double bytes, Body body) {
-  parallel_stretches(n, task_size, static_cast<double>(n) * bytes, body);
+  const std::int64_t stretch = std::clamp<std::int64_t>(n / 32 / 4096 * 4096, 4096, 16384);
+  parallel_stretches(n, stretch, static_cast<double>(n) * bytes, body);
 }
 
 // The largest |g| with (1 - decay) g^2 a float. A little below, because both products round.
