@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "autograd/error.h"
 #include "nn/atomic_file.h"
 #include "nn/error.h"
 #include "nn/file_descriptor.h"
@@ -136,8 +137,11 @@ Checkpoint::Checkpoint(std::filesystem::path directory, ParameterBlock& paramete
 
 Checkpoint::Checkpoint(std::filesystem::path directory, ParameterBlock& parameters, Optimizers optimizers,
                        Place where)
-    : directory_(std::move(directory)), parameters_(parameters), optimizers_(std::move(optimizers)) {
-  require_made_for(optimizers_, parameters_, "checkpoint", where);
+    : directory_(std::move(directory)),
+      parameters_(parameters),
+      life_(parameters.life()),
+      optimizers_(std::move(optimizers)) {
+  require_model(where);
   std::error_code error;
   if (!std::filesystem::is_directory(directory_, error)) {
     const bool missing = !error || error == std::errc::no_such_file_or_directory;
@@ -148,8 +152,16 @@ Checkpoint::Checkpoint(std::filesystem::path directory, ParameterBlock& paramete
   }
 }
 
-void Checkpoint::save(std::int64_t step, Place where) {
+void Checkpoint::require_model(Place where) const {
+  if (life_.expired()) {
+    throw StateError(where, at(where, "checkpoint: the model whose parameters it keeps was destroyed") +
+                                help_line("a checkpoint must not outlive its model"));
+  }
   require_made_for(optimizers_, parameters_, "checkpoint", where);
+}
+
+void Checkpoint::save(std::int64_t step, Place where) {
+  require_model(where);
   if (step < 0) throw std::invalid_argument("checkpoint: step " + std::to_string(step) + " is negative");
   SafetensorsWriter writer;
   add_weights(writer, parameters_);
@@ -222,7 +234,7 @@ std::map<std::string, std::string> notes_of(const Safetensors& file) {
 std::int64_t step_of(const Safetensors& file) { return number_of(file, "step"); }
 
 std::int64_t Checkpoint::load(Place where) {
-  require_made_for(optimizers_, parameters_, "checkpoint", where);
+  require_model(where);
   skipped_.clear();
   newest_is_damaged_ = false;
   bool unreadable = false;

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -31,7 +32,8 @@ namespace reel::nn {
 class Checkpoint {
  public:
   /// Throws IoError if there is no such directory, before there is anything to lose; StateError, as save and
-  /// load do, unless the optimizer was made for these parameters or a part of them. It must outlive this.
+  /// load do, unless the optimizer was made for these parameters or a part of them. It must outlive this, and
+  /// so must the model: save and load throw StateError if that is gone.
   Checkpoint(std::filesystem::path directory, ParameterBlock& parameters, Optimizer& optimizer,
              Place where = Place::here());
   /// The same for several optimizers, {generator, critic}, or for none, {}; they must be loaded in the order
@@ -63,10 +65,12 @@ class Checkpoint {
   std::filesystem::path previous_path() const { return directory_ / "checkpoint.previous.safetensors"; }
 
  private:
+  void require_model(Place where) const;
   void restore(const Safetensors& file);
 
   std::filesystem::path directory_;
   ParameterBlock& parameters_;
+  std::weak_ptr<const void> life_;  // of the parameters
   Optimizers optimizers_;
   std::map<std::string, std::string> notes_;
   std::function<void(const std::map<std::string, std::string>&)> check_;

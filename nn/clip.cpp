@@ -55,7 +55,7 @@ double clip_grad_norm(ParameterBlock& block, double max_norm, Place where) {
 }
 
 void clip_grad_value(ParameterBlock& block, double limit, Place where) {
-  check_positive(limit, {"clip_grad_value", "limit", where});
+  check_positive_float(limit, {"clip_grad_value", "limit", where});
   for_gradients(block, [&](std::int64_t offset, std::int64_t count) {
     kernels::clamp(block.gradients() + offset, count, limit);
   });

@@ -27,7 +27,8 @@ double clip_grad_norm(ParameterBlock& block, double max_norm, Place where = Plac
 /// The factor that clip_grad_norm multiplies by.
 double clip_factor(double norm, double max_norm);
 
-/// Limits every gradient to [-limit, limit] (PyTorch's clip_grad_value_). Throws ValueError unless limit > 0.
+/// Limits every gradient to [-limit, limit] (PyTorch's clip_grad_value_). Throws ValueError unless limit > 0,
+/// and finite, as a float.
 void clip_grad_value(ParameterBlock& block, double limit, Place where = Place::here());
 
 /// Calls body(first, last, offset, count) for the longest stretches [first, last) of parameters that all have

@@ -55,6 +55,9 @@ class Mlp final : public Module {
       throw ValueError(place, at(place, "mlp: " + std::to_string(sizes.size()) + " sizes") +
                                   help_line("give at least the numbers of inputs and of outputs"));
     }
+    if (options_.activation == nullptr) {
+      throw ValueError(place, at(place, "mlp: activation = nullptr") + help_line("name an op, such as relu"));
+    }
     for (std::size_t i = 0; i + 1 < sizes.size(); ++i) {
       if (i > 0)
         dropouts_.emplace_back(this, Name("dropout" + std::to_string(i - 1), place), options_.dropout);

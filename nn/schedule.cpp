@@ -36,9 +36,10 @@ double Schedule::operator()(std::int64_t step) const {
                                                 : along_line(start_, rate_, share);
   }
   if (length_ == 0) return rate_;
-  if (kind_ == Kind::one_cycle && now == peak_ && peak_ > 0) return rate_;  // it may end there
   const double last =
       kind_ == Kind::one_cycle ? static_cast<double>(length_) - 1 : static_cast<double>(length_);
+  // One cycle may end at its peak, and stays there.
+  if (kind_ == Kind::one_cycle && peak_ > 0 && (now == peak_ || peak_ >= last)) return rate_;
   if (now >= last) return end_;
   const double share = (now - peak_) / (last - peak_);
   return linear_ ? along_line(rate_, end_, share) : along_cosine(rate_, end_, share);

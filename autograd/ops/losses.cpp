@@ -95,7 +95,7 @@ const Op& huber_op = define({
               c.gradient(0), [slope](auto x, auto t, auto dl) { return slope(x - t) * dl; }, c.in(0), c.in(1),
               c.upstream());
           kernels::map(
-              c.gradient(1), [slope](auto x, auto t, auto dl) { return slope(t - x) * dl; }, c.in(0), c.in(1),
+              c.gradient(1), [slope](auto x, auto t, auto dl) { return -slope(x - t) * dl; }, c.in(0), c.in(1),
               c.upstream());
         },
     .samples = {on({3, 5}, {3, 5}).call([](Tensors x) { return huber(x[0], x[1]); }),

@@ -103,6 +103,13 @@ TEST(HessianVectorProduct, GoesPastTheLogarithmOfAMask) {
   EXPECT_EQ(column.values[2], 0);
 }
 
+// Where two choices are as good, x and its target must take the same.
+TEST(HessianVectorProduct, OfHuberIsSymmetricAtItsKinks) {
+  const auto f = [](Tensors t) { return sum(huber(t[0], t[1])); };
+  const Array x{{2}, {1, -1}}, target{{2}, {0, 0}}, ones{{2}, {1, 1}}, zeros{{2}, {0, 0}};
+  EXPECT_EQ(hvp(f, {x, target}, {ones, zeros})[1].values, hvp(f, {x, target}, {zeros, ones})[0].values);
+}
+
 // As an op of constants has no derivative, however steep it is there.
 TEST(Jvp, OfAConstantIsZeroWhereTheSlopeIsInfinite) {
   const double inf = std::numeric_limits<double>::infinity();

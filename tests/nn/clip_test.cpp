@@ -68,6 +68,7 @@ TEST(Clip, ValuesAreLimitedOnBothSides) {
   }
   EXPECT_EQ(model.block.gradients(1)[0], infinity);  // it has no gradient
   EXPECT_THROW(clip_grad_value(model.block, -1), ValueError);
+  EXPECT_THROW(clip_grad_value(model.block, 1e-50), ValueError);  // as a float it is 0
 }
 
 }  // namespace

@@ -241,6 +241,14 @@ TEST(DestroyedModel, ThatIsDestroyedInsideAStepIsNamedByBackward) {
   }
 }
 
+TEST(DestroyedModel, IsNamedByItsCheckpoint) {
+  auto model = std::make_unique<Mlp>(Seed{1}, std::vector<std::int64_t>{2, 3, 1});
+  Checkpoint checkpoint(testing::TempDir(), model->parameters(), Optimizers{});
+  model.reset();
+  expect_error<StateError>([&] { checkpoint.save(1); }, "was destroyed");
+  expect_error<StateError>([&] { checkpoint.load(); }, "was destroyed");
+}
+
 // A tensor that is a parameter, or a view of one, has no memory of its own.
 struct Growing final : Module {
   using Module::Module;

@@ -56,6 +56,7 @@ TEST(MisusedModules, MadeInAFunctionNameTheLineThatMadeThem) {
   expect_error<ValueError>([&] { root.add_parameter("a.b", {1}, true); }, "\"a.b\" is not a name");
   const std::vector<std::int64_t> one = {3}, negative = {3, -1};
   expect_error<ValueError>([&] { Mlp(&root, "j", one); }, "mlp: 1 sizes");
+  expect_error<ValueError>([&] { Mlp(Seed{1}, {2, 3, 1}, {.activation = nullptr}); }, "activation = nullptr");
   expect_error<ValueError>([&] { Mlp(&root, "k", negative); }, "linear: out = -1");
   const std::vector<std::int64_t> three = {3, 3, 3};
   expect_error<ValueError>([&] { Mlp(&root, "l", three, {.dropout = 2}); }, "dropout: p is 2");

@@ -88,6 +88,7 @@ TEST(Schedule, HandValues) {
   EXPECT_DOUBLE_EQ(rise(0), 0.04);
   EXPECT_LT(rise(8), 1);
   EXPECT_EQ(rise(9), 1);
+  EXPECT_EQ(rise(10), 1);
 }
 
 TEST(Schedule, EdgesAreFinite) {
