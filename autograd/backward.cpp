@@ -29,17 +29,6 @@ void fill_with_nan(void* memory, std::int64_t count) {
   std::fill_n(static_cast<T*>(memory), count, T(std::numeric_limits<double>::quiet_NaN()));
 }
 
-class PlayingGuard {
- public:
-  explicit PlayingGuard(bool& flag) : flag_(flag) { flag_ = true; }
-  ~PlayingGuard() { flag_ = false; }
-  PlayingGuard(const PlayingGuard&) = delete;
-  PlayingGuard& operator=(const PlayingGuard&) = delete;
-
- private:
-  bool& flag_;
-};
-
 }  // namespace
 
 void Tape::backward(Here loss, BackwardOptions options) {
@@ -66,7 +55,7 @@ void Tape::backward(Here output, std::span<const double> gradient, BackwardOptio
                      at(output.place, "backward: " + std::to_string(gradient.size()) +
                                           " gradients for a tensor of shape " + to_string(top.shape)));
   }
-  const PlayingGuard guard(playing_);
+  const AtWork guard(work_, Work::backward);
   steps_.back().played = true;
   ++plays_;
   begun_.clear();

@@ -81,11 +81,9 @@ Tape::~Tape() {
 bool Tape::on_its_thread() const { return thread_.load(std::memory_order_relaxed) == this_thread(); }
 
 void Tape::open(bool inference, Place place) {
-  if (playing_)
-    throw StateError(place, at(place, "tape: a step cannot be opened on a tape that plays backwards"));
   if (steps_.empty()) {
     thread_.store(this_thread(), std::memory_order_relaxed);
-  } else if (!on_its_thread()) {
+  } else if (!on_its_thread() || work_ != Work::none) {
     explain_step(place);
   }
   const std::size_t outer = steps_.size();
@@ -168,7 +166,7 @@ Tape& Tape::current(Place place) {
 }
 
 void Tape::require_step(const Place& place) const {
-  if (steps_.empty() || !on_its_thread() || playing_) explain_step(place);
+  if (steps_.empty() || !on_its_thread() || work_ != Work::none) explain_step(place);
 }
 
 void Tape::explain_step(Place place) const {
@@ -180,7 +178,10 @@ void Tape::explain_step(Place place) const {
     throw StateError(place, at(place, "tape: another thread has a step open on this tape") +
                                 help_line("use one tape per thread"));
   }
-  throw StateError(place, at(place, "tape: nothing can be recorded while the tape plays backwards"));
+  throw StateError(
+      place, at(place, std::string("tape: nothing can be recorded while ") +
+                           (work_ == Work::op ? "an op of the tape runs" : "the tape plays backwards")) +
+                 help_line("what a card computes with ops needs a tape of its own"));
 }
 
 // Which node stands here. The caller has checked the thread.
@@ -309,6 +310,7 @@ Tensor Tape::run(const Op& op, std::span<const Here> inputs, const void* options
       inputs_.push_back(source);
       wants_gradient = wants_gradient || nodes_[source].wants_gradient;
     }
+    const AtWork guard(work_, Work::op);
     const std::uint32_t* sources = inputs_.data() + first;
     const auto call = [&] { return Call(op, inputs, nodes_.data(), sources, options, options_type, place); };
     const auto [shape, size] = shape_of(op, call());

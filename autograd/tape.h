@@ -79,7 +79,7 @@ class Tape {
   Products products() const { return products_; }
 
   /// Opens a step: `const auto step = tape.record();`. Steps nest. Throws StateError while another thread has
-  /// one open, or while the tape plays backwards.
+  /// one open, while an op of the tape runs, and while the tape plays backwards.
   [[nodiscard]] Step record(Place place = Place::here()) { return Step(*this, false, place); }
   /// Opens a step whose values nobody will differentiate: backward in it is an error.
   [[nodiscard]] Step inference(Place place = Place::here()) { return Step(*this, true, place); }
@@ -177,6 +177,18 @@ class Tape {
     bool played;  // backward ran in it
     std::size_t nodes, inputs, leaves, uses;
     Arena::Mark values, gradients;
+  };
+  // What the tape is at. Meanwhile nothing may be recorded on it: nodes would move while they are used.
+  enum class Work : std::uint8_t { none, op, backward };
+  class AtWork {
+   public:
+    AtWork(Work& at, Work work) : at_(at) { at = work; }
+    ~AtWork() { at_ = Work::none; }
+    AtWork(const AtWork&) = delete;
+    AtWork& operator=(const AtWork&) = delete;
+
+   private:
+    Work& at_;
   };
   // What count_use() counts.
   struct Use {
@@ -356,7 +368,7 @@ class Tape {
   std::vector<std::uint32_t> begun_;           // whose first contribution the op at work writes
   std::atomic<const void*> thread_ = nullptr;  // another thread may ask while this one opens a step
   std::uint32_t plays_ = 0;                    // how often backward has run
-  bool playing_ = false;
+  Work work_ = Work::none;
   bool detect_anomaly_ = false;
   bool profile_ = false;
   bool poison_unread_ = false;

@@ -2,8 +2,10 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <thread>
+#include <tuple>
 
 #include "autograd/autograd.h"
 #include "tests/autograd/misuse.h"
@@ -346,27 +348,81 @@ TEST_F(Misuse, ATapeInsideABackwardIsFine) {
   EXPECT_EQ(x.gradient()[0], 8 * std::pow(3.0, 7));
 }
 
-// An op whose backward records on the tape that plays: an error, not a crash.
+// An op whose card uses the tape that runs it: an error, not a crash.
+struct Reentry {
+  enum Where { rule, forward, backward } where;
+  Tape* tape;
+  void (*work)(Tape&);
+  void enter(Where now) const {
+    if (now == where) work(*tape);
+  }
+};
 const Op& reentrant_op = define({
     .name = "wrong_reentrant",
-    .formula = "y = x, whose backward records on the tape being played",
-    .shape = {"same", [](const Call& c) { return c[0]; }},
+    .formula = "y = x, whose card uses the tape that runs it",
+    .shape = {"same",
+              [](const Call& c) {
+                c.options<Reentry>().enter(Reentry::rule);
+                return c[0];
+              }},
     .forward =
         [](auto& c) {
+          c.template options<Reentry>().enter(Reentry::forward);
           kernels::map(
               c.result(), [](auto x) { return x; }, c.in());
         },
-    .backward = [](auto&) { throw StateError(Place{}, "error: stopped in backward"); },
+    .backward = [](auto& c) { c.template options<Reentry>().enter(Reentry::backward); },
 });
+
+TEST_F(Misuse, ACardThatUsesTheTapeThatRunsIt) {
+  void (*const works[])(Tape&) = {
+      [](Tape& own) {
+        for (int i = 0; i < 10000; ++i) own.variable(1.0);  // more than there is room for
+      },
+      [](Tape& own) { std::ignore = own.record(); },
+      [](Tape& own) { std::ignore = own.inference(); },
+      [](Tape& own) { own.backward(own.variable(1.0)); },
+  };
+  for (const Reentry::Where where : {Reentry::rule, Reentry::forward, Reentry::backward}) {
+    const std::string reason = where == Reentry::backward
+                                   ? "error: tape: nothing can be recorded while the tape plays backwards"
+                                   : "error: tape: nothing can be recorded while an op of the tape runs";
+    for (const auto work : works) {
+      const auto step = tape.record();
+      const Tensor x = tape.variable(3.0);
+      EXPECT_THAT(
+          [&] {
+            tape.backward(record(reentrant_op, {exp(x)}, Reentry{where, &tape, work}));
+          },
+          testing::ThrowsMessage<StateError>(
+              testing::AllOf(HasSubstr("misuse_test.cpp:"), HasSubstr(reason))));
+      tape.backward(x * x);  // the tape is as it was
+      EXPECT_EQ(x.gradient()[0], 6);
+    }
+  }
+}
 
 TEST_F(Misuse, AnExceptionInBackwardLeavesTheTapeUsable) {
   {
     const auto step = tape.record();
     const Tensor x = tape.variable(3.0);
-    EXPECT_THROW(tape.backward(record(reentrant_op, {exp(x)})), StateError);
+    const auto stop = [](Tape&) { throw StateError(Place{}, "error: stopped in backward"); };
+    EXPECT_THROW(tape.backward(record(reentrant_op, {exp(x)}, Reentry{Reentry::backward, &tape, stop})),
+                 StateError);
   }
   const auto step = tape.record();
   const Tensor x = tape.variable(3.0);
+  tape.backward(x * x);
+  EXPECT_EQ(x.gradient()[0], 6);
+}
+
+// A tape that ran an op of a card that threw is busy no more.
+TEST_F(Misuse, AnExceptionInForwardLeavesTheTapeUsable) {
+  const auto step = tape.record();
+  const Tensor x = tape.variable(3.0);
+  const auto stop = [](Tape&) { throw std::runtime_error("stopped"); };
+  for (const Reentry::Where where : {Reentry::rule, Reentry::forward})
+    EXPECT_THROW(record(reentrant_op, {x}, Reentry{where, &tape, stop}), std::runtime_error);
   tape.backward(x * x);
   EXPECT_EQ(x.gradient()[0], 6);
 }
