@@ -97,6 +97,12 @@ Tensor detail::checked(const Tape& tape, const Tensor& y, const Asked& asked) {
   return y;
 }
 
+void detail::require_same_shape(const Shape& first, const Shape& now, const Asked& asked) {
+  if (first == now) return;
+  refuse(asked, "the function gave shape " + to_string(first) + ", then " + to_string(now),
+         "it must give one shape, whatever the numbers are");
+}
+
 Array detail::evaluate(Tape& tape, const Function& f, const Arrays& x, const Asked& asked) {
   const auto step = tape.inference();
   const Tensor y = checked(tape, f(leaves(tape, x, nullptr, asked)), asked);
@@ -213,12 +219,13 @@ Array jacobian(const Function& f, const Array& x, Place where) {
     Tape tape(Precision::f64);
     return {{static_cast<std::int64_t>(detail::evaluate(tape, f, {x}, asked).values.size()), 0}, {}};
   }
+  const Function same = detail::of_one_shape(f, asked);
   Array v{x.shape, zeros(x)};
   Array result;
   for (std::int64_t j = 0; j < inputs; ++j) {
     v.values[static_cast<std::size_t>(j)] = 1;
     Tape tape(Precision::dual);
-    const Array column = detail::jvp(tape, f, {x}, {v}, asked);
+    const Array column = detail::jvp(tape, same, {x}, {v}, asked);
     v.values[static_cast<std::size_t>(j)] = 0;
     const auto outputs = static_cast<std::int64_t>(column.values.size());
     if (j == 0) {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -63,7 +64,8 @@ Array jvp(const ParameterBlock& parameters, const std::function<Tensor(Tape&)>& 
 std::vector<double> hvp(const ParameterBlock& parameters, const std::function<Tensor(Tape&)>& loss,
                         std::span<const double> v, Place where = Place::here());
 
-/// The matrix [outputs, inputs] of all derivatives of f's elements in x's elements.
+/// The matrix [outputs, inputs] of all derivatives of f's elements in x's elements, from as many evaluations
+/// of f as x has elements. Throws ShapeError if f does not give the same shape every time.
 Array jacobian(const Function& f, const Array& x, Place where = Place::here());
 
 namespace detail {
@@ -75,6 +77,19 @@ struct Asked {
 // y, if it is a tensor of this tape. Throws StateError otherwise: of another tape there are no derivatives
 // here.
 Tensor checked(const Tape& tape, const Tensor& y, const Asked& asked);
+// Throws ShapeError unless the shapes are one: of what a function gave first and gives now.
+void require_same_shape(const Shape& first, const Shape& now, const Asked& asked);
+// The same function, which throws ShapeError where it gives another shape than the first time.
+template <class Input>
+std::function<Tensor(Input)> of_one_shape(const std::function<Tensor(Input)>& f, const Asked& asked) {
+  return [&f, asked, first = std::optional<Shape>()](Input x) mutable {
+    const Tensor y = f(x);
+    const Shape shape = y.shape(asked.where);
+    if (!first) first = shape;
+    require_same_shape(*first, shape, asked);
+    return y;
+  };
+}
 // The same as above on a tape that the caller has set up: f64, but dual for jvp.
 Array evaluate(Tape& tape, const Function& f, const Arrays& x, const Asked& asked);
 Array jvp(Tape& tape, const Function& f, const Arrays& x, const Arrays& v, const Asked& asked);

@@ -213,22 +213,23 @@ Arrays shaped(const Vector& numbers, const Arrays& like) {
 
 GradcheckReport gradcheck(const Function& f, const Arrays& x, const GradcheckOptions& options, Place where) {
   const detail::Asked asked{"gradcheck", where};
+  const Function same = detail::of_one_shape(f, asked);
   Shape shape;  // of what f gives; check() asks for the value first
   const auto pull = [&](const Arrays& at, const Vector& u, detail::Pull how) {
     StrictTape tape(Precision::f64);
-    return detail::vjp(tape, f, at, {shape, u}, asked, how);
+    return detail::vjp(tape, same, at, {shape, u}, asked, how);
   };
   Subject subject{
       flat(x),
       [&](const Vector& point) {
         StrictTape tape(Precision::f64);
-        Array y = detail::evaluate(tape, f, shaped(point, x), asked);
+        Array y = detail::evaluate(tape, same, shaped(point, x), asked);
         shape = y.shape;
         return std::move(y.values);
       },
       [&](const Vector& point, const Vector& v) {
         StrictTape tape(Precision::dual);
-        return detail::jvp(tape, f, shaped(point, x), shaped(v, x), asked).values;
+        return detail::jvp(tape, same, shaped(point, x), shaped(v, x), asked).values;
       },
       [&](const Vector& point, const Vector& u) { return flat(pull(shaped(point, x), u, {})); },
       [&](const Vector& u) { return flat(pull(x, u, {.times = 2})); },
@@ -248,13 +249,14 @@ GradcheckReport gradcheck(const Function& f, const Arrays& x, const GradcheckOpt
 GradcheckReport gradcheck(const ParameterBlock& parameters, const std::function<Tensor(Tape&)>& loss,
                           const GradcheckOptions& options, Place where) {
   const detail::Asked asked{"gradcheck", where};
+  const std::function<Tensor(Tape&)> same = detail::of_one_shape(loss, asked);
   // The flat block is one vector, gaps included: their derivatives are 0 both ways.
   const Vector point(parameters.values(), parameters.values() + parameters.length());
   const auto pull = [&](const Vector& x, const Vector& u, int times) {
     StrictTape tape(Precision::f64);
     tape.override_parameters(parameters, x);
     const auto step = tape.record();
-    const Tensor y = detail::checked(tape, loss(tape), asked);
+    const Tensor y = detail::checked(tape, same(tape), asked);
     return detail::pull(tape, parameters, y, u, asked, times, &Tensor::gradient);
   };
   const Subject subject{
@@ -263,13 +265,13 @@ GradcheckReport gradcheck(const ParameterBlock& parameters, const std::function<
         StrictTape tape(Precision::f64);
         tape.override_parameters(parameters, x);
         const auto step = tape.inference();
-        return detail::checked(tape, loss(tape), asked).values();
+        return detail::checked(tape, same(tape), asked).values();
       },
       [&](const Vector& x, const Vector& v) {
         StrictTape tape(Precision::dual);
         tape.override_parameters(parameters, x, v);
         const auto step = tape.inference();
-        return detail::checked(tape, loss(tape), asked).tangents();
+        return detail::checked(tape, same(tape), asked).tangents();
       },
       [&](const Vector& x, const Vector& u) { return pull(x, u, 1); },
       [&](const Vector& u) { return pull(point, u, 2); },

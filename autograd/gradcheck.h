@@ -41,6 +41,8 @@ struct GradcheckReport {
 /// that are added to others, which a backward that overwrites them shows, and every input alone while the
 /// others are constants. There a backward that writes a gradient nobody wants ends the program, as it would
 /// in use.
+///
+/// Throws ShapeError if f does not give the same shape every time.
 GradcheckReport gradcheck(const Function& f, const Arrays& x, const GradcheckOptions& options = {},
                           Place where = Place::here());
 

@@ -223,6 +223,27 @@ TEST(Derivatives, NumbersThatDoNotFillTheirShapeAreRefusedByName) {
   EXPECT_ERROR(gradcheck(cubes, {unfilled}), ShapeError, "gradcheck" + what);
 }
 
+// A function may look at the numbers, of which every evaluation has others.
+TEST(Derivatives, AShapeThatChangesBetweenEvaluationsIsRefused) {
+  const Array x{{3}, {1, 2, 3}};
+  for (const int late : {1, 2}) {
+    int calls = 0;
+    const Function more = [&](Tensors t) { return calls++ < late ? t[0] : concat({t[0], t[0]}); };
+    const std::string gave = ": the function gave shape [3], then [6]";
+    EXPECT_ERROR(jacobian(more, x), ShapeError, "jacobian" + gave);
+    calls = 0;
+    EXPECT_ERROR(gradcheck(more, {x}), ShapeError, "gradcheck" + gave);
+    calls = 0;
+    const Function fewer = [&](Tensors t) { return calls++ < late ? t[0] : slice(t[0], 0, 0, 1); };
+    EXPECT_ERROR(jacobian(fewer, x), ShapeError, "jacobian: the function gave shape [3], then [1]");
+  }
+  ParameterBlock block;
+  const Parameter w(block, block.add("w", {2}, true));
+  int calls = 0;
+  const auto loss = [&](Tape& tape) { return calls++ < 1 ? sum(tape.leaf(w)) : exp(tape.leaf(w)); };
+  EXPECT_ERROR(gradcheck(block, loss), ShapeError, "gradcheck: the function gave shape [], then [2]");
+}
+
 TEST(Derivatives, AGradientIsOfOneNumber) {
   const Array x{{2}, {1, 2}};
   const auto f = [](Tensors t) { return t[0] * 2.0; };
