@@ -14,8 +14,8 @@ std::deque<Op>& cards() {
 
 bool is_whole(const ForEachPrecision& f) { return f.f32 != nullptr && f.f64 != nullptr && f.dual != nullptr; }
 
-// What the engine calls later without another look.
-void require_functions(const Op& card, Place place) {
+// What the engine later uses without another look.
+void require_whole(const Op& card, Place place) {
   const auto refuse = [&](const char* what, const char* help) {
     throw ValueError(
         place,
@@ -23,6 +23,10 @@ void require_functions(const Op& card, Place place) {
   };
   if (card.name.empty()) refuse(".name", "give every op a name of its own");
   if (card.shape.apply == nullptr) refuse(".shape", "give the rule that computes the shape of the output");
+  if (card.passes_dy_to.beyond())
+    throw ValueError(place, at(place, "define: the card of \"" + std::string(card.name) +
+                                          "\" passes dy to an input behind the first 32") +
+                                help_line("write that gradient in .backward, to dx(i)"));
   if (card.view) return;
   if (!is_whole(card.forward)) refuse(".forward", "only an op with .view = true does without");
   if (!card.stops && !is_whole(card.backward))
@@ -32,7 +36,7 @@ void require_functions(const Op& card, Place place) {
 }  // namespace
 
 const Op& define(Op card, Place place) {
-  require_functions(card, place);
+  require_whole(card, place);
   for (const Op& known : cards()) {
     if (known.name != card.name) continue;
     // The same line may stand for other functions: in a template.

@@ -109,13 +109,23 @@ class InputSet {
  public:
   InputSet() = default;
   InputSet(std::initializer_list<unsigned> inputs) {
-    for (const unsigned i : inputs) bits_ |= 1U << i;
+    for (const unsigned i : inputs) {
+      if (i < most) {
+        bits_ |= 1U << i;
+      } else {
+        beyond_ = true;
+      }
+    }
   }
   bool empty() const { return bits_ == 0; }
-  bool has(int i) const { return i < 32 && (bits_ >> i & 1) != 0; }
+  bool has(int i) const { return i < static_cast<int>(most) && (bits_ >> i & 1) != 0; }
+  /// Whether inputs behind those were named, which define() refuses.
+  bool beyond() const { return beyond_; }
 
  private:
+  static constexpr unsigned most = 32;
   std::uint32_t bits_ = 0;
+  bool beyond_ = false;
 };
 
 using Tensors = std::span<const Tensor>;
@@ -173,8 +183,9 @@ struct Op {
   Reads reads = Reads::nothing;
   ForEachPrecision forward = {};
   ForEachPrecision backward = {};  ///< writes to every dx(i) that is not empty
-  /// Inputs whose gradient is dy itself, summed where they were stretched. The engine passes it on, as its
-  /// memory where nobody else needs that; dx(i) is empty.
+  /// Inputs whose gradient is dy itself, summed where they were stretched; without `stretches` in the shape
+  /// rule they have as many elements as the output. The engine passes it on, as its memory where nobody else
+  /// needs that; dx(i) is empty.
   InputSet passes_dy_to = {};
   bool view = false;   ///< the output is the input's memory under another shape: no forward, no backward
   bool stops = false;  ///< no derivative passes: there is no backward, and on a dual tape tangents become 0
@@ -194,8 +205,8 @@ struct Op {
 /// Cards are defined before main(): what initialises a variable of a namespace must not run an op.
 ///
 /// A line that runs again defines nothing new and gets the same card. Throws ValueError if another card has
-/// the name, naming both places, and for a card without a name, a shape rule, a forward (unless it is a view)
-/// or a backward (unless it stops gradients).
+/// the name, naming both places, for a card without a name, a shape rule, a forward (unless it is a view)
+/// or a backward (unless it stops gradients), and for one that passes dy to an input behind the first 32.
 const Op& define(Op card, Place place = Place::here());
 
 /// All cards, in no particular order.
@@ -206,8 +217,8 @@ const std::deque<Op>& registry();
 /// `options` is copied; it must be trivially copyable. The place of the first input is the op's place.
 /// Throws ShapeError if the op's shape rule refuses, StateError for tensors of an ended step or of another
 /// tape, ValueError for fewer inputs or other options than the card reads and for a card that breaks its word
-/// (a view of another size, inputs that do not stretch to the result), MemoryError if there is no memory for
-/// the result.
+/// (a view of another size, inputs that do not stretch to the result, or of another size that are to get dy),
+/// MemoryError if there is no memory for the result.
 Tensor record(const Op& op, std::span<const Here> inputs, const void* options, std::size_t options_size,
               std::uint32_t options_type = 0);
 

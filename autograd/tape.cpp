@@ -259,6 +259,12 @@ struct Sized {
                   ", counted from 0, does not broadcast to " + to_string(shape),
               "the shape rule must give a shape to which every input can be stretched");
 }
+[[noreturn]] void refuse_passed_dy(const Call& call, std::size_t input, const Shape& shape) {
+  call.refuse("its card passes dy to input " + std::to_string(input) +
+                  ", counted from 0, which has not as many elements as " + to_string(shape),
+              "leave it out of .passes_dy_to and write its gradient in .backward, or let the shape rule "
+              "stretch it");
+}
 
 // The shape of a result. What a shape itself refuses names neither the op nor the user's line.
 Sized shape_of(const Op& op, const Call& call) {
@@ -333,6 +339,10 @@ Tensor Tape::run(const Op& op, std::span<const Here> inputs, const void* options
       if (input == shape) continue;
       made.stretches = true;
       if (!stretches_to(input, shape)) refuse_stretch(call(), i, shape);
+    }
+    for (std::size_t i = 0; i < inputs.size() && !op.passes_dy_to.empty() && !op.shape.stretches; ++i) {
+      const bool passed = op.passes_dy_to.has(static_cast<int>(i));
+      if (passed && nodes_[sources[i]].size != size) refuse_passed_dy(call(), i, shape);
     }
     made.detours = made.stretches || again;
     if (options_size > 0) {

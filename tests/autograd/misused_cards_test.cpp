@@ -183,6 +183,45 @@ TEST_F(Misuse, AnInputThatDoesNotStretchToTheResult) {
   EXPECT_EQ(record(misfitting_stretch_op, {row, three}).values(), (std::vector<double>{2, 4, 6}));
 }
 
+const Op& misfitting_dy_op = define({
+    .name = "wrong_passed_dy",
+    .formula = "z = x + y_0, whose card passes dz to y",
+    .inputs = {"x", "y"},
+    .shape = {"first", [](const Call& c) { return c[0]; }},
+    .forward =
+        [](auto& c) {
+          for (std::int64_t i = 0; i < c.size_y(); ++i) c.y()[i] = c.x(0)[i] + c.x(1)[0];
+        },
+    .backward = [](auto&) {},
+    .passes_dy_to = {0, 1},
+});
+
+TEST_F(Misuse, AnInputOfAnotherSizeThatIsToGetDy) {
+  const auto step = tape.record();
+  const Tensor one = tape.variable({1}, {1});
+  const Tensor three = tape.variable({1, 2, 3}, {3});
+  for (const Tensor& x : {one, three}) {
+    const Tensor& y = x.size() == 1 ? three : one;
+    EXPECT_ERROR(
+        record(misfitting_dy_op, {x, y}), ValueError,
+        "error: wrong_passed_dy: its card passes dy to input 1, counted from 0, which has not as many "
+        "elements as " +
+            to_string(x.shape()));
+  }
+  const Tensor row = reshape(three, {1, 3});
+  tape.backward(sum(record(misfitting_dy_op, {three, row})));
+  EXPECT_EQ(three.gradient(), (std::vector<double>{2, 2, 2}));
+}
+
+TEST(MisusedCards, DyForAnInputThatNoSetHolds) {
+  Op card = card_of_a_name("wrong_beyond");
+  card.passes_dy_to = {0, 32};
+  EXPECT_ERROR(define(card), ValueError,
+               "error: define: the card of \"wrong_beyond\" passes dy to an input behind the first 32");
+  card.passes_dy_to = {0, 31};
+  EXPECT_NO_THROW(define(card));
+}
+
 struct Saves {
   int times;
 };
