@@ -284,8 +284,6 @@ const Op& attention_weights_op = define({
 
 // ---- one packed projection
 
-constexpr std::int64_t most_heads = std::numeric_limits<std::int32_t>::max();  // the size of a dimension
-
 Shape packed_weights_shape(const Shape& x, std::int64_t heads) {
   Shape weights = x.slice(0, x.rank() - 2);
   weights.append(heads);
@@ -337,12 +335,7 @@ const Op& self_attention_op = define({
                 const Recorded& recorded = c.options<Recorded>();
                 const Shape& x = c[0];
                 if (x.rank() < 2 || x.rank() + 1 > Shape::max_rank) c.fail("takes [batch, time, 3 width]");
-                if (recorded.heads < 1) c.refuse(std::to_string(recorded.heads) + " heads");
-                if (recorded.heads > most_heads || x.back() % (3 * recorded.heads) != 0) {
-                  c.fail(std::to_string(x.back()) + " channels are not 3 times " +
-                             std::to_string(recorded.heads) + " heads of one size",
-                         "queries, keys and values stand side by side, each with all heads");
-                }
+                check_packed(c, recorded.heads, 1, "one size");
                 check_options(c, recorded.options, packed_weights_shape(x, recorded.heads));
                 Shape y = x;
                 y.set(y.rank() - 1, x.back() / 3);

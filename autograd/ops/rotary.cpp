@@ -81,12 +81,7 @@ const Op& packed_rotary_op = define({
               [](const Call& c) {
                 const auto& options = c.options<PackedRotaryOptions>();
                 if (c[0].rank() < 2) c.fail("takes [..., time, 3 width]");
-                if (options.heads < 1) c.refuse(std::to_string(options.heads) + " heads");
-                if (c[0].back() % (6 * options.heads) != 0) {
-                  c.fail(std::to_string(c[0].back()) + " channels are not 3 times " +
-                             std::to_string(options.heads) + " heads of an even size",
-                         "queries, keys and values stand side by side, each with all heads");
-                }
+                check_packed(c, options.heads, 2, "an even size");
                 check_options(c, {.base = options.base, .first_position = options.first_position});
                 return c[0];
               }},

@@ -47,6 +47,14 @@ void fail(const Op& op, std::initializer_list<Here> inputs, const std::string& r
   Call(op, all, nullptr, nullptr, nullptr, 0, all.front().place).fail(reason, help);
 }
 
+void check_packed(const Call& c, std::int64_t heads, std::int64_t unit, const char* size) {
+  if (heads < 1) c.refuse(std::to_string(heads) + " heads");
+  if (heads > most_heads || c[0].back() % (3 * unit * heads) != 0) {
+    c.fail(std::to_string(c[0].back()) + " channels are not 3 times " + std::to_string(heads) + " heads of " + size,
+           "queries, keys and values stand side by side, each with all heads");
+  }
+}
+
 Tensor reduced(Here losses, Reduction reduction) {
   switch (reduction) {
     case Reduction::mean: return mean(losses);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <limits>
 #include <string>
 
 #include "autograd/broadcast.h"
@@ -43,6 +45,13 @@ Axes axes_from_front(const Axes& axes, int rank, Place place, std::string_view o
 /// Throws ShapeError as the shape rule of a card does, about what the user gave: for functions that do other ops first.
 [[noreturn]] void fail(const Op& op, std::initializer_list<Here> inputs, const std::string& reason,
                        const std::string& help = "");
+
+/// More heads than a dimension holds.
+inline constexpr std::int64_t most_heads = std::numeric_limits<std::int32_t>::max();
+
+/// Throws unless the first input's rows are queries, keys and values side by side, each of so many heads whose size is a
+/// multiple of `unit`; `size` says so in words.
+void check_packed(const Call& c, std::int64_t heads, std::int64_t unit, const char* size);
 
 /// Throws ValueError about the row that a kernel of softmax.h found to be -inf everywhere; -1: none.
 template <class C>

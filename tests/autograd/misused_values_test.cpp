@@ -251,7 +251,13 @@ TEST_F(Misuse, MoreHeadsThanADimensionHolds) {
     EXPECT_ERROR(self_attention(x, {.heads = heads}), ShapeError, "3 channels are not 3 times");
     EXPECT_ERROR(self_attention(x, {.heads = heads, .mask = mask, .mask_shape = {1}}), ShapeError,
                  "heads of one size");
+    EXPECT_ERROR(packed_rotary(x, {.heads = heads}), ShapeError, "3 channels are not 3 times");
   }
+  // 6 times these heads are more than integers count to; wrapped around they are 2, and divide the channels.
+  const Tensor even = tape.constant({1, 2, 3, 4, 5, 6}, {1, 6});
+  const std::int64_t heads = std::numeric_limits<std::int64_t>::max() / 3 + 1;
+  EXPECT_ERROR(packed_rotary(even, {.heads = heads}), ShapeError, "heads of an even size");
+  EXPECT_ERROR(packed_rotary(even, {.heads = 0}), ValueError, "packed_rotary: 0 heads");
 }
 
 // Heads without channels have no size, but what is kept of them would have one.
