@@ -56,7 +56,6 @@ void Tape::backward(Here output, std::span<const double> gradient, BackwardOptio
                                           " gradients for a tensor of shape " + to_string(top.shape)));
   }
   const AtWork guard(work_, Work::backward);
-  steps_.back().played = true;
   ++plays_;
   begun_.clear();
   try {

@@ -89,7 +89,7 @@ void Tape::open(bool inference, Place place) {
   const std::size_t outer = steps_.size();
   if (!recording_is_gone) recording.slots.push_back(slot_);
   try {
-    steps_.push_back({next_step.fetch_add(1, std::memory_order_relaxed), inference, false, nodes_.size(),
+    steps_.push_back({next_step.fetch_add(1, std::memory_order_relaxed), inference, nodes_.size(),
                       inputs_.size(), parameter_leaves_.size(), uses_.size(), values_.mark(),
                       gradients_.mark()});
     // What an outer step has free lies below the mark that this step will rewind to.

@@ -174,7 +174,6 @@ class Tape {
   struct OpenStep {
     std::uint64_t number;
     bool inference;
-    bool played;  // backward ran in it
     std::size_t nodes, inputs, leaves, uses;
     Arena::Mark values, gradients;
   };

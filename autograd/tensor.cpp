@@ -1,7 +1,5 @@
 #include "autograd/tensor.h"
 
-#include <algorithm>
-
 #include "autograd/tape.h"
 
 namespace reel {
@@ -99,13 +97,11 @@ const void* Tape::gradient_of(const Tensor& t, Place where) const {
                                                 "that is not frozen, in a step opened with record()"));
   }
   if (const void* sum = kept_gradient(node)) return sum;
-  const bool played = std::any_of(steps_.begin(), steps_.end(), [](const OpenStep& s) { return s.played; });
-  if (!played || node.waits_since == plays_) {
-    const char* since = !played              ? "in this step"
-                        : node.op == nullptr ? "since this tensor was made"
-                                             : "since this tensor was marked with retain_gradient";
-    throw StateError(where, at(where, std::string("gradient: backward has not run ") + since) +
-                                operand_line("tensor", node));
+  if (node.waits_since == plays_) {
+    const char* since = node.op == nullptr ? "made" : "marked with retain_gradient";
+    throw StateError(where,
+                     at(where, std::string("gradient: backward has not run since this tensor was ") + since) +
+                         operand_line("tensor", node));
   }
   return nullptr;
 }

@@ -287,6 +287,20 @@ TEST_F(Misuse, AGradientThatNoBackwardCouldHaveLeftIsNoZero) {
   EXPECT_EQ(later.gradient(), (std::vector<double>{0, 0}));  // the loss does not depend on it
 }
 
+// The backward counts, wherever it ran.
+TEST_F(Misuse, AnOuterVariableThatABackwardInAnInnerStepDidNotReachHasAZeroGradient) {
+  const auto outer = tape.record();
+  const Tensor x = tape.variable({1, 2}, {2});
+  {
+    const auto inner = tape.record();
+    tape.backward(exp(tape.variable(1.0)));
+    EXPECT_EQ(x.gradient(), (std::vector<double>{0, 0}));
+  }
+  EXPECT_EQ(x.gradient(), (std::vector<double>{0, 0}));
+  const Tensor later = tape.variable(1.0);
+  EXPECT_ERROR(later.gradient(), StateError, "backward has not run since this tensor was made");
+}
+
 TEST_F(Misuse, AnExceptionInTheMiddleOfAStepLeavesTheTapeUsable) {
   for (int i = 0; i < 3; ++i) {
     try {
