@@ -239,6 +239,11 @@ void Tape::note_gradient(std::uint32_t index) {
   watch_->gradients[index] = Watch::Note{made.step, range_of(made.gradient, made.size)};
 }
 
+bool Tape::has_culprit() const {
+  return watch_->guilty_step != 0 && watch_->guilty < nodes_.size() &&
+         nodes_[watch_->guilty].step == watch_->guilty_step;
+}
+
 // The first op in recording order whose value is not finite and that the loss's value comes from, if the loss
 // is not finite; or the very first.
 std::int64_t Tape::guilty_node(const Tensor& loss, bool every) const {
@@ -307,8 +312,7 @@ Autopsy Tape::autopsy(const Tensor& loss, bool every, Place place) const {
   if (result.found()) {
     const Node& guilty = nodes_[static_cast<std::size_t>(result.culprit)];
     result.what = value_fault(guilty, first_not_finite(guilty.value, guilty.size));
-  } else if (watch_->guilty_step != 0 && watch_->guilty < nodes_.size() &&
-             nodes_[watch_->guilty].step == watch_->guilty_step) {
+  } else if (has_culprit()) {
     result.culprit = watch_->guilty;
     result.backward = true;
     result.what = watch_->what;

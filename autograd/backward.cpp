@@ -291,7 +291,7 @@ void Tape::deliver(Node& made, const Target& target) {
 
 template <class T>
 void Tape::check_gradients(Node& made) {
-  if (!detect_anomaly_ && watch_->guilty_step == made.step) return;  // only the first counts
+  if (!detect_anomaly_ && has_culprit()) return;  // only the first counts
   for (std::uint32_t k = 0; k < made.inputs; ++k) {
     const Node& input = nodes_[inputs_[made.first_input + k]];
     if (!input.wants_gradient || input.gradient == nullptr) continue;

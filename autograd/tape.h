@@ -336,6 +336,7 @@ class Tape {
   template <class T>
   void check_gradients(Node& made);
   void note_gradient(std::uint32_t index);
+  bool has_culprit() const;  // whether backward has met a gradient not finite, of an op that is still there
   std::string gradient_fault(const Node& made, std::uint32_t input, std::int64_t element) const;
   std::string value_fault(const Node& made, std::int64_t element) const;
   std::string anomaly_text(std::uint32_t index, const std::string& what) const;

@@ -114,6 +114,19 @@ TEST_F(Watched, SharesOfABroadcastOpAndOfOneThatReadsAnInputTwiceAreToldApart) {
   }
 }
 
+TEST_F(Watched, TheFirstGradientCountsThoughALaterOneIsOfAnOuterStep) {
+  const auto outer = tape.record();
+  const Tensor x = tape.variable(1.0);
+  const Tensor h = x * 2.0;
+  const auto inner = tape.record();
+  const Tensor loss = sqrt(h * 0.0) * 3.0;
+  tape.backward(loss);
+  const Autopsy found = tape.autopsy(loss);
+  ASSERT_TRUE(found.found());
+  EXPECT_EQ(guilty(found).op, "sqrt");
+  EXPECT_EQ(found.what, "gradient 0 of x is inf");
+}
+
 TEST_F(Watched, ASumOfGradientsOverSeveralBackwardsIsNamedAtItsParameter) {
   const Parameter w(block, block.add("w", {1}, true));
   for (int part = 0; part < 2; ++part) {
