@@ -62,5 +62,29 @@ inline std::int64_t checked_size(std::int64_t size, const Field& field) {
     refuse(std::to_string(size), field, "is not below 2^31");
   return size;
 }
+/// One that is at least 1.
+inline std::int64_t checked_positive_size(std::int64_t size, const Field& field) {
+  check_at_least(size, 1, field);
+  return checked_size(size, field);
+}
+
+/// A width, which so many heads share; rotary positions turn pairs of a head's channels.
+inline void check_heads(std::int64_t width, std::int64_t heads, bool rotary, const char* owner, Place where) {
+  const auto fail = [&](const std::string& reason, const std::string& help) {
+    throw ValueError(where, at(where, std::string(owner) + ": " + reason) + help_line(help));
+  };
+  if (heads < 1) fail(std::to_string(heads) + " heads", "there must be at least one");
+  if (width % heads != 0) {
+    const std::int64_t below = width / heads * heads;
+    fail(std::to_string(heads) + " heads do not divide the width " + std::to_string(width),
+         "with these heads, a width of " + (below > 0 ? std::to_string(below) + " or " : "") +
+             std::to_string(below + heads) + " would do");
+  }
+  if (rotary && width / heads % 2 != 0) {
+    fail("rotary positions turn pairs of channels, a head has " + std::to_string(width / heads),
+         "with " + std::to_string(heads) + " heads, a width of " + std::to_string(width + heads) +
+             " would do");
+  }
+}
 
 }  // namespace reel::nn

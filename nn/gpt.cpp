@@ -12,26 +12,13 @@ namespace reel::nn {
 namespace {
 
 const GptConfig& checked(const GptConfig& c, Place place) {
-  check_at_least(c.vocabulary, 1, {"gpt", "vocabulary", place});
-  check_at_least(c.context, 1, {"gpt", "context", place});
-  check_at_least(c.layers, 1, {"gpt", "layers", place});
-  check_at_least(c.heads, 1, {"gpt", "heads", place});
-  check_at_least(c.width, 1, {"gpt", "width", place});
+  checked_positive_size(c.vocabulary, {"gpt", "vocabulary", place});
+  checked_positive_size(c.context, {"gpt", "context", place});
+  checked_positive_size(c.layers, {"gpt", "layers", place});
+  checked_positive_size(c.heads, {"gpt", "heads", place});
+  checked_positive_size(c.width, {"gpt", "width", place});
   check_fraction(c.dropout, {"gpt", "dropout", place});
-  if (c.width % c.heads != 0) {
-    const std::int64_t below = c.width / c.heads * c.heads;
-    const std::string fits =
-        (below > 0 ? std::to_string(below) + " or " : "") + std::to_string(below + c.heads);
-    throw ValueError(place, at(place, "gpt: " + std::to_string(c.heads) + " heads do not divide the width " +
-                                          std::to_string(c.width)) +
-                                help_line("with these heads, a width of " + fits + " would do"));
-  }
-  if (c.rotary && c.width / c.heads % 2 != 0) {
-    throw ValueError(place, at(place, "gpt: rotary positions turn pairs of channels, a head has " +
-                                          std::to_string(c.width / c.heads)) +
-                                help_line("with " + std::to_string(c.heads) + " heads, a width of " +
-                                          std::to_string(c.width + c.heads) + " would do"));
-  }
+  check_heads(c.width, c.heads, c.rotary, "gpt", place);
   return c;
 }
 

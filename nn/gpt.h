@@ -52,8 +52,8 @@ struct KeyValueCache {
 /// into the residual stream with 0.02 / sqrt(2 layers).
 class Gpt final : public Module {
  public:
-  /// Throws ValueError for a size that is not positive, for heads that do not divide the width, and for a
-  /// dropout outside [0, 1).
+  /// Throws ValueError for a size that is not positive or not below 2^31, for heads that do not divide the
+  /// width, for an odd number of channels in a head with rotary positions, and for a dropout outside [0, 1).
   Gpt(Seed seed, const GptConfig& config, Place place = Place::here());
 
   const GptConfig& config() const { return config_; }

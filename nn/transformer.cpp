@@ -5,22 +5,15 @@
 
 #include "autograd/error.h"
 #include "kernels/philox.h"
+#include "nn/check.h"
 #include "nn/gpt.h"
 
 namespace reel::nn {
 namespace {
 
 std::int64_t checked_width(std::int64_t width, std::int64_t heads, bool rotary_positions, Place place) {
-  if (heads < 1 || width < 1 || width % heads != 0) {
-    throw ValueError(place, at(place, "attention: " + std::to_string(heads) +
-                                          " heads do not divide the width " + std::to_string(width)) +
-                                help_line("the width must be a multiple of the number of heads"));
-  }
-  if (rotary_positions && width / heads % 2 != 0) {
-    throw ValueError(place, at(place, "attention: rotary positions turn pairs of channels, a head has " +
-                                          std::to_string(width / heads)) +
-                                help_line("choose a width that is an even multiple of heads"));
-  }
+  checked_positive_size(width, {"attention", "width", place});
+  check_heads(width, heads, rotary_positions, "attention", place);
   return width;
 }
 
@@ -34,8 +27,8 @@ Tensor add_dropped(Here addend, const Linear& layer, const Dropout& dropout, con
 MultiHeadSelfAttention::MultiHeadSelfAttention(Module* parent, const Name& name, std::int64_t width,
                                                std::int64_t heads, AttentionLayerOptions options)
     : Module(parent, name),
-      c_attn(this, Name("c_attn", name.place), checked_width(width, heads, options.rotary, name.place),
-             3 * width, {.bias = options.bias}),
+      c_attn(this, Name("c_attn", name.place), width,
+             3 * checked_width(width, heads, options.rotary, name.place), {.bias = options.bias}),
       c_proj(this, Name("c_proj", name.place), width, width, {.bias = options.bias}),
       width_(width),
       heads_(heads),
@@ -144,7 +137,8 @@ Tensor MultiHeadSelfAttention::weights(Here x) const {
 
 FeedForward::FeedForward(Module* parent, const Name& name, std::int64_t width, const GptConfig& config)
     : Module(parent, name),
-      c_fc(this, Name("c_fc", name.place), width, 4 * width, {.bias = config.bias}),
+      c_fc(this, Name("c_fc", name.place), width,
+           4 * checked_size(width, {"feed_forward", "width", name.place}), {.bias = config.bias}),
       c_proj(this, Name("c_proj", name.place), 4 * width, width, {.bias = config.bias}),
       dropout_(this, Name("dropout", name.place), config.dropout) {
   if (config.swiglu)

@@ -24,8 +24,8 @@ struct AttentionLayerOptions {
 /// [3 width, width], softmax(q k^T / sqrt(channels)) v per head, and the projection c_proj [width, width].
 class MultiHeadSelfAttention final : public Module {
  public:
-  /// Throws ValueError if `heads` does not divide `width`, or if rotary positions meet an odd number of
-  /// channels.
+  /// Throws ValueError for a width that is not positive or not below 2^31, if `heads` does not divide it, and
+  /// if rotary positions meet an odd number of channels.
   MultiHeadSelfAttention(Module* parent, const Name& name, std::int64_t width, std::int64_t heads,
                          AttentionLayerOptions options = {});
 
@@ -62,6 +62,7 @@ class MultiHeadSelfAttention final : public Module {
 /// The feed-forward layer of a block: c_proj(gelu(c_fc x)), or with SwiGLU c_proj(silu(c_gate x) * c_fc x).
 class FeedForward final : public Module {
  public:
+  /// Throws ValueError for a width that is negative or not below 2^31.
   FeedForward(Module* parent, const Name& name, std::int64_t width, const GptConfig& config);
   Tensor operator()(Here x) const;
   /// As MultiHeadSelfAttention::added_to.

@@ -91,6 +91,13 @@ TEST(MisusedModules, LayersOfAttentionGivenWhatDoesNotFit) {
   const MultiHeadSelfAttention layer(&root, "attn", 8, 2);
   expect_error<ValueError>([&] { MultiHeadSelfAttention(&root, "b", 1 << 30, 1); },
                            "linear: out = 3221225472");
+  constexpr std::int64_t huge = std::int64_t{1} << 62;
+  expect_error<ValueError>([&] { MultiHeadSelfAttention(&root, "c", huge, 1); },
+                           "attention: width = 4611686018427387904 is not below 2^31");
+  expect_error<ValueError>([&] { MultiHeadSelfAttention(&root, "d", 0, 1); },
+                           "attention: width = 0 is less than 1");
+  expect_error<ValueError>([&] { FeedForward(&root, "e", huge, config); },
+                           "feed_forward: width = 4611686018427387904 is not below 2^31");
   Tape tape;
   const auto step = tape.inference();
   const Tensor x = tape.constant(std::vector<float>(8), {1, 1, 8});
@@ -202,6 +209,13 @@ TEST(MisusedModules, ConfigurationsOfAGptAndOptionsOfASampler) {
   config.heads = 3;
   expect_error<ValueError>([&] { Gpt(Seed{1}, config); }, "3 heads do not divide the width 8");
   expect_error<ValueError>([&] { KeyValueCache cache(config); }, "3 heads");
+  config = good;
+  // Times the width below, 0 to a machine.
+  config.context = std::int64_t{1} << 33;
+  config.width = std::int64_t{1} << 31;
+  expect_error<ValueError>([&] { KeyValueCache cache(config); }, "context = 8589934592 is not below 2^31");
+  config.context = good.context;
+  expect_error<ValueError>([&] { KeyValueCache cache(config); }, "width = 2147483648 is not below 2^31");
   config = good;
   config.layers = 2;
   const Gpt gpt(Seed{1}, good);
