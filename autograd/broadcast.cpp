@@ -39,12 +39,11 @@ kernels::Stretch stretch_over(const Shape& small, const Shape& large) {
   if (small == large) return stretch;
   stretch.rank = large.rank();
   const int lead = large.rank() - small.rank();
-  std::int64_t stride = 1;
-  for (int d = large.rank() - 1; d >= 0; --d) {
-    const std::int64_t own = d < lead ? 1 : small[d - lead];
+  const auto strides = small.strides();
+  for (int d = 0; d < large.rank(); ++d) {
+    const bool stretched = d < lead || small[d - lead] == 1;
     stretch.sizes[d] = large[d];
-    stretch.strides[d] = own == 1 ? 0 : stride;
-    stride *= own;
+    stretch.strides[d] = stretched ? 0 : strides[static_cast<std::size_t>(d - lead)];
   }
   return stretch;
 }

@@ -33,6 +33,16 @@ void Shape::refuse_product(Place where) const {
   throw SizeError(where, to_string(*this) + " has too many elements");
 }
 
+std::array<std::int64_t, Shape::max_rank> Shape::strides() const {
+  std::array<std::int64_t, max_rank> all{};
+  std::int64_t stride = size() == 0 ? 0 : 1;
+  for (int d = rank_ - 1; d >= 0; --d) {
+    all[static_cast<std::size_t>(d)] = stride;
+    stride *= sizes_[static_cast<std::size_t>(d)];
+  }
+  return all;
+}
+
 Shape Shape::slice(int first, int last) const {
   Shape part;
   for (int i = first; i < last; ++i) part.append((*this)[i]);

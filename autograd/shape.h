@@ -71,6 +71,9 @@ class Shape {
     }
     return n;
   }
+  /// How far apart neighbours along each dimension lie in memory, row by row. 0 everywhere in a shape without
+  /// elements: the other sizes may be more together than integers hold.
+  std::array<std::int64_t, max_rank> strides() const;
   /// The dimensions in [first, last), counted from the front.
   Shape slice(int first, int last) const;
   /// The product of all dimensions but the last: how many rows a matrix view has. 1 for a scalar.

@@ -15,11 +15,9 @@ struct Index {
 
 // The tensor seen as [outer, size, inner] around the axis.
 struct Around {
-  std::int64_t outer = 1, size = 1, inner = 1;
-  Around(const Shape& shape, int axis) : size(shape[axis]) {
-    for (int d = 0; d < axis; ++d) outer *= shape[d];
-    for (int d = axis + 1; d < shape.rank(); ++d) inner *= shape[d];
-  }
+  std::int64_t outer, size, inner;
+  Around(const Shape& shape, int axis)
+      : outer(shape.product(0, axis)), size(shape[axis]), inner(shape.strides()[static_cast<std::size_t>(axis)]) {}
 };
 
 void check_positions(const Call& c, const Index& index, std::int64_t size, const char* what) {

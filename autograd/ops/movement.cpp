@@ -12,12 +12,8 @@ using kernels::Strided;
 Strided all_of(const Shape& shape) {
   Strided view;
   view.rank = shape.rank();
-  std::int64_t stride = 1;
-  for (int d = shape.rank() - 1; d >= 0; --d) {
-    view.sizes[d] = shape[d];
-    view.strides[d] = stride;
-    stride *= shape[d];
-  }
+  for (int d = 0; d < shape.rank(); ++d) view.sizes[d] = shape[d];
+  std::ranges::copy(shape.strides(), view.strides);
   return view;
 }
 

@@ -243,6 +243,33 @@ TEST_F(Misuse, ReductionsOfHugeButEmptyTensors) {
   EXPECT_TRUE(y.gradient().empty());
 }
 
+// Its other sizes together are more than integers hold, which the sanitizer of undefined behaviour watches.
+TEST_F(Misuse, OpsThatLookAtTheStridesOfAHugeButEmptyTensor) {
+  const auto step = tape.record();
+  const Size most = std::numeric_limits<std::int32_t>::max();
+  const Shape shape{0, most, most, most};
+  const Tensor x = tape.variable(std::initializer_list<double>{}, shape);
+  const Tensor five = tape.variable({1, 2, 3}, {3, 1, 1, 1, 1});
+  for (const Tensor& y : {transpose(x, 1, 2), flip(x, {0, 1}), concat({x, x}), index_select(x, {}),
+                          index_select(x, {}, 0), index_add(x, {}, x)}) {
+    EXPECT_EQ(y.shape(), shape);
+    tape.backward(sum(y));
+  }
+  EXPECT_EQ(slice(x, 1, 2, 5).shape(), Shape({0, 3, most, most}));
+  EXPECT_EQ(add(x, five).shape(), Shape({3, 0, most, most, most}));
+  tape.backward(sum(slice(x, 1, 2, 5)) + sum(add(x, five)));
+  EXPECT_TRUE(argmax(x, 1).empty());
+  EXPECT_TRUE(x.gradient().empty());
+  EXPECT_EQ(five.gradient(), (std::vector<double>{0, 0, 0}));
+}
+
+TEST(Shapes, HaveTheStridesOfRowsInMemory) {
+  using testing::ElementsAre;
+  EXPECT_THAT((Shape{2, 3, 4}.strides()), ElementsAre(12, 4, 1, 0, 0, 0));
+  EXPECT_THAT((Shape{2, 0, 4}.strides()), testing::Each(0));
+  EXPECT_THAT(Shape{}.strides(), testing::Each(0));
+}
+
 TEST_F(Misuse, MoreHeadsThanADimensionHolds) {
   const auto step = tape.record();
   const Tensor x = tape.constant({1, 2, 3}, {1, 3});
