@@ -140,7 +140,7 @@ std::vector<double> detail::pull(Tape& tape, const ParameterBlock& parameters, c
   // Before backward, so that a parameter that y does not depend on has a gradient, of zeros.
   std::vector<Tensor> leaves;
   for (std::size_t i = 0; i < parameters.count(); ++i)
-    leaves.push_back(tape.leaf(Parameter(const_cast<ParameterBlock&>(parameters), i)));
+    leaves.push_back(tape.leaf(Parameter(const_cast<ParameterBlock&>(parameters), i), asked.where));
   for (int i = 0; i < times; ++i) tape.backward(at_call(y, asked), u, {.retain_graph = i + 1 < times});
   for (std::size_t i = 0; i < parameters.count(); ++i) {
     const std::vector<double> gradient = (leaves[i].*part)(asked.where);

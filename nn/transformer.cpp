@@ -106,7 +106,13 @@ Tensor MultiHeadSelfAttention::next(Here x, KeyValueCache& cache, std::size_t la
                                               std::to_string(width_) + "], it is " + to_string(shape)));
   }
   const Heads h = split(x, cache.length);
-  if (!h.q.tape().in_inference()) {
+  const Tape& tape = h.q.tape(x.place);
+  if (tape.precision() != Precision::f32) {
+    throw StateError(x.place,
+                     at(x.place, path() + ": next() keeps keys and values as floats, this tape is not f32") +
+                         help_line("make it Tape tape; or pass all tokens at once"));
+  }
+  if (!tape.in_inference()) {
     throw StateError(x.place,
                      at(x.place,
                         "attention: next() keeps keys and values outside the tape, where no "

@@ -35,8 +35,8 @@ class MultiHeadSelfAttention final : public Module {
   Tensor added_to(Here addend, Here x) const;
   /// One more token x [1, 1, width], whose keys and values are appended to the cache's of this layer. Throws
   /// ShapeError for an x of another shape, ValueError for a cache that is full, without such a layer or of
-  /// other sizes, and StateError unless the step is one of inference: no gradient would reach what is in the
-  /// cache.
+  /// other sizes, and StateError on a tape that is not f32, and unless the step is one of inference: no
+  /// gradient would reach what is in the cache.
   Tensor next(Here x, KeyValueCache& cache, std::size_t layer) const;
   /// The weights [batch, heads, time, time] for x [batch, time, width]. Throws ShapeError for another rank.
   Tensor weights(Here x) const;

@@ -198,6 +198,17 @@ TEST(ModelDerivatives, ATensorOfAnotherTapeIsRefused) {
                "jvp: the function gave a tensor of another tape");
 }
 
+TEST(ModelDerivatives, ALossThatAddsAParameterIsRefused) {
+  ParameterBlock block;
+  const Parameter w(block, block.add("w", {2}, true));
+  const auto grows = [&](Tape& tape) {
+    const Tensor y = sum(square(tape.leaf(w)));
+    block.add("late", {2}, true);
+    return y;
+  };
+  EXPECT_ERROR(hvp(block, grows, Vector(16)), StateError, "error: leaf: parameters were added to a model");
+}
+
 TEST(ModelDerivatives, LeaveTheModelAsItWas) {
   SmallMlp model;
   Tape tape;

@@ -108,6 +108,15 @@ TEST(MisusedModules, LayersOfAttentionGivenWhatDoesNotFit) {
   cache.length = -1;
   expect_error<ValueError>([&] { layer.next(x, cache, 0); }, "holds -1");
   cache.clear();
+  {
+    const Block block(&root, "block", config);
+    Tape doubles(Precision::f64);
+    const auto inner = doubles.inference();
+    const Tensor y = doubles.constant(std::vector<float>(8), {1, 1, 8});
+    const char* reason = "attn: next() keeps keys and values as floats, this tape is not f32";
+    expect_error<StateError>([&] { layer.next(y, cache, 0); }, reason);
+    expect_error<StateError>([&] { block.next(y, cache, 0); }, reason);
+  }
   expect_error<ValueError>([&] { layer.next(x, cache, 1); }, "attn: the cache has no layer 1");
   const Tensor turned = reshape(x, {1, 2, 4});
   expect_error<ShapeError>([&] { layer.next(turned, cache, 0); },
