@@ -85,6 +85,8 @@ class Module {
   /// Adds a parameter of zeros; `decay` says whether weight decay applies to it by default.
   /// Throws ValueError for a name as the constructor does.
   Parameter add_parameter(const Name& name, const Shape& shape, bool decay);
+  /// Frees the name of a child whose making failed before it had a parameter.
+  void release(const std::string& name) { names_.erase(name); }
 
  private:
   struct State {

@@ -24,11 +24,20 @@ class ModuleList final : public Module {
  public:
   ModuleList(Module* parent, const Name& name) : Module(parent, name), place_(name.place) {}
 
-  /// Makes M(this, number, arguments...) and appends it. Throws what that throws.
+  /// Makes M(this, number, arguments...) and appends it. Throws what that throws; if parameters had been made
+  /// by then, which stay in the model, the list takes no more, and add() throws StateError.
   template <class... Arguments>
   M& add(Arguments&&... arguments) {
     const std::string number = std::to_string(modules_.size());
-    return modules_.emplace_back(this, Name(number, place_), std::forward<Arguments>(arguments)...);
+    if (half_made_) refuse_half_made(number);
+    const std::size_t before = parameters().count();
+    try {
+      return modules_.emplace_back(this, Name(number, place_), std::forward<Arguments>(arguments)...);
+    } catch (...) {
+      half_made_ = parameters().count() > before;
+      if (!half_made_) release(number);
+      throw;
+    }
   }
 
   std::size_t size() const { return modules_.size(); }
@@ -50,7 +59,14 @@ class ModuleList final : public Module {
                          help_line("count from 0, as their names do"));
   }
 
+  [[noreturn]] void refuse_half_made(const std::string& number) const {
+    throw StateError(place_, reel::at(place_, "module list: the making of \"" + path() + "." + number +
+                                                  "\" failed halfway, and its parameters are in the model") +
+                                 help_line("build the model anew"));
+  }
+
   std::deque<M> modules_;
+  bool half_made_ = false;  // parameters of a module that is not there keep the next one's names
   Place place_;
 };
 

@@ -85,6 +85,32 @@ TEST(MisusedModules, AddedToASequenceOrAListNameTheUsersLine) {
   expect_error<ValueError>([&] { list.at(1); }, "module list: \"list\" has no module 1, there are 1");
 }
 
+// Refused before it has a parameter, or when it has one.
+struct RefusedHalfway final : Module {
+  RefusedHalfway(Module* parent, const Name& name, std::int64_t size)
+      : Module(parent, name), first(this, "first", 1, 1), second(this, "second", 1, size) {}
+  Linear first, second;
+};
+
+TEST(MisusedModules, AListAfterAModuleThatWasRefused) {
+  Root root(Seed{1});
+  ModuleList<Linear> list(&root, "list");
+  EXPECT_THROW(list.add(2, -4), ValueError);
+  EXPECT_EQ(list.add(2, 3).weight.name(), "list.0.weight");
+  EXPECT_THROW(list.add(-2, 4), ValueError);
+  EXPECT_EQ(list.add(2, 3).weight.name(), "list.1.weight");
+  ModuleList<RefusedHalfway> halves(&root, "halves");
+  const int line = __builtin_LINE() - 1;
+  halves.add(1);
+  EXPECT_THROW(halves.add(-1), ValueError);
+  for (int again = 0; again < 2; ++again) {
+    expect_error<StateError>(
+        [&] { halves.add(1); },
+        "module list: the making of \"halves.1\" failed halfway, and its parameters are in the model", line);
+  }
+  EXPECT_EQ(halves.size(), 1U);
+}
+
 TEST(MisusedModules, LayersOfAttentionGivenWhatDoesNotFit) {
   const GptConfig config{.vocabulary = 5, .context = 3, .layers = 1, .heads = 2, .width = 8};
   Root root(Seed{1});
