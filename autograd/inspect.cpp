@@ -140,6 +140,11 @@ TapeStatistics Tape::statistics() const {
   s.gradient_bytes = gradients_.high_water();
   s.reserved_bytes = values_.bytes_reserved() + gradients_.bytes_reserved() + scratch_.bytes_reserved() +
                      nodes_.capacity() * sizeof(Node) + inputs_.capacity() * sizeof(std::uint32_t);
+  for (const OuterGradient& gradient : outer_gradients_) s.reserved_bytes += gradient.bytes;
+  for (const BlockLeaves& leaves : blocks_) {
+    s.reserved_bytes += leaves.node.capacity() * sizeof(leaves.node[0]) +
+                        (leaves.values.capacity() + leaves.tangents.capacity()) * sizeof(double);
+  }
   std::copy_if(timing_.begin(), timing_.end(), std::back_inserter(s.ops),
                [](const auto& e) { return e.calls > 0; });
   std::sort(s.ops.begin(), s.ops.end(), [](const auto& a, const auto& b) {

@@ -21,7 +21,7 @@ struct alignas(64) Node {
   std::uint32_t first_input = 0;  // into the tape's list of inputs
   std::uint32_t inputs = 0;
   std::int32_t parameter = -1;  // leaf of a parameter: index into the tape's list of parameter leaves
-  bool wants_gradient = false;  // an input of it is a variable or parameter
+  bool wants_gradient = false;  // is, or comes from, a variable or a parameter that is not frozen
   bool retained = false;        // its gradient outlives backward
   bool detours = false;         // an input is broadcast, or stands among the inputs twice
   bool consumed = false;        // backward has run through it

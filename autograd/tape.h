@@ -59,6 +59,10 @@ struct TapeStatistics {
 
 /// Records what a program computes and plays it backwards.
 ///
+/// What it does stands in tape.cpp (steps, handles, running an op), leaves.cpp (constants, variables and
+/// parameters), backward.cpp (gradients), autopsy.cpp (the search for numbers that are not finite) and
+/// inspect.cpp (words and tables for people).
+///
 /// Operations are kept in recording order, so that backward is one reverse loop. Memory comes from arenas:
 /// once warm, a step asks the heap for nothing. A tape belongs to the thread that opened its step; the
 /// parallelism is inside the kernels. Several threads, each with a tape, may run one model while none of them
@@ -143,8 +147,9 @@ class Tape {
   /// forward or backward, and what everything looked like.
   ///
   /// A number that never reached the loss, like a mask's -inf that softmax took away, is passed over, unless
-  /// `every` asks for the very first one, which is where detect_anomaly stops. Throws StateError without an
-  /// open step, or if `loss` is no tensor of it; an empty handle stands for a loss that was never made.
+  /// `every` asks for the very first one, which is where detect_anomaly stops. Throws StateError on a tape
+  /// that is not watched, without an open step, if `loss` is no tensor of it, and if a model whose parameters
+  /// the step has read is gone or has grown; an empty handle stands for a loss that was never made.
   Autopsy autopsy(const Tensor& loss, bool every = false, Place place = Place::here()) const;
   /// Measures the time of every op, for statistics().
   void profile(bool on);

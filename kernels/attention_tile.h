@@ -77,7 +77,7 @@ struct Sight {
   std::int64_t key_stride;
 };
 
-/// Which weights of a head are dropped. Weight (i, j) depends on the head, i and j alone.
+/// Which weights of a head are dropped, by batch, head, i, j and how many queries and keys there are.
 template <class T>
 class WeightDropout {
  public:

@@ -128,6 +128,7 @@ void xavier_normal(Parameter p, Seed seed, double gain, Place place) {
 }
 
 void orthogonal(Parameter p, Seed seed, double gain, Place place) {
+  check_not_negative_float(gain, {"orthogonal", "gain", place});
   fans_of(p, place);  // refuses vectors
   const auto rows = static_cast<std::size_t>(p.shape()[0]);
   const auto cols = static_cast<std::size_t>(p.shape().product(1, p.shape().rank()));

@@ -33,7 +33,7 @@ void kaiming_normal(Parameter p, Seed seed, double gain = 1.4142135623730951, Pl
 void xavier_uniform(Parameter p, Seed seed, double gain = 1, Place place = Place::here());
 void xavier_normal(Parameter p, Seed seed, double gain = 1, Place place = Place::here());
 /// Rows or columns, whichever are fewer, become orthonormal, times gain (Saxe, McClelland, Ganguli 2014).
-/// Throws ShapeError for fewer than two dimensions.
+/// Throws as those above.
 void orthogonal(Parameter p, Seed seed, double gain = 1, Place place = Place::here());
 
 }  // namespace reel::nn::init

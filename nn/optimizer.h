@@ -62,10 +62,10 @@ class Optimizer {
   Optimizer& operator=(const Optimizer&) = delete;
 
   /// Applies the gradients and clears them. If one is not finite, they are cleared all the same, and nothing
-  /// else changes but the count of skipped steps. A loss that is not finite is not looked at: if its
-  /// gradients are finite, they are applied. Throws StateError if parameters were added since the optimizer
-  /// was made, and if no backward has reached any of its parameters since their gradients were last cleared.
-  /// Does not allocate.
+  /// else changes but the count of skipped steps and that of the block, parameters().steps(), by which
+  /// dropout draws its masks. A loss that is not finite is not looked at: if its gradients are finite, they
+  /// are applied. Throws StateError if parameters were added since the optimizer was made, and if no backward
+  /// has reached any of its parameters since their gradients were last cleared. Does not allocate.
   StepReport step(Place where = Place::here());
   /// Clears the gradients of what it moves, such as those that the loss of another part has left there.
   /// Throws StateError, as step does, if the model is gone or has grown.

@@ -267,6 +267,29 @@ TEST(SeveralSteps, OpsThatFailGiveTheirMemoryBack) {
   EXPECT_EQ(neg(x).data()[0], -1);
 }
 
+TEST(SeveralSteps, WhatOutlivesAStepCountsAsReserved) {
+  ParameterBlock block;
+  block.add("w", {1 << 16}, true);
+  Tape tape(Precision::f64);
+  const auto reserved = [&tape] { return tape.statistics().reserved_bytes; };
+  const std::size_t before = reserved();
+  tape.override_parameters(block, Numbers(static_cast<std::size_t>(block.length())));
+  EXPECT_GE(reserved() - before, std::size_t{8} << 16);
+  const auto outer = tape.record();
+  const Tensor x = tape.variable(Numbers(1 << 16, 1.0), {1 << 16});
+  std::size_t step_alone = 0;
+  {
+    const auto inner = tape.record();
+    const Tensor loss = sum(x * 2.0);
+    const std::size_t recorded = reserved();
+    tape.backward(loss);
+    step_alone = reserved() - recorded;
+  }
+  // The gradient of x lies beside the arenas, and the two of the inner step within.
+  EXPECT_GE(step_alone, std::size_t{2} * (std::size_t{8} << 16));
+  EXPECT_EQ(x.gradient()[7], 2);
+}
+
 TEST(SeveralSteps, AnOpThatIsDefinedWhileTheTapeIsProfiledIsTimed) {
   Tape tape;
   tape.profile(true);

@@ -187,6 +187,10 @@ TEST(MisusedModules, InitialisersGivenNoDistribution) {
                            "truncated_normal: mean = inf is not finite");
   expect_error<ValueError>([&] { init::xavier_uniform(p, seed, inf); },
                            "xavier_uniform: gain = inf is not finite");
+  expect_error<ValueError>([&] { init::orthogonal(p, seed, -1); }, "orthogonal: gain = -1 is not");
+  expect_error<ValueError>([&] { init::orthogonal(p, seed, nan); }, "orthogonal: gain = nan is not");
+  expect_error<ValueError>([&] { init::orthogonal(p, seed, 1e39); },
+                           "orthogonal: gain = 1e+39 is not finite");
   expect_error<ValueError>([&] { init::normal(p, seed, 0, -1); }, "normal: deviation = -1 is not");
   expect_error<ValueError>([&] { init::truncated_normal(p, seed, 0, nan); },
                            "truncated_normal: deviation = nan");
