@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "autograd/ops/rules.h"
 #include "kernels/norm.h"
 
@@ -20,6 +22,10 @@ const ShapeRule one_weight_per_channel{
       }
       const double epsilon = c.options<Epsilon>().value;
       if (!(epsilon > 0)) c.refuse("epsilon " + short_number(epsilon) + " is not positive");
+      // A row without variance is divided by its root alone: 0 / 0 where it is 0 on an f32 tape.
+      const auto single = static_cast<float>(epsilon);
+      if (!(single > 0)) c.refuse("epsilon " + short_number(epsilon) + " is zero as a float");
+      if (!std::isfinite(single)) c.refuse("epsilon " + short_number(epsilon) + " is not finite as a float");
       return c[0];
     }};
 

@@ -307,6 +307,15 @@ TEST_F(Misuse, Numbers) {
   EXPECT_ERROR(softmax(x, {.temperature = std::nan("")}), ValueError, "temperature");
   EXPECT_ERROR(layer_norm(x, w, w, 0.0), ValueError, "epsilon 0 is not positive");
   EXPECT_ERROR(rms_norm(x, w, -1e-12), ValueError, "epsilon -1e-12 is not positive");
+  for (const Precision precision : {Precision::f32, Precision::f64}) {
+    Tape other(precision);
+    const auto inner = other.record();
+    const Tensor ones = other.constant({1, 1, 1}, {3});
+    EXPECT_ERROR(layer_norm(ones, ones, ones, 1e-80), ValueError, "epsilon 1e-80 is zero as a float");
+    EXPECT_ERROR(rms_norm(ones, ones, 1e39), ValueError, "epsilon 1e+39 is not finite as a float");
+    EXPECT_ERROR(rms_norm(ones, ones, inf), ValueError, "epsilon inf is not finite as a float");
+    EXPECT_EQ(layer_norm(ones, ones, ones, 1e-45).values(), (std::vector<double>{1, 1, 1}));
+  }
   EXPECT_ERROR(huber(x, x, -1e-7), ValueError, "delta -1e-07 is not positive");
   EXPECT_ERROR(clamp(x, 1 + 1e-9, 1.0), ValueError, "clamp: low 1.000000001 is not below high 1");
   EXPECT_ERROR(rotary(reshape(x, {3, 2}), {.base = -1e-9}), ValueError, "base -1e-09");
