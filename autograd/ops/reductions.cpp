@@ -232,7 +232,7 @@ Tensor max(Here x, ReduceOptions options) { return reduce_filled(max_op, x, opti
 Tensor min(Here x, ReduceOptions options) { return reduce_filled(min_op, x, options); }
 Tensor var(Here x, VarOptions options) {
   const Rows rows = rows_of(var_op, x, {.axes = options.axes, .keepdim = options.keepdim});
-  if (rows.length <= options.correction) {
+  if (rows.length <= options.correction && rows.any) {
     fail(var_op, {x},
          "the variance of " + std::to_string(rows.length) + " numbers with correction " +
              std::to_string(options.correction) + " divides by zero",

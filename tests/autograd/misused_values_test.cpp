@@ -233,6 +233,12 @@ TEST_F(Misuse, ReductionsOfHugeButEmptyTensors) {
   const Tensor x = tape.constant(std::initializer_list<double>{}, {0, 1 << 20, 1 << 20});
   EXPECT_EQ(max(x, {.axes = {1, 2}}).shape(), Shape({0}));
   EXPECT_EQ(norm(x, {.axes = {1, 2}, .keepdim = true}).shape(), Shape({0, 1, 1}));
+  // There is no row whose variance could divide by zero.
+  const Tensor single = tape.variable(std::initializer_list<double>{}, {0, 1});
+  EXPECT_EQ(var(single, {.axes = {1}}).shape(), Shape({0}));
+  tape.backward(sum(var(single, {.axes = {1}, .keepdim = true})));
+  EXPECT_TRUE(single.gradient().empty());
+  EXPECT_ERROR(var(single, {.axes = {0}}), ShapeError, "the variance of 0 numbers with correction 1");
   EXPECT_EQ(sum(x).item(), 0);
   constexpr std::int64_t most = (std::int64_t{1} << 31) - 1;
   const Tensor y = tape.variable(std::initializer_list<double>{}, {0, most, most, most});
