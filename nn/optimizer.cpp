@@ -111,10 +111,9 @@ void Optimizer::require_same_size(Place where) const {
                               help_line("make the optimizer when the model is whole"));
 }
 
-// A model without parameters has no gradients to wait for.
 void Optimizer::require_gradient(Place where) const {
   const auto& entries = block_->entries();
-  bool found = entries.empty();
+  bool found = false;
   for (std::size_t i = 0; i < entries.size() && !found; ++i) found = entries[i].has_gradient && moves(i);
   if (found) return;
   throw StateError(
