@@ -66,8 +66,9 @@ std::string non_finite_weight(const ParameterBlock& parameters) {
     const std::span<const float> values = parameters.values(i);
     const auto bad = std::find_if(values.begin(), values.end(), [](float v) { return !std::isfinite(v); });
     if (bad != values.end()) {
-      return parameters.entry(i).name + ": element " + std::to_string(bad - values.begin()) + " is " +
-             std::to_string(*bad);
+      // Not the number itself, which some print as -nan.
+      const char* word = std::isnan(*bad) ? "nan" : *bad > 0 ? "inf" : "-inf";
+      return parameters.entry(i).name + ": element " + std::to_string(bad - values.begin()) + " is " + word;
     }
   }
   return "";

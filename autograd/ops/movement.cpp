@@ -133,10 +133,6 @@ const Op& slice_op = define({
     .shape = {"slice",
               [](const Call& c) {
                 const Range& r = c.options<Range>();
-                if (r.first < 0 || r.last < r.first || r.last > c[0][r.axis]) {
-                  c.fail("[" + std::to_string(r.first) + ", " + std::to_string(r.last) + ") is not a part of axis " +
-                         std::to_string(r.axis) + " with " + std::to_string(c[0][r.axis]) + " elements");
-                }
                 Shape y = c[0];
                 y.set(r.axis, r.last - r.first);
                 return y;
@@ -344,7 +340,13 @@ Tensor expand(Here x, const Shape& shape) { return record(expand_op, {x}, Target
 Tensor slice(Here x, int axis, std::int64_t first, std::int64_t last) {
   const Shape shape = x.shape();
   const int a = axis_from_front(axis, shape.rank(), x.place, "slice");
-  return record(slice_op, {x}, Range{a, first < 0 ? first + shape[a] : first, last < 0 ? last + shape[a] : last});
+  const Range r{a, first < 0 ? first + shape[a] : first, last < 0 ? last + shape[a] : last};
+  // Said here, of the numbers that the user gave.
+  if (r.first < 0 || r.last < r.first || r.last > shape[a]) {
+    fail(slice_op, {x}, "[" + std::to_string(first) + ", " + std::to_string(last) + ") is not a part of axis " +
+                            std::to_string(axis) + " with " + std::to_string(shape[a]) + " elements");
+  }
+  return record(slice_op, {x}, r);
 }
 
 std::vector<Tensor> split(Here x, std::int64_t size, int axis) {

@@ -168,6 +168,9 @@ TEST_F(Misuse, Sizes) {
   EXPECT_ERROR(expand(x, {2, 4}), ShapeError, "expand");
   EXPECT_ERROR(slice(x, 0, 1, 5), ShapeError, "slice");
   EXPECT_ERROR(slice(x, 0, 2, 1), ShapeError, "slice");
+  EXPECT_ERROR(slice(x, -1, -9, 2), ShapeError,
+               "error: slice: [-9, 2) is not a part of axis -1 with 3 elements\n    x        [2, 3]");
+  EXPECT_ERROR(slice(x, 0, 1, -5), ShapeError, "[1, -5) is not a part of axis 0 with 2 elements");
   EXPECT_ERROR(pad(x, 0, -1, 0), ShapeError, "pad");
   constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
   EXPECT_ERROR(pad(x, 0, most, 1), ShapeError, "pad");

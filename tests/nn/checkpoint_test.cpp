@@ -51,6 +51,12 @@ TEST(Checkpoint, keeps_the_bits_of_nan_and_names_the_weight) {
   nn::Checkpoint(directory.path(), other.block, other.adam).load();
   EXPECT_EQ(std::bit_cast<std::uint32_t>(other.block.values(1)[1]), 0xFFC12345U);
   EXPECT_THAT(nn::non_finite_weight(other.block), HasSubstr("hidden.bias: element 1 is"));
+  for (const float bad : {NAN, -NAN}) {
+    other.block.values(0)[0] = bad;
+    EXPECT_THAT(nn::non_finite_weight(other.block), testing::EndsWith(": element 0 is nan"));
+  }
+  other.block.values(0)[0] = -INFINITY;
+  EXPECT_THAT(nn::non_finite_weight(other.block), testing::EndsWith(": element 0 is -inf"));
 }
 
 TEST(Checkpoint, writes_the_same_bytes_for_the_same_state) {
