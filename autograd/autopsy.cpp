@@ -229,8 +229,7 @@ std::string Tape::anomaly_text(std::uint32_t index, const std::string& what) con
 void Tape::check_value(const Node& made) const {
   const std::int64_t element = first_not_finite(made.value, made.size);
   if (element < 0) return;
-  const auto index = static_cast<std::uint32_t>(&made - nodes_.data());
-  throw NonFiniteError(made.place(), anomaly_text(index, value_fault(made, element)));
+  throw NonFiniteError(made.place(), anomaly_text(index_of(made), value_fault(made, element)));
 }
 
 void Tape::note_gradient(std::uint32_t index) {

@@ -18,10 +18,11 @@ using Vector = std::vector<double>;
 struct Subject {
   Vector point;
   std::function<Vector(const Vector& x)> value;
-  std::function<Vector(const Vector& x, const Vector& v)> forward;   // J v, by dual numbers
-  std::function<Vector(const Vector& x, const Vector& u)> backward;  // J^T u
-  std::function<Vector(const Vector& u)> twice;                      // J^T u, added to itself
-  std::function<Vector(const Vector& u)> alone;  // J^T u, of every input while the others are constants
+  // At the point:
+  std::function<Vector(const Vector& v)> forward;   // J v, by dual numbers
+  std::function<Vector(const Vector& u)> backward;  // J^T u
+  std::function<Vector(const Vector& u)> twice;     // J^T u, added to itself
+  std::function<Vector(const Vector& u)> alone;     // J^T u, of every input while the others are constants
 };
 
 double dot(const Vector& a, const Vector& b) {
@@ -103,7 +104,7 @@ void check_use(const Subject& f, std::size_t outputs, double scale, const Gradch
   Vector u(outputs);
   const kernels::Philox numbers(options.seed, 3);
   for (std::size_t i = 0; i < outputs; ++i) u[i] = numbers.normal(i);
-  const Vector once = f.backward(f.point, u);
+  const Vector once = f.backward(u);
   for (const double number : once) scale = std::max(scale, std::isfinite(number) ? std::fabs(number) : 0);
   const auto compare = [&](const Vector& found, double times, const char* what) {
     for (std::size_t j = 0; j < once.size(); ++j) {
@@ -132,12 +133,12 @@ GradcheckReport check(const Subject& f, const GradcheckOptions& options) {
   const bool rows = outputs <= static_cast<std::size_t>(options.most_rows);
 
   std::vector<Vector> pulled;
-  for (const Vector& row : u) pulled.push_back(f.backward(f.point, row));
+  for (const Vector& row : u) pulled.push_back(f.backward(row));
 
   std::vector<Entry> entries;
   double largest = 0;
   for (std::size_t j = 0; j < v.size(); ++j) {
-    const Vector dual = f.forward(f.point, v[j]);
+    const Vector dual = f.forward(v[j]);
     const Vector differences =
         options.differences ? difference(f, v[j], step_along(f, v[j], options.step)) : Vector(outputs);
     for (std::size_t i = 0; i < u.size(); ++i) {
@@ -215,9 +216,9 @@ GradcheckReport gradcheck(const Function& f, const Arrays& x, const GradcheckOpt
   const detail::Asked asked{"gradcheck", where};
   const Function same = detail::of_one_shape(f, asked);
   Shape shape;  // of what f gives; check() asks for the value first
-  const auto pull = [&](const Arrays& at, const Vector& u, detail::Pull how) {
+  const auto pull = [&](const Vector& u, detail::Pull how) {
     StrictTape tape(Precision::f64);
-    return detail::vjp(tape, same, at, {shape, u}, asked, how);
+    return detail::vjp(tape, same, x, {shape, u}, asked, how);
   };
   Subject subject{
       flat(x),
@@ -227,19 +228,19 @@ GradcheckReport gradcheck(const Function& f, const Arrays& x, const GradcheckOpt
         shape = y.shape;
         return std::move(y.values);
       },
-      [&](const Vector& point, const Vector& v) {
+      [&](const Vector& v) {
         StrictTape tape(Precision::dual);
-        return detail::jvp(tape, same, shaped(point, x), shaped(v, x), asked).values;
+        return detail::jvp(tape, same, x, shaped(v, x), asked).values;
       },
-      [&](const Vector& point, const Vector& u) { return flat(pull(shaped(point, x), u, {})); },
-      [&](const Vector& u) { return flat(pull(x, u, {.times = 2})); },
+      [&](const Vector& u) { return flat(pull(u, {})); },
+      [&](const Vector& u) { return flat(pull(u, {.times = 2})); },
       {},
   };
   if (x.size() > 1) {
     subject.alone = [&](const Vector& u) {
       Arrays gradients;
       for (std::size_t i = 0; i < x.size(); ++i)
-        gradients.push_back(pull(x, u, {.only = static_cast<std::int64_t>(i)})[i]);
+        gradients.push_back(pull(u, {.only = static_cast<std::int64_t>(i)})[i]);
       return flat(gradients);
     };
   }
@@ -252,9 +253,9 @@ GradcheckReport gradcheck(const ParameterBlock& parameters, const std::function<
   const std::function<Tensor(Tape&)> same = detail::of_one_shape(loss, asked);
   // The flat block is one vector, gaps included: their derivatives are 0 both ways.
   const Vector point(parameters.values(), parameters.values() + parameters.length());
-  const auto pull = [&](const Vector& x, const Vector& u, int times) {
+  const auto pull = [&](const Vector& u, int times) {
     StrictTape tape(Precision::f64);
-    tape.override_parameters(parameters, x);
+    tape.override_parameters(parameters, point);
     const auto step = tape.record();
     const Tensor y = detail::checked(tape, same(tape), asked);
     return detail::pull(tape, parameters, y, u, asked, times, &Tensor::gradient);
@@ -267,14 +268,14 @@ GradcheckReport gradcheck(const ParameterBlock& parameters, const std::function<
         const auto step = tape.inference();
         return detail::checked(tape, same(tape), asked).values();
       },
-      [&](const Vector& x, const Vector& v) {
+      [&](const Vector& v) {
         StrictTape tape(Precision::dual);
-        tape.override_parameters(parameters, x, v);
+        tape.override_parameters(parameters, point, v);
         const auto step = tape.inference();
         return detail::checked(tape, same(tape), asked).tangents();
       },
-      [&](const Vector& x, const Vector& u) { return pull(x, u, 1); },
-      [&](const Vector& u) { return pull(point, u, 2); },
+      [&](const Vector& u) { return pull(u, 1); },
+      [&](const Vector& u) { return pull(u, 2); },
       {},
   };
   return check(subject, options);

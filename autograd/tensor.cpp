@@ -48,14 +48,7 @@ double Tensor::item(Place where) const {
                      at(where, "item: a tensor of shape " + to_string(node.shape) + " has not one element") +
                          owner.operand_line("tensor", node) + help_line("read all of them with values()"));
   }
-  switch (owner.precision()) {
-    case Precision::f32:
-      return static_cast<double>(*static_cast<const float*>(node.value));
-    case Precision::f64:
-      return *static_cast<const double*>(node.value);
-    default:
-      return static_cast<const Dual*>(node.value)->value;
-  }
+  return owner.number(node.value, 0);
 }
 
 std::vector<double> Tensor::values(Place where) const {

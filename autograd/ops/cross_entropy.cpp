@@ -24,9 +24,15 @@ Shape reduced_shape(const Shape& rows, Reduction reduction) {
 }
 
 // What each row's loss is multiplied by: 1, or one part of the mean.
-double row_factor(const Labels& l) {
-  if (l.reduction != Reduction::mean) return 1;
-  return l.counted == 0 ? 0 : 1.0 / static_cast<double>(l.counted);
+double row_factor(Reduction reduction, std::int64_t rows) {
+  if (reduction != Reduction::mean) return 1;
+  return rows == 0 ? 0 : 1.0 / static_cast<double>(rows);
+}
+double row_factor(const Labels& l) { return row_factor(l.reduction, l.counted); }
+
+void check_smoothing(const Call& c, double smoothing) {
+  if (!(smoothing >= 0 && smoothing <= 1))
+    c.refuse("label smoothing " + short_number(smoothing) + " is not in [0, 1]");
 }
 
 Shape labelled_rows(const Call& c) {
@@ -37,9 +43,7 @@ Shape labelled_rows(const Call& c) {
     c.fail(std::to_string(l.count) + " labels for " + std::to_string(c[0].rows()) + " rows",
            "give one label per row");
   }
-  if (!(l.label_smoothing >= 0 && l.label_smoothing <= 1)) {
-    c.refuse("label smoothing " + short_number(l.label_smoothing) + " is not in [0, 1]");
-  }
+  check_smoothing(c, l.label_smoothing);
   for (std::int64_t i = 0; i < l.count; ++i) {
     if (l.label[i] == l.ignore_index || (l.label[i] >= 0 && l.label[i] < classes)) continue;
     c.refuse("label " + std::to_string(l.label[i]) + " of row " + std::to_string(i) + " is not a class",
@@ -159,9 +163,7 @@ const Op& soft_cross_entropy_op = define({
                   c.fail("the last dimension must hold one number per class");
                 if (!(c[0] == c[1])) c.fail("logits and probabilities must have one shape");
                 const Smoothed& s = c.options<Smoothed>();
-                if (!(s.label_smoothing >= 0 && s.label_smoothing <= 1)) {
-                  c.refuse("label smoothing " + short_number(s.label_smoothing) + " is not in [0, 1]");
-                }
+                check_smoothing(c, s.label_smoothing);
                 return reduced_shape(c[0].slice(0, c[0].rank() - 1), s.reduction);
               }},
     .reads = Reads::inputs,
@@ -174,16 +176,13 @@ const Op& soft_cross_entropy_op = define({
           auto* kept = c.save(2 * rows);
           refuse_empty_row(
               c, kernels::soft_cross_entropy(c.x(0), c.x(1), rows, cols, s.label_smoothing, loss, kept));
-          reduce_rows(c, loss, rows, s.reduction,
-                      s.reduction == Reduction::mean && rows > 0 ? 1.0 / static_cast<double>(rows) : 1.0);
+          reduce_rows(c, loss, rows, s.reduction, row_factor(s.reduction, rows));
         },
     .backward =
         [](auto& c) {
           const Smoothed& s = c.template options<Smoothed>();
           const std::int64_t rows = c.shape().rows();
-          const double factor =
-              s.reduction == Reduction::mean && rows > 0 ? 1.0 / static_cast<double>(rows) : 1.0;
-          const auto* scale = row_gradients(c, rows, s.reduction, factor);
+          const auto* scale = row_gradients(c, rows, s.reduction, row_factor(s.reduction, rows));
           kernels::soft_cross_entropy_grad(c.x(0), c.x(1), rows, c.shape().back(), s.label_smoothing,
                                            c.saved(), scale, c.dx(0), c.dx(1));
         },
@@ -196,20 +195,20 @@ const Op& soft_cross_entropy_op = define({
 });
 
 // No error, since the last batch of a masked set may be like that; but most likely a mistake.
-void warn_once(const Place& place, const char* op, std::int32_t ignore_index) {
+void warn_once(const Place& place, std::string_view op, std::int32_t ignore_index) {
   static std::atomic<bool> said = false;
   if (said.exchange(true)) return;
-  std::cerr << std::string(place.file) + ":" + std::to_string(place.line) + ": warning: " + op +
-                   ": every label is " + std::to_string(ignore_index) +
+  std::cerr << std::string(place.file) + ":" + std::to_string(place.line) + ": warning: " +
+                   std::string(op) + ": every label is " + std::to_string(ignore_index) +
                    ", which is ignored: loss and gradient are 0 (said once)\n";
 }
 
-Labels labels_of(Here x, const char* op, std::span<const std::int32_t> labels,
+Labels labels_of(Here x, const Op& op, std::span<const std::int32_t> labels,
                  const CrossEntropyOptions& options) {
   const auto kept = keep({x}, labels);
   const auto ignored = std::count(kept.begin(), kept.end(), options.ignore_index);
   const auto count = static_cast<std::int64_t>(kept.size());
-  if (count > 0 && ignored == count) warn_once(x.place, op, options.ignore_index);
+  if (count > 0 && ignored == count) warn_once(x.place, op.name, options.ignore_index);
   return {kept.data(),       count,          options.ignore_index, options.label_smoothing,
           options.reduction, count - ignored};
 }
@@ -217,7 +216,7 @@ Labels labels_of(Here x, const char* op, std::span<const std::int32_t> labels,
 }  // namespace
 
 Tensor cross_entropy(Here logits, std::span<const std::int32_t> labels, CrossEntropyOptions options) {
-  return record(cross_entropy_op, {logits}, labels_of(logits, "cross_entropy", labels, options));
+  return record(cross_entropy_op, {logits}, labels_of(logits, cross_entropy_op, labels, options));
 }
 Tensor cross_entropy(Here logits, Here probabilities, SoftCrossEntropyOptions options) {
   return record(soft_cross_entropy_op, {logits, probabilities},
@@ -225,7 +224,7 @@ Tensor cross_entropy(Here logits, Here probabilities, SoftCrossEntropyOptions op
 }
 Tensor nll(Here log_probabilities, std::span<const std::int32_t> labels, NllOptions options) {
   return record(nll_op, {log_probabilities},
-                labels_of(log_probabilities, "nll", labels,
+                labels_of(log_probabilities, nll_op, labels,
                           {.ignore_index = options.ignore_index, .reduction = options.reduction}));
 }
 

@@ -59,15 +59,15 @@ const Op& log_softmax_op = define({
 });
 
 // On another axis than the last: there and back.
-Tensor along(const Op& op, Here x, const SoftmaxOptions& options, const char* name) {
+Tensor along(const Op& op, Here x, const SoftmaxOptions& options) {
   const int rank = x.shape().rank();
   if (!(options.temperature > 0) || !std::isfinite(options.temperature)) {
     throw ValueError(x.place,
-                     at(x.place, std::string(name) + ": temperature " + short_number(options.temperature)) +
+                     at(x.place, std::string(op.name) + ": temperature " + short_number(options.temperature)) +
                          help_line("it must be a positive, finite number; towards 0 the result becomes the "
                                    "one-hot argmax"));
   }
-  const int axis = axis_from_front(options.axis, rank, x.place, name);
+  const int axis = axis_from_front(options.axis, rank, x.place, op.name);
   const Temperature temperature{1.0 / options.temperature};
   if (axis == rank - 1) return record(op, {x}, temperature);
   const Tensor moved = transpose(x, axis, -1);
@@ -76,9 +76,7 @@ Tensor along(const Op& op, Here x, const SoftmaxOptions& options, const char* na
 
 }  // namespace
 
-Tensor softmax(Here x, SoftmaxOptions options) { return along(softmax_op, x, options, "softmax"); }
-Tensor log_softmax(Here x, SoftmaxOptions options) {
-  return along(log_softmax_op, x, options, "log_softmax");
-}
+Tensor softmax(Here x, SoftmaxOptions options) { return along(softmax_op, x, options); }
+Tensor log_softmax(Here x, SoftmaxOptions options) { return along(log_softmax_op, x, options); }
 
 }  // namespace reel
