@@ -107,8 +107,9 @@ Tape::BlockLeaves& Tape::leaves_of(const ParameterBlock& block) {
   const auto known =
       std::find_if(blocks_.begin(), blocks_.end(), [&](const BlockLeaves& b) { return b.block == &block; });
   if (known != blocks_.end() && !known->life.expired()) return *known;
-  if (known != blocks_.end()) {  // another model lies where one that is gone lay
-    if (parameter_leaves_.empty()) return *known = {&block, block.life(), {}, {}, {}};
+  if (parameter_leaves_.empty()) {  // no leaf counts on their order: those of models that are gone make room
+    std::erase_if(blocks_, [](const BlockLeaves& b) { return b.life.expired(); });
+  } else if (known != blocks_.end()) {  // another model lies where one that is gone lay
     known->block = nullptr;
   }
   blocks_.push_back({&block, block.life(), {}, {}, {}});

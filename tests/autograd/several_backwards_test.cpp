@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <vector>
 
 #include "autograd/autograd.h"
@@ -288,6 +289,26 @@ TEST(SeveralSteps, WhatOutlivesAStepCountsAsReserved) {
   // The gradient of x lies beside the arenas, and the two of the inner step within.
   EXPECT_GE(step_alone, std::size_t{2} * (std::size_t{8} << 16));
   EXPECT_EQ(x.gradient()[7], 2);
+}
+
+TEST(SeveralSteps, NothingIsKeptOfModelsThatAreGone) {
+  ParameterBlock stays;
+  const Parameter w(stays, stays.add("w", {2}, true));
+  Tape tape(Precision::f64);
+  {
+    std::vector<std::unique_ptr<ParameterBlock>> blocks;
+    for (int i = 0; i < 3; ++i) {
+      blocks.push_back(std::make_unique<ParameterBlock>());
+      blocks.back()->add("w", {1 << 16}, true);
+      tape.override_parameters(*blocks.back(), Numbers(1 << 16, 1.0));
+    }
+    EXPECT_GE(tape.statistics().reserved_bytes, std::size_t{3} * (std::size_t{8} << 16));
+  }
+  tape.override_parameters(stays, Numbers(16, 5.0));
+  EXPECT_LT(tape.statistics().reserved_bytes, std::size_t{8} << 16);
+  const auto step = tape.record();
+  tape.backward(sum(square(w)));
+  EXPECT_EQ(tape.leaf(w).gradient(), (Numbers{10, 10}));
 }
 
 TEST(SeveralSteps, AnOpThatIsDefinedWhileTheTapeIsProfiledIsTimed) {
