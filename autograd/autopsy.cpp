@@ -10,6 +10,8 @@
 #include "autograd/tape.h"
 #include "autograd/watch.h"
 
+// Which op of a tape made the first number that is not finite, and the words for it.
+
 namespace reel {
 namespace {
 

@@ -7,6 +7,8 @@
 #include "autograd/tape.h"
 #include "autograd/watch.h"
 
+// What a tape plays backwards, and the gradients that this leaves.
+
 namespace reel {
 namespace {
 
@@ -205,6 +207,26 @@ void* Tape::kept_gradient(const Node& node) const {
   const auto kept = std::find_if(kept_.begin(), kept_.end(),
                                  [&](const KeptGradient& k) { return k.node == index_of(node); });
   return kept == kept_.end() ? nullptr : kept->sum;
+}
+
+const void* Tape::gradient_of(const Tensor& t, Place where) const {
+  const Node& node = nodes_[t.index_];
+  if (node.borrowed) require_memory(lender(node), "gradient", where);
+  if (!node.wants_gradient || !node.retained) {
+    throw StateError(where, at(where, "gradient: this tensor keeps none") + operand_line("tensor", node) +
+                                help_line(node.wants_gradient
+                                              ? "call retain_gradient() on it before backward"
+                                              : "only what depends on a variable has one, or on a parameter "
+                                                "that is not frozen, in a step opened with record()"));
+  }
+  if (const void* sum = kept_gradient(node)) return sum;
+  if (node.waits_since == plays_) {
+    const char* since = node.op == nullptr ? "made" : "marked with retain_gradient";
+    throw StateError(where,
+                     at(where, std::string("gradient: backward has not run since this tensor was ") + since) +
+                         operand_line("tensor", node));
+  }
+  return nullptr;
 }
 
 template <class T>

@@ -82,10 +82,6 @@ Here at_call(const Tensor& y, const Asked& asked) { return Here(y, asked.where.f
 
 }  // namespace
 
-bool detail::wants_gradient(const Tape& tape, const Tensor& t) {
-  return tape.nodes_[t.index_].wants_gradient;
-}
-
 Tensor detail::checked(const Tape& tape, const Tensor& y, const Asked& asked) {
   if (&y.tape(asked.where) != &tape) {
     throw StateError(

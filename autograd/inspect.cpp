@@ -6,6 +6,8 @@
 
 #include "autograd/tape.h"
 
+// What a tape shows of itself: tensors and nodes as text, where one came from, times and memory.
+
 namespace reel {
 namespace {
 

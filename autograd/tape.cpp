@@ -11,6 +11,8 @@
 #include "autograd/broadcast.h"
 #include "autograd/watch.h"
 
+// How a tape records: its steps, the handles of what is on it, and the running of an op.
+
 namespace reel {
 namespace {
 
@@ -131,6 +133,10 @@ void Tape::close(std::uint64_t number) {
     if (mine != slots.rend()) slots.erase(std::next(mine).base());
   }
   if (steps_.empty()) scratch_.rewind({});
+}
+
+bool detail::wants_gradient(const Tape& tape, const Tensor& t) {
+  return tape.nodes_[t.index_].wants_gradient;
 }
 
 bool Tape::in_inference() const { return !steps_.empty() && steps_.back().inference; }

@@ -59,10 +59,6 @@ struct TapeStatistics {
 
 /// Records what a program computes and plays it backwards.
 ///
-/// What it does stands in tape.cpp (steps, handles, running an op), leaves.cpp (constants, variables and
-/// parameters), backward.cpp (gradients), autopsy.cpp (the search for numbers that are not finite) and
-/// inspect.cpp (words and tables for people).
-///
 /// Operations are kept in recording order, so that backward is one reverse loop. Memory comes from arenas:
 /// once warm, a step asks the heap for nothing. A tape belongs to the thread that opened its step; the
 /// parallelism is inside the kernels. Several threads, each with a tape, may run one model while none of them
@@ -163,6 +159,8 @@ class Tape {
   void poison_unread(bool on) { poison_unread_ = on; }
 
  private:
+  // What it does stands in tape.cpp (steps, handles, the running of an op), leaves.cpp (constants, variables,
+  // parameters), backward.cpp (gradients), autopsy.cpp (numbers that are not finite) and inspect.cpp (text).
   friend class Step;
   friend class Tensor;
   friend struct Here;

@@ -2,6 +2,8 @@
 
 #include "autograd/tape.h"
 
+// What a handle shows of the tape that it stands for: shape, numbers, gradient.
+
 namespace reel {
 namespace {
 
@@ -77,26 +79,6 @@ Tensor Tensor::retain_gradient(Place where) const {
   if (!node.retained) node.waits_since = owner.plays_;
   node.retained = true;
   return *this;
-}
-
-const void* Tape::gradient_of(const Tensor& t, Place where) const {
-  const Node& node = nodes_[t.index_];
-  if (node.borrowed) require_memory(lender(node), "gradient", where);
-  if (!node.wants_gradient || !node.retained) {
-    throw StateError(where, at(where, "gradient: this tensor keeps none") + operand_line("tensor", node) +
-                                help_line(node.wants_gradient
-                                              ? "call retain_gradient() on it before backward"
-                                              : "only what depends on a variable has one, or on a parameter "
-                                                "that is not frozen, in a step opened with record()"));
-  }
-  if (const void* sum = kept_gradient(node)) return sum;
-  if (node.waits_since == plays_) {
-    const char* since = node.op == nullptr ? "made" : "marked with retain_gradient";
-    throw StateError(where,
-                     at(where, std::string("gradient: backward has not run since this tensor was ") + since) +
-                         operand_line("tensor", node));
-  }
-  return nullptr;
 }
 
 std::vector<double> Tensor::gradient(Place where) const {

@@ -2,13 +2,6 @@
 
 namespace reel {
 
-Axes::Axes(std::initializer_list<int> list, Place where) {
-  if (list.size() > static_cast<std::size_t>(Shape::max_rank)) {
-    throw ShapeError(where, at(where, "axes: more than " + std::to_string(Shape::max_rank)));
-  }
-  for (const int a : list) axis[count++] = a;
-}
-
 int axis_from_front(int axis, int rank, Place place, std::string_view op) {
   if (rank == 0) {
     throw ShapeError(place, at(place, std::string(op) + ": axis " + std::to_string(axis) + " of a scalar, which has none"));
