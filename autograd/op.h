@@ -216,9 +216,9 @@ const std::deque<Op>& registry();
 ///
 /// `options` is copied; it must be trivially copyable. The place of the first input is the op's place.
 /// Throws ShapeError if the op's shape rule refuses, StateError for tensors of an ended step or of another
-/// tape, ValueError for fewer inputs or other options than the card reads and for a card that breaks its word
-/// (a view of another size, inputs that do not stretch to the result, or of another size that are to get dy),
-/// MemoryError if there is no memory for the result.
+/// tape and inside a card that this tape runs, ValueError for fewer inputs or other options than the card
+/// reads and for a card that breaks its word (a view of another size, inputs that do not stretch to the
+/// result, or of another size that are to get dy), MemoryError if there is no memory for the result.
 Tensor record(const Op& op, std::span<const Here> inputs, const void* options, std::size_t options_size,
               std::uint32_t options_type = 0);
 

@@ -283,7 +283,8 @@ struct DropoutOptions {
   std::uint64_t step = 0;    ///< which step: the same three numbers give the same mask
 };
 Tensor dropout(Here x, DropoutOptions options);
-/// Over the last dimension. weight and bias [channels].
+/// Over the last dimension. weight and bias [channels]. Throws ValueError unless epsilon is positive and
+/// finite, also as a float.
 Tensor layer_norm(Here x, Here weight, Here bias, double epsilon = 1e-5);
 Tensor rms_norm(Here x, Here weight, double epsilon = 1e-5);
 
