@@ -46,7 +46,7 @@ Axes axes_from_front(const Axes& axes, int rank, Place place, std::string_view o
 [[noreturn]] void fail(const Op& op, std::initializer_list<Here> inputs, const std::string& reason,
                        const std::string& help = "");
 
-/// More heads than a dimension holds.
+/// As many heads as a dimension can hold.
 inline constexpr std::int64_t most_heads = std::numeric_limits<std::int32_t>::max();
 
 /// Throws unless the first input's rows are queries, keys and values side by side, each of so many heads whose size is a
