@@ -147,10 +147,13 @@ std::vector<std::string> RunDirectory::autopsies() const {
   return names;
 }
 
-// Of a process that was killed while it wrote a file, here or in an autopsy.
+// Of a process that was killed while it wrote a file, here or in an autopsy. What has another name is of
+// another program.
 void RunDirectory::remove_stale_temporaries() const {
-  lock_->remove_stale_temporaries();
-  for (const std::string& name : autopsies()) lock_->remove_stale_temporaries_in(name);
+  lock_->remove_stale_temporaries({"config.json", "checkpoint.safetensors", "checkpoint.previous.safetensors",
+                                   "best.safetensors", "report.html"});
+  for (const std::string& name : autopsies())
+    lock_->remove_stale_temporaries_in(name, {"model.safetensors", "batch.npz", "tape.txt", "report.txt"});
 }
 
 // More than config.json and an empty log, with which every run begins.

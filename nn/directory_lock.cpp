@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <memory>
 #include <new>
@@ -31,31 +30,49 @@ bool take_digits(std::string_view& tail) {
   return true;
 }
 
-/// Whether `name` is `.NAME.tmp.PID` or `.NAME.tmp.PID.ATTEMPT`, as write_file_atomically makes them.
-bool is_temporary(std::string_view name) {
+/// Whether `name` is `.NAME.tmp.PID` or `.NAME.tmp.PID.ATTEMPT`, as write_file_atomically makes them, with
+/// one of `finals` for NAME; with any, if there are none.
+bool is_temporary(std::string_view name, const std::vector<std::string>& finals) {
   constexpr std::string_view mark = ".tmp";
   if (!name.starts_with('.') || !take_digits(name)) return false;
   if (!name.ends_with(mark) && !take_digits(name)) return false;
-  return name.ends_with(mark) && name.size() > mark.size() + 1;
+  if (!name.ends_with(mark) || name.size() <= mark.size() + 1) return false;
+  const std::string_view final_name = name.substr(1, name.size() - 1 - mark.size());
+  return finals.empty() || std::find(finals.begin(), finals.end(), final_name) != finals.end();
+}
+
+constexpr std::size_t longest_pid = 32;
+
+// What the file of the lock holds, or the beginning of more than any process id has.
+std::string content_of(int fd) {
+  std::string text(longest_pid, '\0');
+  const ssize_t size = ::pread(fd, text.data(), text.size(), 0);
+  text.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
+  return text;
+}
+
+// A process id, all or a part of it; or zeros, which a power cut may leave in its place.
+bool may_be_pid(std::string_view text) {
+  constexpr std::string_view known("0123456789\n\0", 12);
+  return text.size() < longest_pid && text.find_first_not_of(known) == std::string_view::npos;
 }
 
 std::string holder_of(int fd) {
-  std::array<char, 32> text{};
-  const ssize_t size = ::pread(fd, text.data(), text.size(), 0);
-  const std::string_view pid(text.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
-  const std::size_t digits = std::min(pid.find_first_not_of("0123456789"), pid.size());
-  return digits == 0 ? "another process" : "process " + std::string(pid.substr(0, digits));
+  const std::string text = content_of(fd);
+  const std::string pid = text.substr(0, text.find_first_not_of("0123456789"));
+  return pid.empty() ? "another process" : "process " + pid;
 }
 
 // Removes them from an open directory, `path` in messages.
-std::vector<std::string> remove_temporaries(FileDescriptor directory, const std::filesystem::path& path) {
+std::vector<std::string> remove_temporaries(FileDescriptor directory, const std::filesystem::path& path,
+                                            const std::vector<std::string>& finals) {
   const std::unique_ptr<DIR, int (*)(DIR*)> listing(::fdopendir(directory.get()), ::closedir);
   if (listing == nullptr) throw_io_error(path.string(), "list", errno);
   directory.release();  // the listing closes it
   std::vector<std::string> names;
   errno = 0;
   while (const dirent* entry = ::readdir(listing.get())) {
-    if (is_temporary(entry->d_name)) names.emplace_back(entry->d_name);
+    if (is_temporary(entry->d_name, finals)) names.emplace_back(entry->d_name);
     errno = 0;
   }
   if (errno != 0) throw_io_error(path.string(), "list", errno);
@@ -87,7 +104,13 @@ DirectoryLock::DirectoryLock(const std::filesystem::path& directory) : directory
   if (failed != 0) {
     if (errno != EWOULDBLOCK) throw_io_error(path, "lock", errno);
     throw IoError(in_one_line(directory_) + ": " + holder_of(file.get()) +
-                  " is writing to this run directory; wait until it ends, or give another --out");
+                  " is writing to this run directory; wait until it ends, or choose another");
+  }
+  if (!may_be_pid(content_of(file.get()))) {
+    throw IoError(
+        in_one_line(path) +
+        ": it is not the lock of a run, for it holds something else than a process id; move it away, "
+        "or choose another directory");
   }
   // The process id is only for the message above; the lock holds without it.
   const std::string pid = std::to_string(::getpid()) + "\n";
@@ -126,13 +149,14 @@ void DirectoryLock::remove_empty_directory() noexcept {
   }
 }
 
-std::vector<std::string> DirectoryLock::remove_stale_temporaries() const {
+std::vector<std::string> DirectoryLock::remove_stale_temporaries(const std::vector<std::string>& of) const {
   FileDescriptor directory = open_at(AT_FDCWD, directory_.c_str(), O_RDONLY | O_DIRECTORY);
   if (!directory.is_open()) throw_io_error(directory_.string(), "list", errno);
-  return remove_temporaries(std::move(directory), directory_);
+  return remove_temporaries(std::move(directory), directory_, of);
 }
 
-std::vector<std::string> DirectoryLock::remove_stale_temporaries_in(const std::string& name) const {
+std::vector<std::string> DirectoryLock::remove_stale_temporaries_in(
+    const std::string& name, const std::vector<std::string>& of) const {
   const std::filesystem::path path = directory_ / name;
   FileDescriptor directory = open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   if (!directory.is_open()) {
@@ -141,7 +165,7 @@ std::vector<std::string> DirectoryLock::remove_stale_temporaries_in(const std::s
   }
   struct stat lock {};
   if (::fstatat(directory.get(), lock_name, &lock, AT_SYMLINK_NOFOLLOW) == 0) return {};
-  return remove_temporaries(std::move(directory), path);
+  return remove_temporaries(std::move(directory), path, of);
 }
 
 }  // namespace reel::nn

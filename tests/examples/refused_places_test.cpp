@@ -71,6 +71,24 @@ TEST_F(Refusals, AFileOfSomethingElseIsLeftAlone) {
   }
 }
 
+TEST_F(Refusals, WhatLooksLikeALockOrAHalfWrittenFileButIsNotReelsStays) {
+  const auto train = [&] {
+    return reel({"train", "--layers", "1", "--heads", "1", "--width", "8", "--steps", "2", "--out", "run"});
+  };
+  std::filesystem::create_directory(place / "run");
+  write(place / "run/.thesis.tmp.2024", "chapter one");
+  write(place / "run/.lock", "of another program");
+  const Ran locked = train();
+  EXPECT_EQ(locked.code, 5) << locked.err;
+  EXPECT_THAT(locked.err, HasSubstr("run/.lock: it is not the lock of a run"));
+  EXPECT_EQ(contents(place / "run/.lock"), "of another program");
+  std::filesystem::remove(place / "run/.lock");
+  write(place / "run/.config.json.tmp.2024", "of a run that was killed");
+  EXPECT_EQ(train().code, 0);
+  EXPECT_EQ(contents(place / "run/.thesis.tmp.2024"), "chapter one");
+  EXPECT_FALSE(std::filesystem::exists(place / "run/.config.json.tmp.2024"));
+}
+
 TEST_F(Refusals, APageIsNotWrittenOverAModel) {
   write(place / "model", "weights");
   const Ran ran = reel({"attention", "--html", "model"});

@@ -338,6 +338,32 @@ TEST(DirectoryLock, removes_only_what_a_killed_save_left_behind) {
   EXPECT_EQ(files_in(directory.path()), 8U);  // the lock file, too
 }
 
+TEST(DirectoryLock, removes_what_is_of_the_named_files_and_nothing_else) {
+  const TemporaryDirectory directory;
+  for (const char* name : {".a.tmp.12", ".a.tmp.7.3", ".thesis.tmp.2024", ".aa.tmp.12", "a"})
+    write_all(directory.path() / name, "");
+  const nn::DirectoryLock lock(directory.path());
+  EXPECT_THAT(lock.remove_stale_temporaries({"a", "b"}), testing::ElementsAre(".a.tmp.12", ".a.tmp.7.3"));
+  EXPECT_EQ(files_in(directory.path()), 4U);  // the lock file, too
+}
+
+TEST(DirectoryLock, takes_no_file_of_somebody_else) {
+  const TemporaryDirectory directory;
+  const fs::path lock = directory.path() / ".lock";
+  for (const std::string& foreign : {std::string("mine"), std::string("12 notes"), std::string(40, '1')}) {
+    write_all(lock, foreign);
+    EXPECT_THAT([&] { nn::DirectoryLock{directory.path()}; },
+                testing::ThrowsMessage<nn::IoError>(HasSubstr("it is not the lock of a run")));
+    EXPECT_EQ(read_all(lock), foreign);
+  }
+  // What a process leaves that was killed at any time, and a power cut.
+  for (const std::string& own :
+       {std::string(), std::string("12"), std::string("12\n"), std::string(3, '\0')}) {
+    write_all(lock, own);
+    EXPECT_NO_THROW(nn::DirectoryLock{directory.path()});
+  }
+}
+
 TEST(DirectoryLock, removes_the_same_in_a_directory_of_its_own_and_in_no_other) {
   const TemporaryDirectory directory;
   for (const char* name : {"own", "elsewhere", "locked"}) {
