@@ -8,6 +8,7 @@
 #include <iostream>
 #include <limits>
 #include <optional>
+#include <string_view>
 
 #include "autograd/error.h"
 #include "data/file.h"
@@ -29,6 +30,8 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::int64_t most_skipped_in_a_row = 5;
 constexpr double memory_of_average = 0.98;
+// Of config.json: without it, a run whose checkpoints are lost looks like one that never had any.
+constexpr const char* checkpoint_saved = "checkpoint_saved";
 
 // The mean of the latest losses, each older one weighing 2 % less.
 struct MovingAverage {
@@ -40,6 +43,13 @@ struct MovingAverage {
   }
   double value() const { return weight > 0 ? sum / weight : 0; }
 };
+
+// A line of the log; null if no run wrote it.
+Json log_entry(const std::string& line) {
+  Json entry = Json::parse(line, nullptr, false);
+  if (entry.is_object() && entry.contains("step") && entry["step"].is_number_integer()) return entry;
+  return {};
+}
 
 // What happens in one run of the loop.
 class Loop {
@@ -109,6 +119,7 @@ class Loop {
     record("checkpoint_every", flags_.checkpoint_every);
     record("eval_every", flags_.eval_every);
     record("log_every", flags_.log_every);
+    if (saved_ > 0) config[checkpoint_saved] = true;
     directory_.write_config(config);
   }
 
@@ -129,8 +140,9 @@ class Loop {
     for (const std::string& reason : checkpoint_.skipped())
       std::cerr << "reel: skipped a checkpoint: " << data::printable_lines(reason) << "\n";
     if (first_ == 0) {
-      if (const auto recorded = recorded_config(directory_.path()))
-        require_same_data(recorded->config, training_.config, data::printable(directory_.path()));
+      const auto recorded = recorded_config(directory_.path());
+      if (recorded) require_same_data(recorded->config, training_.config, data::printable(directory_.path()));
+      require_never_saved(recorded ? &recorded->config : nullptr);
       std::cerr << "reel: " << data::printable(directory_.path())
                 << " holds no checkpoint yet: the run starts again from its beginning\n";
       directory_.cut_log(0);
@@ -161,6 +173,39 @@ class Loop {
     write_config();  // of this call: it may have more steps
   }
 
+  // To start again takes the log away, and the best model in the end, which must not be those of a run that
+  // got further, or of something else. A run writes config.json before the first line of its log.
+  void require_never_saved(const Json* config) const {
+    const auto refuse = [](const std::filesystem::path& place, const std::string& reason) {
+      throw nn::FileError(data::printable(place) + reason + ", or train again with another --out");
+    };
+    if ((config != nullptr && config->contains(checkpoint_saved)) ||
+        std::filesystem::exists(directory_.report())) {
+      refuse(
+          directory_.path(),
+          ": its run has saved checkpoints, but checkpoint.safetensors and checkpoint.previous.safetensors "
+          "are missing; put one of them back");
+    }
+    std::ifstream log(directory_.log(), std::ios::binary);
+    std::int64_t number = 0;
+    for (std::string line; std::getline(log, line);) {
+      ++number;
+      if (config == nullptr) {
+        refuse(directory_.path(),
+               ": it holds a log.jsonl that is not empty, but neither a checkpoint nor the config.json of a "
+               "run; put back what is missing");
+      }
+      // A kill cuts the last line, and a power cut may leave zeros.
+      constexpr std::string_view begin = "{\"step\":";
+      const bool own =
+          log.eof() ? begin.starts_with(line.substr(0, begin.size())) : !log_entry(line).is_null();
+      if (own || line.find('\0') != std::string::npos) continue;
+      refuse(directory_.log(), ":" + std::to_string(number) +
+                                   ": this line is not of a run, and there is no checkpoint beside it: put "
+                                   "the files of this run back");
+    }
+  }
+
   // The report and what is said of skipped steps are of the whole run, also of what an earlier process did:
   // the first bytes of the log, which is of another run if they are no lines of steps that this one has done.
   void read_curves(std::int64_t bytes) {
@@ -171,9 +216,8 @@ class Loop {
     for (std::string line; read < bytes && std::getline(log, line);) {
       ++number;
       read += static_cast<std::int64_t>(line.size()) + 1;
-      const Json entry = Json::parse(line, nullptr, false);
-      const bool own = read <= bytes && entry.is_object() && entry.contains("step") &&
-                       entry["step"].is_number_integer() && entry["step"].get<std::int64_t>() <= first_;
+      const Json entry = log_entry(line);
+      const bool own = read <= bytes && !entry.is_null() && entry["step"].get<std::int64_t>() <= first_;
       if (!own) {
         throw nn::FileError(
             data::printable(directory_.log()) + ":" + std::to_string(number) +
@@ -364,8 +408,10 @@ class Loop {
     notes["average_weight"] = Json(average_.weight).dump();
     notes["best"] = Json(best_).dump();
     checkpoint_.save(done);
+    const bool first = saved_ == 0;
     saved_ = done;
     saved_finite_ = bad.empty();
+    if (first) write_config();  // which says so
   }
 
   Training& training_;

@@ -322,8 +322,10 @@ TEST_F(RecordedFlags, ComeFromTheCheckpointIfConfigJsonIsLostOrDamaged) {
   std::filesystem::remove(place / "run/checkpoint.safetensors");
   EXPECT_EQ(resume().json()["fingerprint"], fingerprint);
   // As of a run that was killed before it had written anything but an empty log.
-  for (const char* name : {"config.json", "checkpoint.safetensors", "checkpoint.previous.safetensors"})
+  for (const char* name :
+       {"config.json", "checkpoint.safetensors", "checkpoint.previous.safetensors", "report.html"})
     std::filesystem::remove(place / (std::string("run/") + name));
+  write(place / "run/log.jsonl", "");
   const Ran ran = resume({"--layers", "1", "--heads", "2", "--width", "8", "--batch", "4", "--steps", "40"});
   EXPECT_EQ(ran.code, 0) << ran.err;
   EXPECT_THAT(ran.err, HasSubstr("reel: note: run does not say with which flags its run was started; those "

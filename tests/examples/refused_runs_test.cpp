@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -49,9 +50,53 @@ TEST_F(Refusals, ARunGoesOnWithItsOwnLogAndSettings) {
   EXPECT_EQ(Json::parse(contents(place / "run/config.json"))["steps"], 4);
   std::filesystem::remove(place / "run/checkpoint.safetensors");
   std::filesystem::remove(place / "run/checkpoint.previous.safetensors");
+  // As a run leaves it that is killed before its first checkpoint.
+  std::filesystem::remove(place / "run/report.html");
+  Json config = Json::parse(contents(place / "run/config.json"));
+  config.erase("checkpoint_saved");
+  write(place / "run/config.json", config.dump());
   const Ran again = resume();
   EXPECT_EQ(again.code, 0);
   EXPECT_THAT(again.err, HasSubstr("run holds no checkpoint yet: the run starts again from its beginning"));
+}
+
+TEST_F(Refusals, ARunWhoseCheckpointsAreLostDoesNotStartAgain) {
+  const std::vector<std::string> train = {"train", "--layers", "1", "--heads", "1",  "--width",
+                                          "8",     "--steps",  "4", "--out",   "run"};
+  ASSERT_EQ(reel(train).code, 0);
+  for (const char* name : {"run/checkpoint.safetensors", "run/checkpoint.previous.safetensors"})
+    std::filesystem::remove(place / name);
+  const std::string log = contents(place / "run/log.jsonl");
+  const std::string best = contents(place / "run/best.safetensors");
+  const auto refused = [&](const std::string& reason) {
+    const std::string before = contents(place / "run/log.jsonl");
+    auto words = train;
+    words.push_back("--resume");
+    const Ran ran = reel(words);
+    EXPECT_EQ(ran.code, 4) << ran.err;
+    EXPECT_THAT(ran.err, HasSubstr("reel: run" + reason));
+    EXPECT_THAT(ran.err, HasSubstr("or train again with another --out\n"));
+    EXPECT_EQ(contents(place / "run/log.jsonl"), before);
+    EXPECT_EQ(contents(place / "run/best.safetensors"), best);
+  };
+  const std::string lost = ": its run has saved checkpoints, but checkpoint.safetensors and ";
+  refused(lost);
+  // Of a version that did not say so in config.json, the report tells.
+  Json config = Json::parse(contents(place / "run/config.json"));
+  EXPECT_EQ(config["checkpoint_saved"], true);
+  config.erase("checkpoint_saved");
+  write(place / "run/config.json", config.dump());
+  refused(lost);
+  std::filesystem::remove(place / "run/report.html");
+  const std::string foreign = ": this line is not of a run, and there is no checkpoint beside it";
+  for (const std::string& notes : {std::string("my notes"), std::string("my notes\n"), std::string("[]\n")}) {
+    write(place / "run/log.jsonl", notes + log);
+    refused("/log.jsonl:1" + foreign);
+    write(place / "run/log.jsonl", log + notes);
+    refused("/log.jsonl:" + std::to_string(std::count(log.begin(), log.end(), '\n') + 1) + foreign);
+  }
+  std::filesystem::remove(place / "run/config.json");
+  refused(": it holds a log.jsonl that is not empty, but neither a checkpoint nor the config.json of a run");
 }
 
 // A header of 200,000 names takes more memory than the limits leave, each at another place.
@@ -123,6 +168,7 @@ TEST_F(Refusals, ARunWithoutMemoryForItsFirstStepLeavesNothingThatItMade) {
   Json config = Json::parse(contents(place / "deep/there/config.json"));
   config["batch"] = 200000;
   config["width"] = 128;
+  config.erase("checkpoint_saved");
   std::filesystem::create_directory(place / "begun");
   write(place / "begun/config.json", config.dump());
   write(place / "begun/log.jsonl", "");
