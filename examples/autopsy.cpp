@@ -105,6 +105,16 @@ Autopsy examine(Products products, bool every, const std::function<Tensor(Tape& 
   return tape.autopsy(result, every);
 }
 
+std::string culprit_of(Tape& tape, const std::function<void()>& measure) {
+  tape.detect_anomaly(true);
+  try {
+    measure();
+  } catch (const NonFiniteError& e) {
+    return e.what();
+  }
+  return "";
+}
+
 std::string StepAutopsy::report(const fs::path& directory) const {
   std::ostringstream text;
   text << autopsy.text() << "\n"

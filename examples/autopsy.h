@@ -17,6 +17,10 @@ namespace reel::examples {
 /// is not finite. `every`: also one that never reached the loss, as --detect-anomaly has it.
 Autopsy examine(Products products, bool every, const std::function<Tensor(Tape& tape)>& loss);
 
+/// The op that makes the first number that is not finite when `measure` computes on the tape, in words; empty
+/// if there is none. From then on the tape stops at such a number.
+std::string culprit_of(Tape& tape, const std::function<void()>& measure);
+
 /// How many autopsies a run keeps: each holds a copy of the model, and later ones mostly have the cause of
 /// the first.
 inline constexpr std::int64_t most_autopsies = 3;

@@ -7,6 +7,7 @@
 #include "autograd/error.h"
 #include "data/error.h"
 #include "data/file.h"
+#include "examples/autopsy.h"
 #include "examples/classifier.h"
 #include "examples/commands.h"
 #include "examples/data_name.h"
@@ -73,18 +74,6 @@ data::Standardizer standardizer_of(const Settings& settings) {
   return standardizer;
 }
 
-// The op that makes the first number that is not finite, in words; empty if there is none.
-template <class Measure>
-std::string culprit_of(Tape& tape, const Measure& measure) {
-  tape.detect_anomaly(true);
-  try {
-    measure();
-  } catch (const NonFiniteError& e) {
-    return e.what();
-  }
-  return "";
-}
-
 // What `measure` found, unless its loss is not finite: then nothing that it found means anything, and it is
 // done again to see where that began.
 template <class Measure>
@@ -95,7 +84,7 @@ auto finite_score(Tape& tape, const ModelFile& file, const std::string& data, co
   } catch (const Error&) {
     // An op may refuse what became of the numbers. If it was something else, it is refused again.
   }
-  const std::string culprit = culprit_of(tape, measure);
+  const std::string culprit = culprit_of(tape, [&] { measure(); });
   throw NonFiniteError(Place{}, data::printable(file.file.name()) + ": its loss on " + data::printable(data) +
                                     " is not finite" + (culprit.empty() ? "" : ": " + culprit) +
                                     help_line("the model or the data has numbers that are not finite, or "

@@ -99,9 +99,10 @@ class Loop {
     // A run that was complete has evaluated this model, but only the numbers are in its log.
     if (!outcome_.interrupted && first_ == training_.steps) outcome_.evaluation = evaluation();
     if (!outcome_.interrupted && !std::isfinite(outcome_.evaluation.loss) && !flags_.allow_non_finite) {
-      throw NonFiniteError(Place{}, "the model that was trained gives a loss of " +
-                                        std::to_string(outcome_.evaluation.loss) + " on the held-out data" +
-                                        help_line(what_helps()));
+      throw NonFiniteError(Place{},
+                           "the model that was trained gives a loss on the held-out data that is not "
+                           "finite" +
+                               help_line(what_helps()));
     }
     outcome_.train_loss = average_.value();
     outcome_.fingerprint = nn::fingerprint(training_.model.parameters(), &training_.optimizer);
@@ -279,6 +280,9 @@ class Loop {
       }
     } catch (const NonFiniteError& e) {  // with --detect-anomaly
       throw NonFiniteError(e.place, "step " + std::to_string(step + 1) + ": " + perform_autopsy(step));
+    } catch (const ValueError&) {
+      // An op may refuse what became of the numbers. If it was something else, the autopsy meets it again.
+      loss = std::numeric_limits<double>::quiet_NaN();
     }
     nn::StepReport report;
     if (std::isfinite(loss)) {
@@ -332,8 +336,11 @@ class Loop {
   std::string what_helps() const {
     const double decay = training_.config.value("weight_decay", 0.0);
     const double rate = training_.config.value("lr", 0.0);
-    if (rate > 1 || decay * rate <= 1) return "a smaller --lr usually helps";
-    return "a smaller --weight-decay helps: times --lr it takes more than a whole weight away per step";
+    const std::string less =
+        rate > 1 || decay * rate <= 1
+            ? "a smaller --lr usually helps"
+            : "a smaller --weight-decay helps: times --lr it takes more than a whole weight away per step";
+    return less + "; that is another run, with another --out: --resume goes on with the flags of this one";
   }
 
   // Where to go on from, if there is anything.
@@ -376,7 +383,17 @@ class Loop {
 
   Evaluation evaluation() {
     training_.model.eval();
-    Evaluation result = training_.evaluate(tape_);
+    Evaluation result;
+    try {
+      result = training_.evaluate(tape_);
+    } catch (const ValueError&) {
+      // An op may refuse what became of the numbers. If it was something else, it is refused again.
+      const std::string culprit = culprit_of(tape_, [&] { training_.evaluate(tape_); });
+      throw NonFiniteError(Place{},
+                           "training stopped: on the held-out data the model makes numbers that are "
+                           "not finite: " +
+                               culprit + help_line(what_helps() + last_good_checkpoint()));
+    }
     training_.model.train();
     return result;
   }

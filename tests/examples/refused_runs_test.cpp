@@ -209,6 +209,28 @@ TEST_F(Refusals, ARunThatWentWrongSaysSoAndPromisesNoCheckpointThatIsNotThere) {
   EXPECT_THAT(decay.err, Not(HasSubstr("a smaller --lr")));
 }
 
+// Such decay makes logits of -inf alone, of which there is no softmax.
+TEST_F(Refusals, NumbersThatAnOpRefusesAreNumbersThatAreNotFinite) {
+  const std::vector<std::string> train = {"train",  "classifier", "--data", "iris",           "--hidden",
+                                          "1",      "--lr",       "1",      "--weight-decay", "1e38",
+                                          "--seed", "5",          "--out"};
+  auto steps = train;
+  steps.insert(steps.end(), {"a", "--progress", "plain"});
+  const Ran stepping = reel(steps);
+  EXPECT_EQ(stepping.code, 6) << stepping.err;
+  EXPECT_THAT(stepping.err, HasSubstr(" skipped: "));
+  EXPECT_THAT(stepping.err, HasSubstr("steps in a row had numbers that are not finite"));
+  EXPECT_THAT(stepping.err, HasSubstr("; that is another run, with another --out: --resume goes on with the "
+                                      "flags of this one; "));
+  EXPECT_THAT(stepping.err, Not(HasSubstr("attention handles masked rows")));
+  auto evaluating = train;
+  evaluating.insert(evaluating.end(), {"b", "--epochs", "1", "--batch", "120"});
+  const Ran measured = reel(evaluating);
+  EXPECT_EQ(measured.code, 6) << measured.err;
+  EXPECT_THAT(measured.err, HasSubstr("on the held-out data the model makes numbers that are not finite"));
+  EXPECT_THAT(measured.err, HasSubstr("a smaller --weight-decay helps"));
+}
+
 TEST_F(Refusals, ACheckpointWithoutNumbersIsNotCalledGood) {
   write_text();
   const Ran ran = reel({"train",
