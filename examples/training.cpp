@@ -136,7 +136,14 @@ class Loop {
       require_same_run(saved, training_.config, data::printable(directory_.path()),
                        data::printable(checkpoint_.path()));
     });
-    first_ = checkpoint_.load();
+    try {
+      first_ = checkpoint_.load();
+    } catch (const nn::FileError& e) {
+      if (checkpoint_.skipped().empty() || !std::filesystem::exists(directory_.best())) throw;
+      throw nn::FileError(std::string(e.what()) + "\n  " + data::printable(directory_.best()) +
+                          " may still be whole, as ./reel inspect " + shell_word(directory_.best().string()) +
+                          " says; the training has to begin again, with another --out");
+    }
     saved_ = first_;
     for (const std::string& reason : checkpoint_.skipped())
       std::cerr << "reel: skipped a checkpoint: " << data::printable_lines(reason) << "\n";

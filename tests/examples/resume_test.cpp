@@ -148,6 +148,7 @@ TEST_P(Resume, SaysWhatIsWrongIfBothGenerationsAreDamaged) {
   EXPECT_EQ(result.code, 4);
   EXPECT_THAT(result.err, HasSubstr("checkpoint.safetensors: the checksum does not match"));
   EXPECT_THAT(result.err, HasSubstr("checkpoint.previous.safetensors: the checksum does not match"));
+  EXPECT_THAT(result.err, HasSubstr("best.safetensors may still be whole"));
 }
 
 TEST(ResumeOfAnotherBuild, GoesOnAndSaysSo) {
