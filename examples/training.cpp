@@ -72,7 +72,7 @@ class Loop {
       write_config();
     }
     Progress progress(flags_.progress, training_.steps, first_, training_.unit);
-    InterruptGuard interrupt;
+    InterruptGuard interrupt(flags_.progress != ProgressStyle::none);
     std::int64_t step = first_;
     for (; step < training_.steps && !interrupt.interrupted(); ++step) {
       const std::optional<double> loss = one_step(step, progress, interrupt);

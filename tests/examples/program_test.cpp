@@ -49,6 +49,38 @@ TEST_F(Program, LearnsTheDigitsTheSameWayWithAnyNumberOfThreads) {
   }
 }
 
+TEST_F(Program, DoesNotHearASignalThatItWasStartedToIgnore) {
+  for (const std::string signal : {"INT", "TERM", "HUP"}) {
+    write(place / "run.sh", "trap '' " + signal +
+                                "; '" REEL_PROGRAM
+                                "' train classifier --data iris --epochs 1000 --log-every 1 "
+                                "--progress none --out run >/dev/null 2>&1 & pid=$!\n"
+                                "while kill -0 $pid 2>/dev/null && ! [ -s run/log.jsonl ]; do :; done\n"
+                                "kill -" +
+                                signal + " $pid; wait $pid; echo $? >code.txt; rm -r run\n");
+    ASSERT_EQ(std::system(("cd '" + place.path() + "' && sh run.sh 2>/dev/null").c_str()), 0);
+    EXPECT_EQ(contents(place / "code.txt"), "0\n") << signal;
+  }
+}
+
+TEST_F(Program, AnswersTheFirstCtrlC) {
+  for (const std::string progress : {"plain", "none"}) {
+    write(place / "run.sh",
+          "env --default-signal=INT '" REEL_PROGRAM
+          "' train classifier --data iris --epochs 1000000 --log-every 1 --checkpoint-every "
+          "1000000 --out run --progress " +
+              progress +
+              " 2>err.txt & pid=$!\n"
+              "while kill -0 $pid 2>/dev/null && ! [ -s run/log.jsonl ]; do :; done\n"
+              "kill -INT $pid; wait $pid; echo $? >code.txt; rm -r run\n");
+    ASSERT_EQ(std::system(("cd '" + place.path() + "' && sh run.sh 2>/dev/null").c_str()), 0);
+    EXPECT_EQ(contents(place / "code.txt"), "130\n");
+    const bool answers =
+        contents(place / "err.txt").find("finishing this step, then saving") != std::string::npos;
+    EXPECT_EQ(answers, progress == "plain");
+  }
+}
+
 TEST_F(Program, LearnsEverySyntheticSet) {
   for (const char* data : {"iris", "spirals", "moons", "blobs"}) {
     const Ran ran = reel({"train", "classifier", "--data", data, "--json"});
@@ -300,7 +332,8 @@ TEST_F(Program, ResumesToTheSameBytesHoweverItWasStopped) {
     // Stops the run when its log has so many lines, and goes on with it on another number of threads.
     std::vector<std::string> words = with({"--out", "cut", "--threads", std::to_string(1 + lines % 3)});
     words.insert(words.end(), resume.begin(), resume.end());
-    std::string command = "cd '" + place.path() + "' && { '" REEL_PROGRAM "'";
+    // A shell has what it starts with & ignore SIGINT.
+    std::string command = "cd '" + place.path() + "' && { env --default-signal=INT '" REEL_PROGRAM "'";
     for (const std::string& word : words) command += " " + word;
     command +=
         " >out.txt 2>&1 & pid=$!; while kill -0 $pid 2>/dev/null && [ \"$(cat cut/log.jsonl 2>/dev/null | wc "
