@@ -65,6 +65,7 @@ int run_bench(const BenchFlags& flags) {
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
   double peak_of_all = 0;
   if (!flags.json) std::printf("built for %s\n", kernels::instruction_set());
+  if (std::fflush(stdout) != 0) return io;  // main says why
   for (const int threads : counts) {
     const double peak = kernels::measure_peak(threads, products);
     const double bandwidth = kernels::measure_bandwidth(threads);
@@ -90,7 +91,7 @@ int run_bench(const BenchFlags& flags) {
       if (flags.json) continue;
       std::printf("  %-26s %12.4f %12.4f %6.0f %% %8.0f %-8s %10.1f\n", c.name.c_str(), m.milliseconds, floor,
                   100 * floor / m.milliseconds, rate, c.unit.c_str(), m.allocations_per_step);
-      std::fflush(stdout);
+      if (std::fflush(stdout) != 0) return io;
     }
   }
   if (!flags.json) {

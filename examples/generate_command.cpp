@@ -70,8 +70,8 @@ std::string write_on(Tape& tape, const LoadedGpt& loaded, const std::string& pro
     written += byte;
     if (!flags.json) {
       if (n == 0) std::cout << flags.prompt << std::flush;
-      std::putchar(byte);
-      std::fflush(stdout);
+      // Nobody would see the rest; main says that this could not be written.
+      if (std::putchar(byte) == EOF || std::fflush(stdout) != 0) break;
     }
     if (flags.stop_at_newline && byte == '\n') break;
   }

@@ -505,6 +505,24 @@ TEST_F(Program, AResultThatCannotBeWrittenIsAFailure) {
   EXPECT_THAT(contents(place / "err.txt"), HasSubstr("stdout"));
 }
 
+TEST_F(Program, StopsWhenItsResultCannotBeWritten) {
+  write(place / "ab.txt", "abababababababababab");
+  ASSERT_EQ(reel({"train", "--data", "ab.txt", "--layers", "1", "--heads", "1", "--width", "8", "--context",
+                  "8", "--steps", "2", "--out", "run"})
+                .code,
+            0);
+  for (const std::vector<std::string>& words :
+       {std::vector<std::string>{"generate", "--model", "run/checkpoint.safetensors", "--tokens", "30000"},
+        std::vector<std::string>{"bench", "--case", "mlp-2-16-16-3-b32", "--threads", "1"}}) {
+    const Ran whole = reel(words);
+    EXPECT_EQ(whole.code, 0) << whole.err;
+    const Ran full = reel(words, "sh -c 'exec \"$0\" \"$@\" >/dev/full'");
+    EXPECT_EQ(full.code, 5);
+    EXPECT_THAT(full.err, HasSubstr("the result cannot be written to stdout"));
+    EXPECT_LT(full.processor_seconds, whole.processor_seconds / 2) << words[0];
+  }
+}
+
 TEST_F(Program, ClosedStreamsDoNotEndUpInItsFiles) {
   const auto shell = [&](const std::string& words, const std::string& streams) {
     const std::string command =
