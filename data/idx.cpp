@@ -67,18 +67,18 @@ class Source {
     std::size_t done = 0;
     while (done < wanted && !ended_) {
       constexpr std::size_t most = 1 << 30;
-      if (stream_.avail_in == 0) {
-        const auto left = file_.size() - static_cast<std::size_t>(
-                                             reinterpret_cast<const char*>(stream_.next_in) - file_.data());
-        stream_.avail_in = static_cast<uInt>(std::min(left, most));
-      }
+      if (stream_.avail_in == 0) stream_.avail_in = static_cast<uInt>(std::min(unread().size(), most));
       const auto room = static_cast<uInt>(std::min(wanted - done, most));
       stream_.next_out = reinterpret_cast<Bytef*>(to + done);
       stream_.avail_out = room;
       const int status = inflate(&stream_, Z_NO_FLUSH);
       done += room - stream_.avail_out;
       if (status == Z_STREAM_END) {
-        ended_ = true;
+        // What `cat a.gz b.gz` makes is one file to gzip, too.
+        ended_ = !is_gzip(unread());
+        if (!ended_) inflateReset(&stream_);
+      } else if (status == Z_MEM_ERROR) {
+        throw std::bad_alloc();
       } else if (status == Z_BUF_ERROR) {
         fail(name_, "the gzip data ends too early");
       } else if (status != Z_OK) {
@@ -93,12 +93,8 @@ class Source {
   void finish() {
     char more = 0;
     if (read(&more, 1) != 0) fail(name_, "it is longer than its header says");
-    if (packed_) {
-      const auto used =
-          static_cast<std::size_t>(reinterpret_cast<const char*>(stream_.next_in) - file_.data());
-      if (used != file_.size())
-        fail(name_, std::to_string(file_.size() - used) + " bytes follow the gzip data");
-    }
+    if (packed_ && !unread().empty())
+      fail(name_, std::to_string(unread().size()) + " bytes follow the gzip data");
   }
 
   bool packed() const { return packed_; }
@@ -108,6 +104,12 @@ class Source {
   }
 
  private:
+  // What zlib has not taken yet.
+  std::string_view unread() const {
+    return file_.substr(
+        static_cast<std::size_t>(reinterpret_cast<const char*>(stream_.next_in) - file_.data()));
+  }
+
   std::string_view file_;
   const std::string& name_;
   bool packed_ = false;

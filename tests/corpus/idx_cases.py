@@ -62,7 +62,7 @@ def cases():
     c.add("gzip-reserved-flags", "the gzip data is damaged", b"\x1f\x8b\x08\xe0" + packed[4:])
     c.add("gzip-trailing-byte", "1 bytes follow the gzip data", packed + b"\0")
     c.add("gzip-trailing-text", "5 bytes follow the gzip data", packed + b"hello")
-    c.add("gzip-two-members", "bytes follow the gzip data", packed + packed)
+    c.add("gzip-two-members", "it is longer than its header says", packed + packed)
     c.add("gzip-claims-more-than-it-can-hold", "its header claims 3465600000000 bytes", gzip(file([60000, 7600, 7600], b"\1\2\3\4")))
     c.add("gzip-claims-200-times-its-size", "it holds 1000000 of the 200000000 bytes that its header claims", gzip(file([2 * 10**8], b"\0" * 10**6), 0))
     c.add("gzip-claims-1000-times-its-size", "its header claims 1000000000 bytes from", gzip(file([10**9], b"\0" * 10**6), 0))

@@ -57,6 +57,11 @@ TEST(Idx, IsToldFromGzipByContent) {
   const std::string plain = idx(0x08, {2, 2}, "abcd");
   EXPECT_EQ(parse_idx(gzip(plain), "t").bytes, parse_idx(plain, "t").bytes);
   EXPECT_THAT(parse_idx(gzip(plain), "t").shape, ElementsAre(2, 2));
+  // As `cat a.gz b.gz` makes it, cut anywhere.
+  for (std::size_t at = 0; at <= plain.size(); ++at) {
+    const std::string members = gzip(plain.substr(0, at)) + gzip(plain.substr(at));
+    EXPECT_EQ(parse_idx(members, "t").bytes, parse_idx(plain, "t").bytes) << at;
+  }
 }
 
 TEST(Idx, ReadsPackedDataForWhichRoomIsMadeSeveralTimes) {
@@ -100,6 +105,8 @@ std::vector<Bad> bad_files() {
          return s;
        }(),
        "damaged"},
+      {"second gzip member cut", gzip(good) + gzip("").substr(0, 12), "ends too early"},
+      {"two gzip members followed by junk", gzip(good) + gzip("") + "junk", "4 bytes follow the gzip data"},
       {"gzip followed by junk", gzip(good) + "junk", "4 bytes follow the gzip data"},
       {"gzip holding too much", gzip(good + std::string(1 << 20, 'x')), "longer than its header says"},
       {"gzip bomb", gzip(idx(0x08, {1u << 31}, std::string(1 << 16, '\0'))), "cannot be in a file of"},
