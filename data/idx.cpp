@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 
 #include "data/error.h"
@@ -128,6 +129,33 @@ Integer big_endian(const char* bytes) {
   return std::bit_cast<Integer>(value);
 }
 
+// A double holds numbers of every type as they are.
+double number_of(const IdxArray& array, std::size_t i) {
+  const char* at = array.bytes.data() + i * size_of(array.type);
+  switch (array.type) {
+    case IdxType::u8:
+      return static_cast<unsigned char>(*at);
+    case IdxType::i8:
+      return static_cast<signed char>(*at);
+    case IdxType::i16:
+      return big_endian<std::int16_t>(at);
+    case IdxType::i32:
+      return big_endian<std::int32_t>(at);
+    case IdxType::f32:
+      return std::bit_cast<float>(big_endian<std::int32_t>(at));
+    case IdxType::f64:
+      return std::bit_cast<double>(big_endian<std::int64_t>(at));
+  }
+  return 0;
+}
+
+// "12", "2147483647", "1.5".
+std::string text_of(double number) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.10g", number);
+  return text;
+}
+
 std::string shape_text(const std::vector<std::int64_t>& shape) {
   std::string text = "[";
   for (const std::int64_t n : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(n);
@@ -154,29 +182,8 @@ std::int64_t IdxArray::count() const { return static_cast<std::int64_t>(bytes.si
 
 std::vector<float> IdxArray::to_floats() const {
   std::vector<float> values(static_cast<std::size_t>(count()));
-  const std::size_t width = size_of(type);
   for (std::size_t i = 0; i < values.size(); ++i) {
-    const char* at = bytes.data() + i * width;
-    switch (type) {
-      case IdxType::u8:
-        values[i] = static_cast<float>(static_cast<unsigned char>(*at));
-        break;
-      case IdxType::i8:
-        values[i] = static_cast<float>(static_cast<signed char>(*at));
-        break;
-      case IdxType::i16:
-        values[i] = static_cast<float>(big_endian<std::int16_t>(at));
-        break;
-      case IdxType::i32:
-        values[i] = static_cast<float>(big_endian<std::int32_t>(at));
-        break;
-      case IdxType::f32:
-        values[i] = std::bit_cast<float>(big_endian<std::int32_t>(at));
-        break;
-      case IdxType::f64:
-        values[i] = static_cast<float>(std::bit_cast<double>(big_endian<std::int64_t>(at)));
-        break;
-    }
+    values[i] = static_cast<float>(number_of(*this, i));
     if (!std::isfinite(values[i])) fail(name, "number " + std::to_string(i) + " is not finite in 32 bits");
   }
   return values;
@@ -260,13 +267,12 @@ Dataset idx_pair(const IdxArray& images, const IdxArray& labels, std::int64_t cl
     for (float& x : data.inputs) x /= 255;
   }
   std::int64_t largest = 0;
-  const std::vector<float> numbers = labels.to_floats();
-  for (std::size_t i = 0; i < numbers.size(); ++i) {
-    const auto label = static_cast<double>(numbers[i]);
+  for (std::size_t i = 0; i < static_cast<std::size_t>(labels.count()); ++i) {
+    const double label = number_of(labels, i);
     constexpr double most = 1'000'000;
     if (!(label >= 0) || label != std::floor(label) ||
         label >= (classes > 0 ? static_cast<double>(classes) : most)) {
-      fail(labels.name, "label " + std::to_string(label) + " of image " + std::to_string(i) + " is no class" +
+      fail(labels.name, "label " + text_of(label) + " of image " + std::to_string(i) + " is no class" +
                             (classes > 0 ? "; classes run from 0 to " + std::to_string(classes - 1) : ""));
     }
     data.labels.push_back(static_cast<std::int32_t>(label));

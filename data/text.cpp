@@ -104,7 +104,7 @@ Text::Text(std::string_view bytes, const std::string& name, std::int64_t context
   if (bytes.size() < needed) {
     throw DataError(name + ": it has " + std::to_string(bytes.size()) + " bytes; a context of " +
                     std::to_string(context) + " needs " + std::to_string(needed) +
-                    " at least; use a longer text or a smaller --context");
+                    " at least; use a longer text or a smaller context");
   }
   tokens_ = vocabulary_.encode(bytes, name);
   train_size_ = std::max(bytes.size() / 10 * 9 + bytes.size() % 10 * 9 / 10, needed);
