@@ -75,6 +75,11 @@ Json parse_config(const std::string& text) {
 }
 
 ModelFile read_model(const std::filesystem::path& path) {
+  const std::filesystem::path inside = path / "checkpoint.safetensors";
+  if (std::filesystem::is_directory(path) && std::filesystem::exists(inside)) {
+    throw nn::IoError(data::printable(path) + ": it is the directory of a run; name a model in it, as " +
+                      data::printable(inside));
+  }
   nn::Safetensors file = nn::Safetensors::read(path);
   std::string text;
   if (nn::is_checkpoint(file)) {

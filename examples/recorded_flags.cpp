@@ -106,7 +106,8 @@ void take_recorded_flags(CLI::App& verb, const RunFlags& run, std::ostream& err)
     }
     if (word->empty() && key != "labels" && key != "label_column")  // which need not be given
       refuse_recorded(recorded->file, "\"" + key + "\" is empty");
-    if (value->is_string() && word->size() > data::longest_path)
+    // A message would end at a NUL.
+    if (value->is_string() && (word->size() > data::longest_path || word->find('\0') != std::string::npos))
       refuse_recorded(recorded->file,
                       "\"" + key + "\" is " + data::excerpt(*word) + ", which no run writes there");
     try {

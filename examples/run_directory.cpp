@@ -51,6 +51,16 @@ void refuse_a_run(const fs::path& path) {
                    ": it holds a run already; add --resume to go on with it, or choose another --out");
 }
 
+void refuse_no_directory(const fs::path& path) {
+  const fs::file_status there = fs::symlink_status(path);
+  if (!fs::exists(there) || fs::is_directory(path)) return;
+  const char* const what = fs::is_regular_file(there) ? "a file"
+                           : fs::is_symlink(there)    ? "a link that leads to no directory"
+                                                      : "a pipe or a device";
+  throw nn::IoError(data::printable(path) + ": it is " + what +
+                    ", and a run needs a directory; choose another --out");
+}
+
 fs::path next_free(const std::string& name, std::vector<fs::path>& made) {
   for (int i = 1;; ++i) {
     const fs::path path = fs::path("runs") / (name + "-" + std::to_string(i));
@@ -111,6 +121,7 @@ RunDirectory::RunDirectory(const RunFlags& flags, const std::string& name) : Run
                        ": there is no run to resume; leave --resume out to start one");
     }
     if (!flags.resume) refuse_a_run(path_);
+    refuse_no_directory(path_);
     nn::make_directories(path_, &made_);
   }
   lock_ = std::make_unique<nn::DirectoryLock>(path_);

@@ -356,6 +356,7 @@ TEST_F(RecordedFlags, AreNotTrusted) {
     with(key, endless,
          "\"" + std::string(key) + "\" is " + endless.substr(0, 200) +
              "... (100000 bytes), which no run writes there");
+  with("data", std::string("a\0b", 3), "\"data\" is a\\x00b, which no run writes there");
   std::string ones = "1";
   for (int i = 0; i < 100; ++i) ones += ",1";
   with(

@@ -89,6 +89,28 @@ TEST_F(Refusals, WhatLooksLikeALockOrAHalfWrittenFileButIsNotReelsStays) {
   EXPECT_FALSE(std::filesystem::exists(place / "run/.config.json.tmp.2024"));
 }
 
+TEST_F(Refusals, WhatStandsWhereARunNeedsADirectoryIsNamed) {
+  write(place / "file", "mine");
+  ASSERT_EQ(::mkfifo((place / "pipe").c_str(), 0600), 0);
+  std::filesystem::create_symlink("nowhere", place / "link");
+  for (const auto& [name, what] : {std::pair("file", "a file"), std::pair("pipe", "a pipe or a device"),
+                                   std::pair("/dev/null", "a pipe or a device"),
+                                   std::pair("link", "a link that leads to no directory")}) {
+    const Ran ran = reel({"train", "--steps", "2", "--out", name});
+    EXPECT_EQ(ran.code, 5);
+    EXPECT_EQ(ran.err, std::string("reel: ") + name + ": it is " + what +
+                           ", and a run needs a directory; choose another --out\n");
+  }
+}
+
+TEST_F(Refusals, ARunThatIsNamedForAModelSaysWhichFileIsMeant) {
+  train_on_text("run");
+  const Ran ran = reel({"generate", "--model", "run"});
+  EXPECT_EQ(ran.code, 5);
+  EXPECT_EQ(ran.err,
+            "reel: run: it is the directory of a run; name a model in it, as run/checkpoint.safetensors\n");
+}
+
 TEST_F(Refusals, APageIsNotWrittenOverAModel) {
   write(place / "model", "weights");
   const Ran ran = reel({"attention", "--html", "model"});
