@@ -42,7 +42,9 @@ std::string did_you_mean(const std::string& word, const std::vector<std::string>
   for (const std::string& name : names) {
     const std::string_view known = bare(name);
     // "eval" begins "evaluate", and lacks as many letters as some other names.
-    const bool begun = typed.size() >= 3 && known.starts_with(typed);
+    // Other programs say more: --max-tokens.
+    const bool begun =
+        typed.size() >= 3 && (known.starts_with(typed) || typed.ends_with("-" + std::string(known)));
     const std::size_t d = begun ? 1 : distance(typed, known);
     if (d >= least) continue;
     least = d;
@@ -111,7 +113,15 @@ std::string about_unknown_word(const CLI::App& app) {
   const std::vector<std::string> verbs = verbs_of(*level);
   if (verbs.empty() || !level->get_subcommands().empty())
     return "`" + path + "` has no use for the word \"" + word + "\"" + all(path);
-  return "unknown verb \"" + word + "\"; there are " + listed(verbs) + did_you_mean(word, verbs);
+  const std::string unknown = "unknown verb \"" + word + "\"; there are " + listed(verbs);
+  for (const CLI::App* above : level->get_subcommands({})) {
+    const std::vector<std::string> below = verbs_of(*above);
+    if (std::find(below.begin(), below.end(), word) != below.end())
+      return unknown + "; did you mean " + above->get_name() + " " + word + "?";
+  }
+  std::vector<std::string> names = flags_of(*level);  // `reel help` is --help
+  names.insert(names.begin(), verbs.begin(), verbs.end());
+  return unknown + did_you_mean(word, names);
 }
 
 }  // namespace reel::examples

@@ -227,6 +227,9 @@ TEST_F(CommandLine, OneLineSaysWhatAnUnknownWordIsAndWhatWasPerhapsMeant) {
   says({"trian"}, "unknown verb \"trian\"" + verbs + "; did you mean train?");
   says({"eval", "--json"}, "unknown verb \"eval\"" + verbs + "; did you mean evaluate?");
   says({"frobnicate"}, "unknown verb \"frobnicate\"" + verbs);
+  says({"help"}, "unknown verb \"help\"" + verbs + "; did you mean --help?");
+  says({"version"}, "unknown verb \"version\"" + verbs + "; did you mean --version?");
+  says({"classifier"}, "unknown verb \"classifier\"" + verbs + "; did you mean train classifier?");
   says({}, "a verb is missing" + verbs + "; `reel --help` says what they do");
   says({""}, "unknown verb \"\"" + verbs);
   says({"train", "classifer", "--data", "iris"},
@@ -241,6 +244,8 @@ TEST_F(CommandLine, OneLineSaysWhatAnUnknownWordIsAndWhatWasPerhapsMeant) {
        "unknown flag --eval of `reel train classifier`; did you mean --eval-every?");
   // Not that --model is missing.
   says({"evaluate", "--modle", "x"}, "unknown flag --modle of `reel evaluate`; did you mean --model?");
+  says({"generate", "--max-tokens", "5"},
+       "unknown flag --max-tokens of `reel generate`; did you mean --tokens?");
   says({"train", "classifier", "--steps", "5"},
        "unknown flag --steps of `reel train classifier`; `reel train classifier --help` lists what it takes");
   says({"ops", "--" + std::string(5000, 'j')},
