@@ -39,12 +39,15 @@ data::Dataset from_file(const std::string& path, const std::string& labels, cons
 
 }  // namespace
 
-data::Split undivided_data(const std::string& name, const std::string& labels,
-                           const std::string& label_column, std::uint64_t seed, bool one_class) {
+bool is_built_in(const std::string& name) {
   constexpr std::array<std::string_view, 6> built_in = {"digits", "iris",  "spirals",
                                                         "moons",  "blobs", "fashion-mnist"};
-  if ((!labels.empty() || !label_column.empty()) &&
-      std::find(built_in.begin(), built_in.end(), name) != built_in.end()) {
+  return std::find(built_in.begin(), built_in.end(), name) != built_in.end();
+}
+
+data::Split undivided_data(const std::string& name, const std::string& labels,
+                           const std::string& label_column, std::uint64_t seed, bool one_class) {
+  if ((!labels.empty() || !label_column.empty()) && is_built_in(name)) {
     throw UsageError((labels.empty() ? "--label-column" : "--labels") +
                      (" goes with a file; " + name + " has its labels already"));
   }

@@ -13,6 +13,9 @@
 
 namespace reel::examples {
 
+/// Whether --data names a set that needs no file of the user's.
+bool is_built_in(const std::string& name);
+
 /// The data of a classifier, as --data names it: a train and a test part, not standardised yet.
 /// Throws DataError, IoError, UsageError.
 data::Split classifier_data(const std::string& name, const std::string& labels,

@@ -11,6 +11,7 @@
 #include "data/file.h"
 #include "data/text.h"
 #include "examples/autopsy.h"
+#include "examples/classifier.h"
 #include "examples/commands.h"
 #include "examples/data_name.h"
 #include "examples/exit_code.h"
@@ -133,7 +134,9 @@ class Corpus {
   explicit Corpus(const TransformerFlags& flags) {
     if (flags.data == "addition") return;
     if (!names_a_file(flags.data)) {
-      throw UsageError("--data " + data::printable(flags.data) + ": neither a file nor addition");
+      throw UsageError(
+          "--data " + data::printable(flags.data) + ": neither a file nor addition" +
+          (is_built_in(flags.data) ? "; did you mean reel train classifier --data " + flags.data + "?" : ""));
     }
     const std::string bytes = read_text(flags.data);
     require_as_long_as_it_was(flags, bytes.size());

@@ -111,8 +111,11 @@ std::string about_unknown_word(const CLI::App& app) {
            (hint.empty() ? all(path_of_level) : hint);
   }
   const std::vector<std::string> verbs = verbs_of(*level);
-  if (verbs.empty() || !level->get_subcommands().empty())
-    return "`" + path + "` has no use for the word \"" + word + "\"" + all(path);
+  if (verbs.empty() || !level->get_subcommands().empty()) {
+    const CLI::Option* const model = verb->get_option_no_throw("--model");
+    return "`" + path + "` has no use for the word \"" + word + "\"" +
+           (model != nullptr && model->count() == 0 ? "; did you mean --model " + word + "?" : all(path));
+  }
   const std::string unknown = "unknown verb \"" + word + "\"; there are " + listed(verbs);
   for (const CLI::App* above : level->get_subcommands({})) {
     const std::vector<std::string> below = verbs_of(*above);

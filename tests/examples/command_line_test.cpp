@@ -257,6 +257,8 @@ TEST_F(CommandLine, OneLineSaysWhatAnUnknownWordIsAndWhatWasPerhapsMeant) {
       {"train", "classifier", "transformer"},
       "`reel train classifier` has no use for the word \"transformer\"; `reel train classifier --help` lists "
       "what it takes");
+  says({"generate", "m.safetensors"},
+       "`reel generate` has no use for the word \"m.safetensors\"; did you mean --model m.safetensors?");
   const std::string behind = "`; write it behind the verb";
   says({"--json", "ops"}, "--json is a flag of `reel ops" + behind);
   says({"--json", "bench"}, "--json is a flag of `reel bench" + behind);
@@ -385,6 +387,11 @@ INSTANTIATE_TEST_SUITE_P(
               {"train", "--data", "a\nb"},
               2,
               "--data a\\x0ab: neither a file nor addition"},
+        Wrong{
+            "data of the other task",
+            {"train", "--data", "digits"},
+            2,
+            "--data digits: neither a file nor addition; did you mean reel train classifier --data digits?"},
         Wrong{"labels of data that has its own",
               {"train", "classifier", "--data", "iris", "--label-column", "3"},
               2,
