@@ -313,7 +313,8 @@ void Tape::deliver(Node& made, const Target& target) {
 
 template <class T>
 void Tape::check_gradients(Node& made) {
-  if (!detect_anomaly_ && has_culprit()) return;  // only the first counts
+  const bool watched = watch_ != nullptr && !has_culprit();  // only the first counts
+  if (!detect_anomaly_ && !watched) return;
   for (std::uint32_t k = 0; k < made.inputs; ++k) {
     const Node& input = nodes_[inputs_[made.first_input + k]];
     if (!input.wants_gradient || input.gradient == nullptr) continue;
@@ -323,10 +324,12 @@ void Tape::check_gradients(Node& made) {
     std::string what = gradient_fault(made, k, element);
     if (own_share_is_finite<T>(made, k))
       what += ": the sum of several gradients, of which this op's is finite";
+    if (watched) {
+      watch_->guilty = index;
+      watch_->guilty_step = made.step;
+      watch_->what = what;
+    }
     if (detect_anomaly_) throw NonFiniteError(made.place(), anomaly_text(index, what));
-    watch_->guilty = index;
-    watch_->guilty_step = made.step;
-    watch_->what = what;
     return;
   }
 }

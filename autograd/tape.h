@@ -112,9 +112,9 @@ class Tape {
   Tensor leaf(const Parameter& parameter, Place place = Place::here());
 
   /// On an f64 or dual tape: from now on the leaves of this block's parameters take these values (and
-  /// tangents) instead of the block's, and all of them a gradient, frozen or not. Both have the block's
-  /// length, or are empty to undo. A leaf that is there keeps its numbers, and leaf() makes another. Throws
-  /// StateError on an f32 tape, ShapeError for another length.
+  /// tangents, which an f64 tape has not) instead of the block's, and all of them a gradient, frozen or not.
+  /// Both have the block's length, or are empty to undo. A leaf that is there keeps its numbers, and leaf()
+  /// makes another. Throws StateError on an f32 tape, ShapeError for another length.
   void override_parameters(const ParameterBlock& block, std::span<const double> values,
                            std::span<const double> tangents = {}, Place place = Place::here());
 

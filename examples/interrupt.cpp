@@ -18,8 +18,9 @@ extern "C" void note_signal(int signal) {
   caught = 1;
   std::signal(signal, SIG_DFL);
   constexpr char words[] = "\nreel: finishing this step, then saving; Ctrl-C again stops at once\n";
-  if (answers != 0) [[maybe_unused]]
-    const auto written = ::write(STDERR_FILENO, words, sizeof words - 1);
+  if (answers != 0) {
+    [[maybe_unused]] const auto written = ::write(STDERR_FILENO, words, sizeof words - 1);
+  }
   errno = error;
 }
 

@@ -150,6 +150,9 @@ TEST_F(Watched, DetectingAnomaliesNamesTheSumToo) {
     EXPECT_THAT(e.what(), HasSubstr("scale: gradient 0 of x is inf"));
     EXPECT_THAT(e.what(), HasSubstr("the sum of several gradients"));
   }
+  const Autopsy found = tape.autopsy(loss);
+  ASSERT_TRUE(found.found());
+  EXPECT_EQ(guilty(found).op, "scale");
 }
 
 TEST_F(Watched, AViewsGradientIsSeenToo) {
