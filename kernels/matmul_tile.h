@@ -82,10 +82,12 @@ class TurnedB {
   [[gnu::always_inline]] void advance() {
     const bool are_left = next_ + 2 * rows_turned <= depth_;
     next_ = are_left ? next_ + rows_turned : depth_ - rows_turned;
-    // The next line of some columns, so that each of them has its turn before that line begins.
+    // The next line of some columns, so that each of them has its turn before that line begins; not in their
+    // order, as in Asking.
     constexpr std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(T));
     constexpr std::int64_t columns = tile_columns<T> * rows_turned / line;
-    const T* const ahead = b_ + next_ % line / rows_turned * columns * stride_ + (next_ / line + 1) * line;
+    const std::int64_t turn = next_ % line / rows_turned;
+    const T* const ahead = b_ + (turn ^ turn >> 1) * columns * stride_ + (next_ / line + 1) * line;
 #pragma GCC unroll 8
     for (std::int64_t i = 0; i < columns; ++i) __builtin_prefetch(ahead + i * stride_);
   }
@@ -122,6 +124,7 @@ class Asking {
   [[gnu::always_inline]] void ask() {
     __builtin_prefetch(at_);
     at_ += step_;
+    step_ = two_steps_ - step_;
   }
 
   /// How often to ask before begin_next_walk(); beyond that, the walk goes on past its end.
@@ -135,31 +138,38 @@ class Asking {
 
   [[gnu::always_inline]] void begin_next_walk() {
     ++walk_;
-    left_ = rows;
     if (walk_ == of_addend && to_.addend == nullptr) walk_ = of_soon;
     if (walk_ >= of_soon && walk_ - of_soon < soon_.count) {
       at_ = soon_.lines.first + (walk_ - of_soon) * soon_.step;
       step_ = soon_.lines.step;
+      two_steps_ = 2 * step_;
       left_ = soon_.lines.count;
     } else {
       if (walk_ >= of_soon) walk_ = 0;
-      at_ = bytes(walk_ < of_addend ? to_.c : to_.addend) + walk_ % 2 * (to_.columns - 1) * size;
-      step_ = to_.c_stride * size;
+      at_ = bytes(walk_ < of_addend ? to_.c : to_.addend);
+      step_ = across();
+      two_steps_ = down();
+      left_ = 2 * rows;
     }
   }
 
  private:
-  // Walks 0 and 1 go down the first column of C and the last, 2 and 3 down those of the addend.
-  static constexpr std::int64_t of_addend = 2, of_soon = 4;
+  // Walk 0 goes down C, in each row from the first column to the last, walk 1 down the addend. Down one
+  // column all steps would be equal, and the processor would go on with them behind this tile: into rows of
+  // another thread, which then has to claim them back before it can write to them.
+  static constexpr std::int64_t of_addend = 1, of_soon = 2;
+
+  std::int64_t across() const { return (to_.columns - 1) * size; }
+  std::int64_t down() const { return to_.c_stride * size; }
 
   static const char* bytes(const T* x) { return reinterpret_cast<const char*>(x); }
   static constexpr std::int64_t size = sizeof(T);
 
   const Destination<T>& to_;
   const Walks& soon_;
-  std::int64_t step_ = to_.c_stride * size;
+  std::int64_t step_ = across(), two_steps_ = down();
   const char* at_ = bytes(to_.c);
-  std::int64_t left_ = rows, walk_ = 0;
+  std::int64_t left_ = 2 * rows, walk_ = 0;
 };
 
 // What a tile is compiled for, but for its rows: the sum of those that hold.
