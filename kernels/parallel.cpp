@@ -45,6 +45,8 @@ thread_local bool inside = false;
 // are in the middle of a task.
 class Pool {
  public:
+  static constexpr std::int64_t most_tasks = 0xffffffff;  // of a loop: their numbers go in pairs
+
   void run(std::int64_t tasks, int count, detail::Task task, void* context) {
     const std::unique_lock lock(callers_, std::try_to_lock);
     if (!lock.owns_lock()) {  // another thread's loop has the helpers
@@ -61,10 +63,7 @@ class Pool {
     task_ = task;
     context_ = context;
     count_ = count;
-    for (int t = 0; t < count; ++t) {
-      stretches_[t].next.store(tasks * t / count, std::memory_order_relaxed);
-      stretches_[t].end = tasks * (t + 1) / count;
-    }
+    for (int t = 0; t < count; ++t) stretches_[t].set(tasks * t / count, tasks * (t + 1) / count);
     generation_ += generation_step;
     state_.store(generation_ | open, std::memory_order_seq_cst);
     if (asleep_.load(std::memory_order_seq_cst) > 0) {
@@ -90,21 +89,39 @@ class Pool {
   static constexpr std::uint32_t open = 0x100;
   static constexpr std::uint32_t generation_step = 0x200;
 
-  struct alignas(64) Stretch {
-    std::atomic<std::int64_t> next{0};
-    std::int64_t end = 0;
+  // Tasks that nobody has begun.
+  class alignas(64) Stretch {
+   public:
+    void set(std::int64_t first, std::int64_t end) {
+      left_.store(packed(first, end), std::memory_order_relaxed);
+    }
+    // The first of them, or the last; -1 if there is none.
+    std::int64_t take(bool last) {
+      std::uint64_t left = left_.load(std::memory_order_relaxed);
+      for (;;) {
+        const auto first = static_cast<std::int64_t>(left >> 32),
+                   end = static_cast<std::int64_t>(left & most_tasks);
+        if (first == end) return -1;
+        const std::uint64_t others = last ? packed(first, end - 1) : packed(first + 1, end);
+        if (left_.compare_exchange_weak(left, others, std::memory_order_relaxed))
+          return last ? end - 1 : first;
+      }
+    }
+
+   private:
+    static std::uint64_t packed(std::int64_t first, std::int64_t end) {
+      return static_cast<std::uint64_t>(first) << 32 | static_cast<std::uint64_t>(end);
+    }
+    std::atomic<std::uint64_t> left_{0};
   };
 
   // Every thread starts on a stretch of its own, the same one in each loop of that size, for the sake of its
-  // cache; then it goes on with what the others have left.
+  // cache; then it goes on with what the others have left, from behind: so they stay in their own, too, and
+  // what is taken from one that is always late is the same each time.
   void work(int self) {
     for (int offset = 0; offset < count_; ++offset) {
       Stretch& stretch = stretches_[(self + offset) % count_];
-      for (;;) {
-        const std::int64_t i = stretch.next.fetch_add(1, std::memory_order_relaxed);
-        if (i >= stretch.end) break;
-        task_(context_, i, self);
-      }
+      for (std::int64_t i; (i = stretch.take(offset > 0)) >= 0;) task_(context_, i, self);
     }
   }
 
@@ -165,7 +182,7 @@ int threads() { return thread_setting().load(std::memory_order_relaxed); }
 
 void detail::run_tasks(std::int64_t tasks, double cost, int workers, Task task, void* context) {
   const int count = static_cast<int>(std::min<std::int64_t>(workers, tasks));
-  if (count <= 1 || cost < parallel_threshold || inside) {
+  if (count <= 1 || cost < parallel_threshold || inside || tasks > Pool::most_tasks) {
     for (std::int64_t i = 0; i < tasks; ++i) task(context, i, 0);
     return;
   }

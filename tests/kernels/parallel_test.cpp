@@ -89,6 +89,19 @@ TEST_F(Parallel, WaitsForTheTasksOfOthers) {
   EXPECT_EQ(done, 2);
 }
 
+TEST_F(Parallel, TakesTasksOfOthersFromBehind) {
+  set_threads(2);
+  std::atomic<int> done{0};
+  std::vector<std::int64_t> of_helper;
+  parallel_for(8, much, 2, [&](std::int64_t i, int worker) {
+    while (i == 0 && done.load() < 7) std::this_thread::yield();  // so that the other does all the rest
+    if (worker == 1) of_helper.push_back(i);
+    ++done;
+  });
+  of_helper.resize(7);
+  EXPECT_EQ(of_helper, (std::vector<std::int64_t>{4, 5, 6, 7, 3, 2, 1}));
+}
+
 TEST_F(Parallel, RunsAloneBelowTheThreshold) {
   set_threads(4);
   const auto self = std::this_thread::get_id();
