@@ -89,6 +89,12 @@ TEST_F(Parallel, WaitsForTheTasksOfOthers) {
   EXPECT_EQ(done, 2);
 }
 
+TEST_F(Parallel, RunsEveryTaskOnceWhereThreadsMeet) {
+  set_threads(2);
+  for (int loop = 0; loop < 20000; ++loop)  // each ends with two threads at the same few tasks
+    ASSERT_EQ(times_run(16), std::vector<int>(16, 1)) << loop;
+}
+
 TEST_F(Parallel, TakesTasksOfOthersFromBehind) {
   set_threads(2);
   std::atomic<int> done{0};
