@@ -1,7 +1,6 @@
 #include "data/dataset.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <functional>
 
@@ -12,12 +11,6 @@ namespace reel::data {
 namespace {
 
 constexpr std::uint64_t split_stream = 0x73706C6974;  // "split"
-
-// In as few digits as tell it from every other double: a small share is no 0.000000.
-std::string short_number(double x) {
-  char text[32];
-  return {text, std::to_chars(text, text + sizeof text, x).ptr};
-}
 
 Dataset subset(const Dataset& all, const std::vector<bool>& chosen, bool wanted) {
   Dataset part;

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <charconv>
 #include <stdexcept>
+#include <string>
 
 namespace reel::data {
 
@@ -13,5 +15,11 @@ struct DataError : std::runtime_error {
 struct IoError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
+
+/// A number for a message, in as few digits as tell it from every other double: a small share is no 0.000000.
+inline std::string short_number(double x) {
+  char text[32];
+  return {text, std::to_chars(text, text + sizeof text, x).ptr};
+}
 
 }  // namespace reel::data

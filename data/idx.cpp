@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <cstdio>
 #include <cstring>
+#include <new>
 
 #include "data/error.h"
 #include "data/file.h"
@@ -149,13 +149,6 @@ double number_of(const IdxArray& array, std::size_t i) {
   return 0;
 }
 
-// "12", "2147483647", "1.5".
-std::string text_of(double number) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.10g", number);
-  return text;
-}
-
 std::string shape_text(const std::vector<std::int64_t>& shape) {
   std::string text = "[";
   for (const std::int64_t n : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(n);
@@ -272,7 +265,7 @@ Dataset idx_pair(const IdxArray& images, const IdxArray& labels, std::int64_t cl
     constexpr double most = 1'000'000;
     if (!(label >= 0) || label != std::floor(label) ||
         label >= (classes > 0 ? static_cast<double>(classes) : most)) {
-      fail(labels.name, "label " + text_of(label) + " of image " + std::to_string(i) + " is no class" +
+      fail(labels.name, "label " + short_number(label) + " of image " + std::to_string(i) + " is no class" +
                             (classes > 0 ? "; classes run from 0 to " + std::to_string(classes - 1) : ""));
     }
     data.labels.push_back(static_cast<std::int32_t>(label));
