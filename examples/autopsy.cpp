@@ -22,8 +22,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 namespace fs = std::filesystem;
 
-constexpr const char* model_name = "model.safetensors";
-constexpr const char* batch_name = "batch.npz";
+const auto [model_name, batch_name, table_name, report_name] = autopsy_files;
 
 // The numbers of classes or tokens of an array; `ignored` may be among them. Checked before they become
 // narrower, for a number that wraps around would be taken for another class.
@@ -122,7 +121,7 @@ std::string StepAutopsy::report(const fs::path& directory) const {
   if (where.parts > 1) text << ", part " << where.part << " of " << where.parts;
   text << ", learning rate " << where.learning_rate << "\n"
        << "    batch    " << data::printable(where.rows) << "\n"
-       << "    files    " << data::printable(directory / "tape.txt") << ", " << batch_name << ", "
+       << "    files    " << data::printable(directory / table_name) << ", " << batch_name << ", "
        << model_name << "\n"
        << "    replay   ./reel autopsy " << shell_word(directory.string()) << "\n";
   return text.str();
@@ -142,8 +141,8 @@ void write_autopsy(const fs::path& directory, const StepAutopsy& step, const dat
   config["autopsy"] = json_of(step.where);
   save_model(directory / model_name, model.parameters(), config);
   nn::write_file_atomically(directory / batch_name, batch.bytes());
-  nn::write_file_atomically(directory / "tape.txt", step.table());
-  nn::write_file_atomically(directory / "report.txt", step.report(directory));
+  nn::write_file_atomically(directory / table_name, step.table());
+  nn::write_file_atomically(directory / report_name, step.report(directory));
 }
 
 StepAutopsy replay_autopsy(const fs::path& directory) {

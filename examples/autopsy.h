@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -46,6 +47,10 @@ struct StepAutopsy {
   /// The tape's table.
   std::string table() const;
 };
+
+/// The files of an autopsy: the model, the batch, the tape's table, the report.
+inline constexpr std::array<const char*, 4> autopsy_files = {"model.safetensors", "batch.npz", "tape.txt",
+                                                             "report.txt"};
 
 /// Writes report.txt, tape.txt, the batch and the model as they are now into `directory`: enough to do this
 /// step again without the run. Throws IoError.

@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -14,6 +16,7 @@
 
 #include "data/error.h"
 #include "data/file.h"
+#include "examples/autopsy.h"
 #include "examples/model_file.h"
 #include "examples/usage_error.h"
 #include "nn/atomic_file.h"
@@ -28,6 +31,11 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::string_view autopsy_prefix = "autopsy-step-";
 
+constexpr const char* config_name = "config.json";
+// What a run saves as it goes on.
+constexpr std::array saved_files = {"checkpoint.safetensors", "checkpoint.previous.safetensors",
+                                    "best.safetensors", "report.html"};
+
 bool is_autopsy(const std::string& name) {
   return name.starts_with(autopsy_prefix) && name.size() > autopsy_prefix.size() &&
          name.find_first_not_of("0123456789", autopsy_prefix.size()) == std::string::npos;
@@ -39,7 +47,7 @@ bool is_autopsy(const std::string& name) {
 
 void refuse_a_run(const fs::path& path) {
   if (!holds_a_run(path)) {
-    for (const char* name : {"config.json", "best.safetensors", "report.html"}) {
+    for (const char* name : {config_name, "best.safetensors", "report.html"}) {
       if (fs::exists(path / name)) {
         throw UsageError(data::printable(path) + ": it holds a " + name +
                          ", but no run that it could be of; choose another --out");
@@ -83,7 +91,7 @@ bool holds_a_run(const fs::path& path) {
 
 std::optional<RecordedConfig> recorded_config(const fs::path& path) {
   // config.json comes first: it is there before a checkpoint is, and has the steps that a later call added.
-  const fs::path config = path / "config.json";
+  const fs::path config = path / config_name;
   try {
     Json object = parse_config(data::read_file(config));
     // Without these a run would be of another kind, or go on beyond its end.
@@ -161,21 +169,19 @@ std::vector<std::string> RunDirectory::autopsies() const {
 // Of a process that was killed while it wrote a file, here or in an autopsy. What has another name is of
 // another program.
 void RunDirectory::remove_stale_temporaries() const {
-  lock_->remove_stale_temporaries({"config.json", "checkpoint.safetensors", "checkpoint.previous.safetensors",
-                                   "best.safetensors", "report.html"});
+  std::vector<std::string> names(saved_files.begin(), saved_files.end());
+  names.emplace_back(config_name);
+  lock_->remove_stale_temporaries(names);
   for (const std::string& name : autopsies())
-    lock_->remove_stale_temporaries_in(name, {"model.safetensors", "batch.npz", "tape.txt", "report.txt"});
+    lock_->remove_stale_temporaries_in(name, {autopsy_files.begin(), autopsy_files.end()});
 }
 
 // More than config.json and an empty log, with which every run begins.
 bool RunDirectory::holds_what_was_saved() const {
   struct stat status {};
   if (::fstat(log_, &status) != 0 || status.st_size > 0) return true;
-  for (const char* name :
-       {"checkpoint.safetensors", "checkpoint.previous.safetensors", "best.safetensors", "report.html"}) {
-    if (fs::exists(path_ / name)) return true;
-  }
-  return !autopsies().empty();
+  const auto is_there = [this](const char* name) { return fs::exists(path_ / name); };
+  return std::any_of(saved_files.begin(), saved_files.end(), is_there) || !autopsies().empty();
 }
 
 void RunDirectory::remove_what_it_made() noexcept {
@@ -184,7 +190,7 @@ void RunDirectory::remove_what_it_made() noexcept {
     if (log_ >= 0) {
       if (holds_what_was_saved()) return;
       // The log last: if this is cut short, no file of a run is there without it.
-      ::unlink((path_ / "config.json").c_str());
+      ::unlink((path_ / config_name).c_str());
       ::unlink(log().c_str());
     }
     if (made_.empty()) return;
@@ -201,7 +207,7 @@ RunDirectory::~RunDirectory() {
 }
 
 void RunDirectory::write_config(const nlohmann::ordered_json& config) const {
-  nn::write_file_atomically(path_ / "config.json", config.dump(2) + "\n");
+  nn::write_file_atomically(path_ / config_name, config.dump(2) + "\n");
 }
 
 void RunDirectory::write_all(const std::string& text) {
