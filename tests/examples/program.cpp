@@ -29,6 +29,12 @@ Workplace::Workplace() {
 }
 Workplace::~Workplace() { std::filesystem::remove_all(path_); }
 
+std::set<std::string> keys(const nlohmann::json& object) {
+  std::set<std::string> names;
+  for (const auto& [key, value] : object.items()) names.insert(key);
+  return names;
+}
+
 std::string contents(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   std::ostringstream text;

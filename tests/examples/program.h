@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,9 @@ class Workplace {
  private:
   std::string path_;
 };
+
+/// The names in a JSON object.
+std::set<std::string> keys(const nlohmann::json& object);
 
 std::string contents(const std::string& path);
 void write(const std::string& path, const std::string& text);
