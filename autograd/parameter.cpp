@@ -18,7 +18,7 @@ std::size_t ParameterBlock::add(std::string name, const Shape& shape, bool decay
   if (length_ + room > capacity_) {
     const std::int64_t wanted = std::max({length_ + room, 2 * capacity_, floats_per_line * 16});
     kernels::Block<float> values = kernels::make_block<float>(wanted);
-    kernels::Block<float> gradients = kernels::make_zero_block<float>(wanted);
+    kernels::Block<float> gradients = kernels::make_zero_block<float>(wanted, first_free_stagger - 1);
     const std::size_t bytes = static_cast<std::size_t>(length_) * sizeof(float);
     if (bytes > 0) std::memcpy(values.get(), values_.get(), bytes);
     if (std::ranges::any_of(entries_, &Entry::has_gradient))

@@ -29,6 +29,9 @@ class ParameterBlock {
     std::int64_t size() const { return shape.size(); }
   };
 
+  /// What an optimizer keeps beside values and gradients has the staggers from here on: see make_zero_block.
+  static constexpr int first_free_stagger = 2;
+
   ParameterBlock() = default;
   ParameterBlock(const ParameterBlock&) = delete;
   ParameterBlock& operator=(const ParameterBlock&) = delete;

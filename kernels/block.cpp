@@ -1,6 +1,7 @@
 #include "kernels/block.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdlib>
 #include <memory>
 #include <new>
@@ -13,7 +14,11 @@ namespace reel::kernels::detail {
 namespace {
 
 constexpr std::size_t line = 64;
+constexpr std::size_t page = 4096;
 constexpr std::size_t huge_page = std::size_t{2} << 20;
+
+// Blocks whose numbers follow one another lie far apart in a page, and no two of the first 64 in one place.
+constexpr std::size_t stagger_step = 17 * line;
 
 void* check(void* memory) {
   if (memory == nullptr) throw std::bad_alloc();
@@ -40,12 +45,18 @@ Allocation allocate_block(std::size_t bytes) {
 }
 
 // calloc knows which memory comes as zeros from the system and leaves that alone, but aligns to 16 bytes
-// only.
-Allocation allocate_zeros(std::size_t bytes) {
-  std::size_t room = bytes + line;
+// only. Processors that compare the low 12 bits of addresses first take a load for one of what a store before
+// it is about to write, if these are the same, and wait. Blocks of less than a few pages, which lie anywhere,
+// are not worth another page.
+Allocation allocate_zeros(std::size_t bytes, int stagger) {
+  const bool staggers = bytes >= 4 * page;
+  const std::size_t alignment = staggers ? page : line;
+  const std::size_t offset = staggers ? static_cast<std::size_t>(stagger) * stagger_step % page : 0;
+  std::size_t room = bytes + alignment + offset;
   void* const start = check(room < bytes ? nullptr : std::calloc(room, 1));
   void* memory = start;
-  std::align(line, bytes, memory, room);
+  std::align(alignment, bytes + offset, memory, room);
+  memory = static_cast<std::byte*>(memory) + offset;
   ask_for_huge_pages(memory, bytes);
   return {memory, start};
 }

@@ -13,7 +13,7 @@ struct Allocation {
   void* start;   // what is given back
 };
 Allocation allocate_block(std::size_t bytes);
-Allocation allocate_zeros(std::size_t bytes);
+Allocation allocate_zeros(std::size_t bytes, int stagger);
 void free_block(void* start);
 }  // namespace detail
 
@@ -41,10 +41,12 @@ Block<T> make_block(std::int64_t count) {
   return Block<T>(static_cast<T*>(a.memory), FreeBlock{a.start});
 }
 
-/// The same, of zeros. Pages of a large block that are never written take no memory.
+/// The same, of zeros. Pages of a large block that are never written take no memory. Blocks that a loop goes
+/// through side by side want a `stagger` each, 0, 1, 2 ...: then they do not begin at the same place of a
+/// page, where a load from one would wait for stores to another.
 template <class T>
-Block<T> make_zero_block(std::int64_t count) {
-  const detail::Allocation a = detail::allocate_zeros(bytes_of<T>(count));
+Block<T> make_zero_block(std::int64_t count, int stagger = 0) {
+  const detail::Allocation a = detail::allocate_zeros(bytes_of<T>(count), stagger);
   return Block<T>(static_cast<T*>(a.memory), FreeBlock{a.start});
 }
 

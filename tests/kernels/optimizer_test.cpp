@@ -224,6 +224,9 @@ TEST(OptimizerKernels, MomentumStartsWithTheFirstGradient) {
 // As subnormal numbers they would stay where they are for ever, and slow down processors that take long for
 // these.
 TEST(OptimizerKernels, WhatIsRememberedOfAnOldGradientFadesToZero) {
+#if !defined(__SSE2__)
+  GTEST_SKIP() << "this processor is left to make subnormal numbers";
+#endif
   const Step steps[] = {
       with(SgdRule{.momentum = 0.9}),
       with(AdamRule{.beta2 = 0.9}),
@@ -241,6 +244,23 @@ TEST(OptimizerKernels, WhatIsRememberedOfAnOldGradientFadesToZero) {
       }
     }
     for (const std::vector<float>& memory : {b.m, b.v, b.a}) EXPECT_EQ(memory, std::vector<float>(8));
+  }
+}
+
+// Neither the thread that asks for a step nor those that help are left with rules of arithmetic that are not
+// the caller's.
+TEST(OptimizerKernels, LeaveSubnormalNumbersToOthers) {
+  const auto quarter_of_the_least = [] {
+    const volatile float least = std::numeric_limits<float>::min();
+    return least / 4;
+  };
+  const float expected = quarter_of_the_least();
+  ASSERT_GT(expected, 0);
+  for (const Step& step : {with(SgdRule{}), with(SgdRule{.momentum = 0.9}), with(AdamRule{}),
+                           with(RmspropRule{.momentum = 0.9, .centered = true})}) {
+    Blocks b = blocks(std::vector<float>(1 << 18, 1));
+    step(b, 1, 1);
+    parallel_for(64, 1e9, [&](std::int64_t) { EXPECT_EQ(quarter_of_the_least(), expected); });
   }
 }
 
