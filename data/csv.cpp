@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <optional>
 #include <set>
@@ -140,20 +141,25 @@ bool features_count(const CsvRecord& first, std::size_t label, std::size_t start
   return features_count(first, label, start, true) || features_count(first, label, start, false);
 }
 
+// In the place of the class's column where there is none.
+constexpr std::size_t no_column = std::numeric_limits<std::size_t>::max();
+
 // Whether the first line names the columns, if the class is in column `label`. `ahead` reads on behind it.
 bool names_columns(const CsvRecord& first, std::size_t label, CsvReader ahead) {
   // Names are no numbers. A sample can have such a feature, too, but then others are numbers, or it says that
   // a value is missing: it is refused where it stands, and not passed over as a header.
+  std::size_t features = 0;
   std::size_t numeric = 0;
   std::size_t names = 0;
   for (std::size_t c = 0; c < first.size(); ++c) {
     if (c == label) continue;
+    ++features;
     const bool number = is_number(first[c].text);
     numeric += number ? 1 : 0;
     names += !number && !stands_for_nothing(first[c].text) ? 1 : 0;
   }
   if (numeric == 0) return names > 0;
-  if (numeric + names < first.size() - 1) return false;
+  if (numeric + names < features || label == no_column) return false;
 
   // Where features are numbers, the class tells: a text where all others are numbers, or, in a line that
   // counts, one that no other line has, though every other class has several.
@@ -199,6 +205,12 @@ struct Layout {
 Layout layout_of(const CsvRecord& first, const CsvReader& ahead, const CsvOptions& options,
                  const std::string& name) {
   const std::string& text = options.label_column;
+  if (text.empty() && !options.labelled) {
+    const bool header = options.header == CsvOptions::Header::detect
+                            ? names_columns(first, no_column, ahead)
+                            : options.header == CsvOptions::Header::yes;
+    return {header, no_column};
+  }
   const std::size_t last = first.size() - 1;
   const auto named = column_named(text, first);
   const auto numbered = text.empty() ? last : column_numbered(text, first.size());
@@ -292,9 +304,12 @@ Dataset parse_csv(std::string_view text, const std::string& name, const CsvOptio
       reader.fail(first[0],
                   std::string("the fields are separated by ") + other + "; separate them by commas");
     }
-    reader.fail(first[0], "one column; at least one feature and the class are needed");
+    if (options.labelled) reader.fail(first[0], "one column; at least one feature and the class are needed");
   }
   const auto [has_header, label] = layout_of(first, reader, options, name);
+  const std::size_t features = label == no_column ? columns : columns - 1;
+  if (features == 0)
+    reader.fail(first[0], "one column, which is passed over; at least one feature is needed");
   if (has_header) {
     std::set<std::string> names;
     for (const CsvField& f : first) {
@@ -306,7 +321,7 @@ Dataset parse_csv(std::string_view text, const std::string& name, const CsvOptio
   Dataset data;
   data.name = name;
   data.header = has_header;
-  data.features = static_cast<std::int64_t>(columns) - 1;
+  data.features = static_cast<std::int64_t>(features);
   std::vector<CsvField> labels;
   std::string hint =
       !has_header && options.header == CsvOptions::Header::detect ? header_hint(first, label) : "";
@@ -330,10 +345,11 @@ Dataset parse_csv(std::string_view text, const std::string& name, const CsvOptio
         data.inputs.push_back(feature(reader, record[c], hint));
       }
     }
+    ++data.count;
     hint.clear();  // only the first line can be a header
   }
-  if (labels.empty()) throw DataError(name + ": there is a header and nothing else");
-  data.count = static_cast<std::int64_t>(labels.size());
+  if (data.count == 0) throw DataError(name + ": there is a header and nothing else");
+  if (!options.labelled) return data;
   number_classes(reader, labels, data);
   if (data.has_one_class() && !options.one_class)
     throw DataError(name + ": every sample has the same class; there is nothing to tell apart");

@@ -21,6 +21,10 @@ struct CsvOptions {
   std::string label_column = {};
   /// Whether all samples may be of one class, as of a file that is only measured.
   bool one_class = false;
+  /// If not, samples have no class: every column is a feature, but for one that `label_column` names, which
+  /// is passed over. Then detect: the first line is a header only if no feature in it is a number and one is
+  /// a name.
+  bool labelled = true;
 };
 
 /// Reads numbers and a class per line (RFC 4180: quoted fields, doubled quotes; LF or CRLF; a byte order mark

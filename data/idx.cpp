@@ -234,6 +234,24 @@ IdxArray parse_idx(std::string_view file, const std::string& name) {
 
 IdxArray read_idx(const std::filesystem::path& path) { return parse_idx(read_file(path), printable(path)); }
 
+Dataset idx_images(const IdxArray& images) {
+  if (images.shape.size() < 2)
+    fail(images.name, "it has one dimension, as labels have; images have at least two");
+  if (std::any_of(images.shape.begin(), images.shape.end(), [](std::int64_t n) { return n < 1; })) {
+    fail(images.name,
+         "it has shape " + shape_text(images.shape) + "; at least one image of at least one pixel is needed");
+  }
+  Dataset data;
+  data.name = images.name;
+  data.count = images.shape[0];
+  data.features = images.count() / data.count;
+  data.inputs = images.to_floats();
+  if (images.type == IdxType::u8) {
+    for (float& x : data.inputs) x /= 255;
+  }
+  return data;
+}
+
 Dataset idx_pair(const IdxArray& images, const IdxArray& labels, std::int64_t classes, bool one_class) {
   if (images.shape.size() < 2) {
     fail(images.name,
@@ -247,18 +265,7 @@ Dataset idx_pair(const IdxArray& images, const IdxArray& labels, std::int64_t cl
     fail(images.name, std::to_string(images.shape[0]) + " images, but " + std::to_string(labels.shape[0]) +
                           " labels in " + labels.name);
   }
-  if (std::any_of(images.shape.begin(), images.shape.end(), [](std::int64_t n) { return n < 1; })) {
-    fail(images.name,
-         "it has shape " + shape_text(images.shape) + "; at least one image of at least one pixel is needed");
-  }
-  Dataset data;
-  data.name = images.name;
-  data.count = images.shape[0];
-  data.features = images.count() / data.count;
-  data.inputs = images.to_floats();
-  if (images.type == IdxType::u8) {
-    for (float& x : data.inputs) x /= 255;
-  }
+  Dataset data = idx_images(images);
   std::int64_t largest = 0;
   for (std::size_t i = 0; i < static_cast<std::size_t>(labels.count()); ++i) {
     const double label = number_of(labels, i);

@@ -39,6 +39,10 @@ bool looks_like_idx(std::string_view file);
 /// in front that nobody can tell, they may be one.
 bool is_gzip_of_other(std::string_view file);
 
+/// Images alone, without labels. Pixels of bytes are scaled to [0, 1]. Throws DataError if there are no
+/// images or no pixels, or if it has one dimension, as labels have.
+Dataset idx_images(const IdxArray& images);
+
 /// Images and labels that belong together. Pixels of bytes are scaled to [0, 1]. Throws DataError if their
 /// numbers differ, if one is given in the place of the other, if there are no images or no pixels, if a label
 /// is no class (`classes` 0: as many as the largest label says), if every image has the same class, unless

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <iomanip>
+#include <span>
 #include <sstream>
 #include <string_view>
 #include <utility>
@@ -90,6 +91,18 @@ data::Split classifier_data(const std::string& name, const std::string& labels,
   return data.test.count > 0 ? std::move(data) : divided(data.train, test_fraction, seed);
 }
 
+data::Dataset unlabelled_data(const std::string& name, const std::string& label_column, std::uint64_t seed) {
+  if (is_built_in(name) || !names_a_file(name)) return joined(undivided_data(name, "", label_column, seed));
+  const std::string bytes = data::read_file(name);
+  const std::string printable = data::printable(name);
+  refuse_gzip(name, bytes);
+  if (!data::looks_like_idx(bytes))
+    return data::parse_csv(bytes, printable, {.label_column = label_column, .labelled = false});
+  if (!label_column.empty())
+    throw UsageError(printable + " is an IDX file; --label-column goes with CSV files only");
+  return data::idx_images(data::parse_idx(bytes, printable));
+}
+
 data::Dataset joined(data::Split split) {
   data::Dataset all = std::move(split.train);
   all.inputs.insert(all.inputs.end(), split.test.inputs.begin(), split.test.inputs.end());
@@ -105,6 +118,18 @@ std::string digest_of(const data::Split& split) {
     digest.add(part->labels.data(), part->labels.size() * sizeof(std::int32_t));
   }
   return digest.hex();
+}
+
+data::Standardizer standardizer_of(const Settings& settings) {
+  data::Standardizer standardizer{settings.floats("mean"), settings.floats("deviation")};
+  const auto features = static_cast<std::size_t>(settings.whole("features", 1));
+  if (standardizer.mean.size() != features) settings.fail("mean", "has another length than the features");
+  if (standardizer.deviation.size() != features)
+    settings.fail("deviation", "has another length than the features");
+  if (std::any_of(standardizer.deviation.begin(), standardizer.deviation.end(),
+                  [](float d) { return d <= 0; }))
+    settings.fail("deviation", "has a number that is not above 0");
+  return standardizer;
 }
 
 std::unique_ptr<nn::Mlp> classifier_of(const ModelFile& file) {
@@ -156,6 +181,28 @@ Score score(Tape& tape, const nn::Mlp& model, const data::Dataset& data) {
   }
   result.loss /= static_cast<double>(data.count);
   result.accuracy = static_cast<double>(right) / static_cast<double>(data.count);
+  return result;
+}
+
+Predictions predict(Tape& tape, const nn::Mlp& model, const data::Dataset& data, bool of_all_classes) {
+  constexpr std::int64_t rows = 512;
+  Predictions result;
+  for (std::int64_t first = 0; first < data.count; first += rows) {
+    const std::int64_t count = std::min(rows, data.count - first);
+    const auto inputs = std::span(data.inputs)
+                            .subspan(static_cast<std::size_t>(first * data.features),
+                                     static_cast<std::size_t>(count * data.features));
+    const auto step = tape.inference();
+    const Tensor logits = model(tape.from_blob(inputs, {count, data.features}));
+    const Tensor probabilities = softmax(logits);
+    const std::vector<std::int32_t> likeliest = argmax(logits);
+    const std::span<const float> all = probabilities.data();
+    const std::size_t classes = all.size() / likeliest.size();
+    for (std::size_t i = 0; i < likeliest.size(); ++i)
+      result.probabilities.push_back(all[i * classes + static_cast<std::size_t>(likeliest[i])]);
+    result.classes.insert(result.classes.end(), likeliest.begin(), likeliest.end());
+    if (of_all_classes) result.of_all_classes.insert(result.of_all_classes.end(), all.begin(), all.end());
+  }
   return result;
 }
 

@@ -30,6 +30,14 @@ data::Split undivided_data(const std::string& name, const std::string& labels,
 /// samples than classes.
 data::Split divided(const data::Dataset& all, double test_fraction, std::uint64_t seed);
 
+/// Samples without regard to their classes, as --data names them: all of a set that is built in, all columns
+/// of a CSV file but `label_column`, the images of an IDX file. Not standardised.
+/// Throws DataError, IoError, UsageError.
+data::Dataset unlabelled_data(const std::string& name, const std::string& label_column, std::uint64_t seed);
+
+/// How training brought the features of a model to one scale. Throws FileError if its file does not say.
+data::Standardizer standardizer_of(const Settings& settings);
+
 /// Both parts in one.
 data::Dataset joined(data::Split split);
 
@@ -53,6 +61,15 @@ struct Score {
 
 /// Runs the whole set through the model, in inference.
 Score score(Tape& tape, const nn::Mlp& model, const data::Dataset& data);
+
+struct Predictions {
+  std::vector<std::int32_t> classes;  // [count], the likeliest
+  std::vector<float> probabilities;   // [count], of these
+  std::vector<float> of_all_classes;  // [count, classes], where asked for
+};
+
+/// What the model takes the samples for.
+Predictions predict(Tape& tape, const nn::Mlp& model, const data::Dataset& data, bool of_all_classes);
 
 /// The confusion matrix as text.
 std::string confusion_text(const Score& score, const std::vector<std::string>& classes);

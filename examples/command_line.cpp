@@ -264,6 +264,26 @@ void add_evaluate(CLI::App& reel, EvaluateFlags& flags) {
   app.add_flag("--json", flags.json, "Print one JSON object");
 }
 
+void add_predict(CLI::App& reel, PredictFlags& flags) {
+  CLI::App& app =
+      *reel.add_subcommand("predict", "Say which classes a trained model takes new samples for, as CSV");
+  add_model(app, flags.model);
+  app.add_option("--data", flags.data,
+                 "CSV file of the features alone, in the order of training, or IDX file of images; or a set "
+                 "that training knows by its name, whole")
+      ->required()
+      ->check(name_of("data or of a file"))
+      ->check(utf8())
+      ->type_name("NAME|PATH");
+  app.add_option("--label-column", flags.label_column,
+                 "Column of a CSV file that holds the class, to be passed over (default: none does)")
+      ->check(name_of("a column, or its number"))
+      ->type_name("NAME|N");
+  app.add_flag("--probabilities", flags.probabilities, "Print the probabilities of all classes");
+  add_threads(app, flags.threads);
+  app.add_flag("--json", flags.json, "Print one JSON object");
+}
+
 void add_inspect(CLI::App& reel, InspectFlags& flags) {
   CLI::App& app = *reel.add_subcommand("inspect", "Check a file and say what is in it");
   app.add_option("file", flags.file, "A checkpoint, safetensors, NPY, NPZ, IDX, CSV or text file")
@@ -332,6 +352,7 @@ struct FlagsOfVerbs {
   TransformerFlags transformer;
   GenerateFlags generate;
   EvaluateFlags evaluate;
+  PredictFlags predict;
   InspectFlags inspect;
   AutopsyFlags autopsy;
   AttentionFlags attention;
@@ -359,6 +380,7 @@ void add_verbs(CLI::App& reel, FlagsOfVerbs& flags) {
   add_train(reel, flags);
   add_generate(reel, flags.generate);
   add_evaluate(reel, flags.evaluate);
+  add_predict(reel, flags.predict);
   add_inspect(reel, flags.inspect);
   add_autopsy(reel, flags.autopsy);
   add_attention(reel, flags.attention);
@@ -467,6 +489,7 @@ Command chosen(const CLI::App& reel, const FlagsOfVerbs& flags) {
   }
   if (reel.got_subcommand("generate")) return flags.generate;
   if (reel.got_subcommand("evaluate")) return flags.evaluate;
+  if (reel.got_subcommand("predict")) return flags.predict;
   if (reel.got_subcommand("inspect")) return flags.inspect;
   if (reel.got_subcommand("autopsy")) return flags.autopsy;
   if (reel.got_subcommand("attention")) return flags.attention;

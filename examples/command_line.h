@@ -16,8 +16,8 @@ class App;
 namespace reel::examples {
 
 /// What a command line asks for: one verb with its flags.
-using Command = std::variant<ClassifierFlags, TransformerFlags, GenerateFlags, EvaluateFlags, InspectFlags,
-                             AutopsyFlags, AttentionFlags, BenchFlags, OpsFlags>;
+using Command = std::variant<ClassifierFlags, TransformerFlags, GenerateFlags, EvaluateFlags, PredictFlags,
+                             InspectFlags, AutopsyFlags, AttentionFlags, BenchFlags, OpsFlags>;
 
 /// Gives flags of a training that were not given their values. take_recorded_flags is one; it reads files,
 /// which reading words does not.

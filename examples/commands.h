@@ -16,6 +16,8 @@ int train_transformer(const TransformerFlags& flags);
 int run_generate(const GenerateFlags& flags);
 /// `reel evaluate`
 int run_evaluate(const EvaluateFlags& flags);
+/// `reel predict`
+int run_predict(const PredictFlags& flags);
 /// `reel inspect FILE`: recognises a file by its content, checks it whole, and says what is in it.
 int run_inspect(const std::string& path, bool json);
 /// `reel attention`

@@ -4,14 +4,13 @@
 #include <iostream>
 #include <utility>
 
-#include "autograd/error.h"
 #include "data/error.h"
 #include "data/file.h"
-#include "examples/autopsy.h"
 #include "examples/classifier.h"
 #include "examples/commands.h"
 #include "examples/data_name.h"
 #include "examples/exit_code.h"
+#include "examples/finite_result.h"
 #include "examples/model_file.h"
 #include "examples/transformer.h"
 #include "examples/usage_error.h"
@@ -61,35 +60,11 @@ data::Split divided_if_it_can_be(data::Split data, double test_fraction, std::ui
   }
 }
 
-// How training brought the features to one scale.
-data::Standardizer standardizer_of(const Settings& settings) {
-  data::Standardizer standardizer{settings.floats("mean"), settings.floats("deviation")};
-  const auto features = static_cast<std::size_t>(settings.whole("features", 1));
-  if (standardizer.mean.size() != features) settings.fail("mean", "has another length than the features");
-  if (standardizer.deviation.size() != features)
-    settings.fail("deviation", "has another length than the features");
-  if (std::any_of(standardizer.deviation.begin(), standardizer.deviation.end(),
-                  [](float d) { return d <= 0; }))
-    settings.fail("deviation", "has a number that is not above 0");
-  return standardizer;
-}
-
-// What `measure` found, unless its loss is not finite: then nothing that it found means anything, and it is
-// done again to see where that began.
+// What `measure` found, unless its loss is not finite: then nothing that it found means anything.
 template <class Measure>
 auto finite_score(Tape& tape, const ModelFile& file, const std::string& data, const Measure& measure) {
-  try {
-    const auto score = measure();
-    if (std::isfinite(score.loss)) return score;
-  } catch (const Error&) {
-    // An op may refuse what became of the numbers. If it was something else, it is refused again.
-  }
-  const std::string culprit = culprit_of(tape, [&] { measure(); });
-  throw NonFiniteError(Place{}, data::printable(file.file.name()) + ": its loss on " + data::printable(data) +
-                                    " is not finite" + (culprit.empty() ? "" : ": " + culprit) +
-                                    help_line("the model or the data has numbers that are not finite, or "
-                                              "too large; measure the best.safetensors of its run, or "
-                                              "train again with a smaller --lr"));
+  return finite_result(tape, file, "its loss on " + data::printable(data), measure,
+                       [](const auto& score) { return std::isfinite(score.loss); });
 }
 
 // What a classifier is measured on.

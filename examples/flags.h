@@ -109,6 +109,15 @@ struct EvaluateFlags {
   bool json = false;
 };
 
+struct PredictFlags {
+  std::string model;
+  std::string data;
+  std::string label_column;
+  bool probabilities = false;  // of all classes
+  int threads = 0;
+  bool json = false;
+};
+
 struct InspectFlags {
   std::string file;
   bool json = false;

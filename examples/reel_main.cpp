@@ -50,6 +50,10 @@ struct Run {
     use_threads(flags.threads);
     return run_evaluate(flags);
   }
+  int operator()(const PredictFlags& flags) const {
+    use_threads(flags.threads);
+    return run_predict(flags);
+  }
   int operator()(const InspectFlags& flags) const { return run_inspect(flags.file, flags.json); }
   int operator()(const AutopsyFlags& flags) const { return run_autopsy(flags.directory, flags.json); }
   int operator()(const AttentionFlags& flags) const { return run_attention(flags); }
@@ -81,6 +85,7 @@ struct LessMemory {
     return "; a smaller --batch, --width, --context or --layers needs less";
   }
   const char* operator()(const EvaluateFlags&) const { return "; a smaller model or less --data needs less"; }
+  const char* operator()(const PredictFlags&) const { return "; a smaller model or less --data needs less"; }
   const char* operator()(const GenerateFlags&) const { return "; a smaller model needs less"; }
   const char* operator()(const AttentionFlags&) const {
     return "; a smaller model or a shorter --prompt needs less";

@@ -148,6 +148,40 @@ TEST(Csv, ALabelColumnThatIsANameAndANumberMeansOneColumnOrNone) {
   EXPECT_EQ(parse_csv("cat,0\ndog,1\n", "t", {.label_column = "0"}).count, 2);
 }
 
+TEST(Csv, WithoutAClassEveryColumnIsAFeature) {
+  const auto read = [](const std::string& text, const std::string& column = "") {
+    return parse_csv(text, "t.csv", {.label_column = column, .labelled = false});
+  };
+  const Dataset d = read("1,2.5,0\n-3e-2,+4,1\n");
+  EXPECT_EQ(d.count, 2);
+  EXPECT_EQ(d.features, 3);
+  EXPECT_THAT(d.inputs, ElementsAre(1, 2.5f, 0, -3e-2f, 4, 1));
+  EXPECT_TRUE(d.labels.empty());
+  EXPECT_EQ(d.classes(), 0);
+  EXPECT_EQ(d.header, false);
+  EXPECT_EQ(read("7\n8\n9\n").count, 3);
+  EXPECT_EQ(read("a\n8\n9\n").header, true);
+
+  // Names are a header; numbers are a sample, also such as pandas counts columns with; and a number and a
+  // name are a mistake.
+  EXPECT_THAT(read("a,b\n1,2\n").inputs, ElementsAre(1, 2));
+  EXPECT_EQ(read("0,1,2\n5,6,7\n").count, 2);
+  EXPECT_THROW(read("a,2\n1,2\n"), DataError);
+  EXPECT_THROW(read("?,NA\n1,2\n"), DataError);
+  EXPECT_THROW(read("a,b\n"), DataError);
+  EXPECT_EQ(parse_csv("1,2\n3,4\n", "t", {.header = CsvOptions::Header::yes, .labelled = false}).count, 1);
+  EXPECT_THROW(parse_csv("a,b\n3,4\n", "t", {.header = CsvOptions::Header::no, .labelled = false}),
+               DataError);
+
+  // One column may be of something else.
+  EXPECT_THAT(read("a,b,c\n1,x,3\n4,,6\n", "b").inputs, ElementsAre(1, 3, 4, 6));
+  EXPECT_THAT(read("x,2,3\ny,5,6\n", "0").inputs, ElementsAre(2, 3, 5, 6));
+  EXPECT_THAT(read("x,2\nx,5\n", "0").features, 1);
+  EXPECT_THROW(read("1,2\n", "2"), DataError);
+  EXPECT_THROW(read("1,2\n", "b"), DataError);
+  EXPECT_THROW(read("a\n1\n", "a"), DataError);
+}
+
 TEST(Csv, AcceptsWhatFilesLookLike) {
   EXPECT_EQ(parse_csv("1,0\r\n2,1\r\n", "crlf").count, 2);
   EXPECT_EQ(parse_csv("\xEF\xBB\xBF"

@@ -159,6 +159,21 @@ TEST(IdxPair, ImagesAndLabelsMustBelongTogether) {
   }
 }
 
+TEST(IdxImages, AreSamplesWithoutLabels) {
+  const Dataset d =
+      idx_images(parse_idx(idx(0x08, {2, 1, 3}, std::string("\x00\xFF\x33\x33\x00\xFF", 6)), "t"));
+  EXPECT_EQ(d.name, "t");
+  EXPECT_EQ(d.count, 2);
+  EXPECT_EQ(d.features, 3);
+  EXPECT_THAT(d.inputs, ElementsAre(0, 1, 0.2f, 0.2f, 0, 1));
+  EXPECT_TRUE(d.labels.empty());
+  EXPECT_THAT(idx_images(parse_idx(idx(0x09, {1, 2}, "\x7F\xFF"), "t")).inputs, ElementsAre(127, -1));
+  EXPECT_THROW(idx_images(parse_idx(idx(0x08, {2}, "ab"), "t")), DataError);
+  IdxArray nothing;
+  nothing.shape = {0, 3};
+  EXPECT_THROW(idx_images(nothing), DataError);
+}
+
 TEST(IdxPair, RefusesArraysThatHoldNothingOrOtherThanTheirShape) {
   const auto array = [](const std::vector<std::int64_t>& shape, std::size_t bytes) {
     return IdxArray{.shape = shape, .bytes = std::string(bytes, '\1'), .name = "mine"};

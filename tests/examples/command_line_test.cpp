@@ -93,6 +93,9 @@ TEST_F(CommandLine, AnEmptyNameIsRefusedAndNotTakenForAFlagLeftOut) {
                           {{"evaluate", "--model", "m"}, "--data", data},
                           {{"evaluate", "--model", "m", "--data", "d"}, "--labels", file},
                           {{"evaluate", "--model", "m", "--data", "d"}, "--label-column", column},
+                          {{"predict"}, "--model", file},
+                          {{"predict", "--model", "m"}, "--data", data},
+                          {{"predict", "--model", "m", "--data", "d"}, "--label-column", column},
                           {{"attention"}, "--model", file},
                           {{"attention"}, "--html", file},
                           {{"bench"}, "--case", "must be the name of a case, not empty"},
@@ -154,6 +157,7 @@ TEST_F(CommandLine, AFlagWithoutAValueRefusesOne) {
                                                        {"train", "classifier"},
                                                        {"generate", "--model", "m"},
                                                        {"evaluate", "--model", "m"},
+                                                       {"predict", "--model", "m", "--data", "d"},
                                                        {"inspect", "f"},
                                                        {"autopsy", "d"},
                                                        {"attention"},
@@ -217,7 +221,8 @@ TEST_F(CommandLine, HelpNamesEveryFlagOfTheContract) {
 }
 
 TEST_F(CommandLine, OneLineSaysWhatAnUnknownWordIsAndWhatWasPerhapsMeant) {
-  const std::string verbs = "; there are train, generate, evaluate, inspect, autopsy, attention, bench, ops";
+  const std::string verbs =
+      "; there are train, generate, evaluate, predict, inspect, autopsy, attention, bench, ops";
   const auto says = [&](const std::vector<std::string>& words, const std::string& what) {
     const Ran ran = reel(words);
     EXPECT_EQ(ran.code, 2);

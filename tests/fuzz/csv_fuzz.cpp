@@ -1,4 +1,5 @@
-// Any text: the reader refuses it, or gives as many finite numbers and known classes as there are lines.
+// Any text, with classes and without: the reader refuses it, or gives as many finite numbers and known
+// classes as there are lines.
 
 #include <cmath>
 #include <cstdint>
@@ -13,6 +14,16 @@ using namespace reel::data;
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   for (const auto header : {CsvOptions::Header::detect, CsvOptions::Header::yes, CsvOptions::Header::no}) {
+    for (const char* column : {"", "0"}) {
+      try {
+        const Dataset set =
+            parse_csv(text, "fuzz", {.header = header, .label_column = column, .labelled = false});
+        FUZZ_CHECK(set.count > 0 && set.features > 0 && set.classes() == 0 && set.labels.empty());
+        FUZZ_CHECK(static_cast<std::int64_t>(set.inputs.size()) == set.count * set.features);
+        for (const float x : set.inputs) FUZZ_CHECK(std::isfinite(x));
+      } catch (const DataError&) {
+      }
+    }
     try {
       CsvOptions options;
       options.header = header;

@@ -20,6 +20,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     FUZZ_CHECK(static_cast<std::int64_t>(array.to_floats().size()) == count);
     IdxArray images = array;
     images.shape = {array.shape[0], count / array.shape[0]};
+    FUZZ_CHECK(static_cast<std::int64_t>(idx_images(images).inputs.size()) == count);
     idx_pair(images, array, 10);
   } catch (const DataError&) {
   }

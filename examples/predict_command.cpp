@@ -1,0 +1,106 @@
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <iostream>
+#include <string_view>
+
+#include "data/error.h"
+#include "data/file.h"
+#include "examples/classifier.h"
+#include "examples/commands.h"
+#include "examples/exit_code.h"
+#include "examples/finite_result.h"
+#include "examples/model_file.h"
+
+namespace reel::examples {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// A field of a CSV file (RFC 4180).
+std::string field(std::string_view text) {
+  if (text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);
+  std::string quoted = "\"";
+  for (const char c : text) quoted += c == '"' ? "\"\"" : std::string(1, c);
+  return quoted + "\"";
+}
+
+// In as few digits as tell it from every other float.
+std::string field(float number) {
+  char text[32];
+  return {text, std::to_chars(text, text + sizeof text, number).ptr};
+}
+
+void require_features(const data::Dataset& data, std::int64_t features) {
+  if (data.features == features) return;
+  const bool class_too_many = data.header.has_value() && data.features == features + 1;
+  throw data::DataError(
+      data.name + ": it has " + std::to_string(data.features) + " features, but the model learned from " +
+      std::to_string(features) +
+      (class_too_many ? "; if one column is the class, --label-column passes it over" : ""));
+}
+
+// One object, but written sample by sample: all in memory take fifty times the room of the numbers.
+void print_json(const PredictFlags& flags, const Predictions& predictions,
+                const std::vector<std::string>& classes) {
+  std::string head = Json{
+      {"task", "classifier"},
+      {"data", flags.data},
+      {"samples", predictions.classes.size()},
+      {"classes",
+       classes}}.dump();
+  head.pop_back();  // the brace that ends it
+  std::cout << head << ",\"predictions\":[";
+  for (std::size_t i = 0; i < predictions.classes.size() && std::cout; ++i) {
+    Json one = {{"class", classes[static_cast<std::size_t>(predictions.classes[i])]},
+                {"probability", predictions.probabilities[i]}};
+    if (flags.probabilities) {
+      const float* const row = predictions.of_all_classes.data() + i * classes.size();
+      one["probabilities"] = std::vector<float>(row, row + classes.size());
+    }
+    std::cout << (i == 0 ? "" : ",") << one.dump();
+  }
+  std::cout << "]}\n";
+}
+
+void print_table(const PredictFlags& flags, const Predictions& predictions,
+                 const std::vector<std::string>& classes) {
+  const bool of_all = flags.probabilities;
+  std::cout << "class,probability";
+  for (std::size_t c = 0; of_all && c < classes.size(); ++c) std::cout << "," << field(classes[c]);
+  std::cout << "\n";
+  for (std::size_t i = 0; i < predictions.classes.size() && std::cout; ++i) {
+    std::cout << field(classes[static_cast<std::size_t>(predictions.classes[i])]) << ","
+              << field(predictions.probabilities[i]);
+    for (std::size_t c = 0; of_all && c < classes.size(); ++c)
+      std::cout << "," << field(predictions.of_all_classes[i * classes.size() + c]);
+    std::cout << "\n";
+  }
+}
+
+}  // namespace
+
+int run_predict(const PredictFlags& flags) {
+  const ModelFile file = read_model(flags.model, "classifier");
+  const Settings settings = file.settings();
+  const auto model = classifier_of(file);
+  model->eval();
+  const auto classes = settings.texts("classes");
+  const data::Standardizer standardizer = standardizer_of(settings);
+  data::Dataset data = unlabelled_data(flags.data, flags.label_column, settings.seed("seed"));
+  require_features(data, settings.whole("features", 1));
+  standardizer.apply(data);
+
+  Tape tape(Precision::f32, file.products());
+  const Predictions predictions = finite_result(
+      tape, file, "what it makes of " + data::printable(flags.data),
+      [&] { return predict(tape, *model, data, flags.probabilities); },
+      [](const Predictions& p) {
+        return std::all_of(p.probabilities.begin(), p.probabilities.end(),
+                           [](float x) { return std::isfinite(x); });
+      });
+  (flags.json ? print_json : print_table)(flags, predictions, classes);
+  return ok;
+}
+
+}  // namespace reel::examples

@@ -1,0 +1,257 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "tests/examples/refusals.h"
+
+// `reel predict`: new samples in, classes out.
+
+namespace reel::examples {
+namespace {
+
+using testing::HasSubstr;
+using testing::StartsWith;
+using Json = nlohmann::ordered_json;
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  return lines;
+}
+
+class Predict : public Refusals {
+ protected:
+  // A model of iris, run/best.safetensors.
+  void SetUp() override {
+    const Ran ran =
+        reel({"train", "classifier", "--data", "iris", "--out", "run", "--json", "--progress", "none"});
+    ASSERT_EQ(ran.code, 0) << ran.err;
+  }
+  Ran predict(std::vector<std::string> more) {
+    more.insert(more.begin(), {"predict", "--model", model});
+    return reel(more);
+  }
+  // Iris as a file of its own, with and without its classes; from scikit-learn's file, whose first line
+  // counts the samples.
+  static std::string iris(bool classes) {
+    std::string text = classes ? "sepal length,sepal width,petal length,petal width,species\n"
+                               : "sepal length,sepal width,petal length,petal width\n";
+    const std::vector<std::string> lines = lines_of(contents(REEL_SOURCE_DIR "/data/iris.csv"));
+    for (std::size_t i = 1; i < lines.size(); ++i)
+      text += (classes ? lines[i] : lines[i].substr(0, lines[i].rfind(','))) + "\n";
+    return text;
+  }
+  std::string model = "run/best.safetensors";
+};
+
+// Counted by hand, its classes have to be those that evaluate counted.
+TEST_F(Predict, FindsTheClassesThatEvaluateCounts) {
+  write(place / "new.csv", iris(false));
+  const Ran ran = predict({"--data", "new.csv"});
+  ASSERT_EQ(ran.code, 0) << ran.err;
+  EXPECT_EQ(ran.err, "");
+  const std::vector<std::string> lines = lines_of(ran.out);
+  ASSERT_EQ(lines.size(), 151U);
+  EXPECT_EQ(lines[0], "class,probability");
+  const std::vector<std::string> known = lines_of(iris(true));
+  const std::map<std::string, std::size_t> number = {{"setosa", 0}, {"versicolor", 1}, {"virginica", 2}};
+  std::vector<std::vector<int>> confusion(3, std::vector<int>(3));
+  for (std::size_t i = 1; i < lines.size(); ++i) {
+    const std::size_t comma = lines[i].find(',');
+    const double probability = std::stod(lines[i].substr(comma + 1));
+    EXPECT_GE(probability, 1.0 / 3);
+    EXPECT_LE(probability, 1);
+    const auto truth = static_cast<std::size_t>(known[i].back() - '0');
+    ++confusion[truth][number.at(lines[i].substr(0, comma))];
+  }
+  const Json measured = Json::parse(reel({"evaluate", "--model", model, "--split", "all", "--json"}).out);
+  EXPECT_EQ(Json(confusion), measured["confusion"]);
+}
+
+// The loss is the mean of -ln p of the true class, which evaluate computes in another way.
+TEST_F(Predict, ItsProbabilitiesAreThoseOfTheLoss) {
+  write(place / "new.csv", iris(false));
+  const Ran ran = predict({"--data", "new.csv", "--probabilities", "--json"});
+  ASSERT_EQ(ran.code, 0) << ran.err;
+  const Json json = Json::parse(ran.out);
+  EXPECT_EQ(keys(json), (std::set<std::string>{"task", "data", "samples", "classes", "predictions"}));
+  EXPECT_EQ(json["task"], "classifier");
+  EXPECT_EQ(json["data"], "new.csv");
+  EXPECT_EQ(json["samples"], 150);
+  EXPECT_EQ(json["classes"], Json({"setosa", "versicolor", "virginica"}));
+  ASSERT_EQ(json["predictions"].size(), 150U);
+  const std::vector<std::string> known = lines_of(iris(true));
+  double loss = 0;
+  for (std::size_t i = 0; i < 150; ++i) {
+    const Json& one = json["predictions"][i];
+    EXPECT_EQ(keys(one), (std::set<std::string>{"class", "probability", "probabilities"}));
+    const auto p = one["probabilities"].get<std::vector<double>>();
+    ASSERT_EQ(p.size(), 3U);
+    EXPECT_NEAR(p[0] + p[1] + p[2], 1, 1e-6);
+    const auto most = static_cast<std::size_t>(std::max_element(p.begin(), p.end()) - p.begin());
+    EXPECT_EQ(one["probability"], p[most]);
+    EXPECT_EQ(one["class"], json["classes"][most]);
+    loss -= std::log(p[static_cast<std::size_t>(known[i + 1].back() - '0')]);
+  }
+  const Json measured = Json::parse(reel({"evaluate", "--model", model, "--split", "all", "--json"}).out);
+  EXPECT_NEAR(loss / 150, measured["test_loss"].get<double>(), 1e-6);
+  EXPECT_EQ(keys(Json::parse(predict({"--data", "new.csv", "--json"}).out)["predictions"][0]),
+            (std::set<std::string>{"class", "probability"}));
+}
+
+TEST_F(Predict, TakesASampleForTheSameAloneAndAmongOthers) {
+  write(place / "new.csv", iris(false));
+  const std::vector<std::string> all = lines_of(predict({"--data", "new.csv", "--probabilities"}).out);
+  EXPECT_EQ(all[0], "class,probability,setosa,versicolor,virginica");
+  const std::vector<std::string> samples = lines_of(iris(false));
+  for (const std::size_t i : {1U, 77U, 150U}) {
+    write(place / "one.csv", samples[i] + "\n");  // no header: that it is numbers is enough
+    const Ran ran = predict({"--data", "one.csv", "--probabilities"});
+    EXPECT_EQ(lines_of(ran.out), (std::vector<std::string>{all[0], all[i]})) << ran.err;
+  }
+  for (const std::string threads : {"1", "3"})
+    EXPECT_EQ(lines_of(predict({"--data", "new.csv", "--probabilities", "--threads", threads}).out), all);
+}
+
+// More than one batch of rows goes through the model at a time.
+TEST_F(Predict, KeepsTheOrderOfManySamples) {
+  const std::vector<std::string> samples = lines_of(iris(false));
+  std::string many;
+  for (std::size_t i = 0; i < 1300; ++i) many += samples[1 + i * 7 % 150] + "\n";
+  write(place / "new.csv", iris(false));
+  write(place / "many.csv", many);
+  const std::vector<std::string> all = lines_of(predict({"--data", "new.csv"}).out);
+  const std::vector<std::string> found = lines_of(predict({"--data", "many.csv"}).out);
+  ASSERT_EQ(found.size(), 1301U);
+  for (std::size_t i = 0; i < 1300; ++i) EXPECT_EQ(found[1 + i], all[1 + i * 7 % 150]) << i;
+}
+
+TEST_F(Predict, PassesOverTheColumnOfTheClass) {
+  write(place / "new.csv", iris(false));
+  write(place / "known.csv", iris(true));
+  const std::string expected = predict({"--data", "new.csv"}).out;
+  EXPECT_EQ(predict({"--data", "known.csv", "--label-column", "species"}).out, expected);
+  EXPECT_EQ(predict({"--data", "known.csv", "--label-column", "4"}).out, expected);
+  EXPECT_EQ(predict({"--data", "iris"}).out, expected);
+  const Ran unsaid = predict({"--data", "known.csv"});
+  EXPECT_EQ(unsaid.code, 3);
+  EXPECT_EQ(unsaid.out, "");
+  EXPECT_THAT(unsaid.err, HasSubstr("known.csv: it has 5 features, but the model learned from 4; if one "
+                                    "column is the class, --label-column passes it over"));
+}
+
+TEST_F(Predict, ReadsImagesWithoutLabels) {
+  std::string images = {0, 0, 8, 3, 0, 0, 0, 60, 0, 0, 0, 2, 0, 0, 0, 2};
+  std::string labels = {0, 0, 8, 1, 0, 0, 0, 60};
+  for (int i = 0; i < 60; ++i) {
+    images += i % 2 == 0 ? std::string("\xF0\xFF\x02\x01", 4) : std::string("\x01\x02\xFF\xF0", 4);
+    labels += static_cast<char>(i % 2);
+  }
+  write(place / "images.idx", images);
+  write(place / "labels.idx", labels);
+  ASSERT_EQ(
+      reel({"train", "classifier", "--data", "images.idx", "--labels", "labels.idx", "--out", "idx"}).code,
+      0);
+  model = "idx/best.safetensors";
+  const Ran ran = predict({"--data", "images.idx"});
+  ASSERT_EQ(ran.code, 0) << ran.err;
+  const std::vector<std::string> lines = lines_of(ran.out);
+  ASSERT_EQ(lines.size(), 61U);
+  for (std::size_t i = 0; i < 60; ++i) EXPECT_THAT(lines[i + 1], StartsWith(i % 2 == 0 ? "0," : "1,"));
+  const Ran swapped = predict({"--data", "labels.idx"});
+  EXPECT_EQ(swapped.code, 3);
+  EXPECT_THAT(swapped.err, HasSubstr("labels.idx: it has one dimension, as labels have"));
+  const Ran column = predict({"--data", "images.idx", "--label-column", "0"});
+  EXPECT_EQ(column.code, 2);
+  EXPECT_THAT(column.err, HasSubstr("--label-column goes with CSV files only"));
+}
+
+TEST_F(Predict, QuotesNamesAsCsvDoes) {
+  std::string rows = "x,y,class\n";
+  for (int i = 0; i < 40; ++i)
+    rows += std::to_string(i % 2) + "," + std::to_string(1 - i % 2) +
+            (i % 2 == 0 ? ",\"a, \"\"b\"\"\"\n" : ",\"two\nlines\"\n");
+  write(place / "names.csv", rows);
+  ASSERT_EQ(
+      reel({"train", "classifier", "--data", "names.csv", "--batch", "8", "--epochs", "50", "--out", "names"})
+          .code,
+      0);
+  model = "names/best.safetensors";
+  write(place / "new.csv", "0,1\n1,0\n");
+  const Ran ran = predict({"--data", "new.csv", "--probabilities"});
+  EXPECT_THAT(ran.out, StartsWith("class,probability,\"a, \"\"b\"\"\",\"two\nlines\"\n\"a, \"\"b\"\"\","));
+  EXPECT_EQ(Json::parse(predict({"--data", "new.csv", "--json"}).out)["predictions"][1]["class"],
+            "two\nlines");
+}
+
+TEST_F(Predict, RefusesWhatDoesNotFit) {
+  const auto refused = [&](const std::vector<std::string>& more, int code, const std::string& reason) {
+    const Ran ran = predict(more);
+    EXPECT_EQ(ran.code, code) << reason;
+    EXPECT_EQ(ran.out, "");
+    EXPECT_THAT(ran.err, HasSubstr(reason));
+  };
+  write(place / "empty.csv", "");
+  write(place / "header.csv", "a,b,c,d\n");
+  write(place / "missing.csv", "1,2,,4\n");
+  write(place / "few.csv", "1,2,3\n");
+  write(place / "ragged.csv", "1,2,3,4\n1,2,3\n");
+  write(place / "zip.csv.gz", std::string("\x1F\x8B\x08\0\0\0\0\0\0\3\x33\xd4\x31\xd2\x31\x06\0", 17));
+  refused({"--data", "empty.csv"}, 3, "empty.csv: the file is empty");
+  refused({"--data", "header.csv"}, 3, "header.csv: there is a header and nothing else");
+  refused({"--data", "missing.csv"}, 3, "missing.csv:1:5: a value is missing");
+  refused({"--data", "few.csv"}, 3, "few.csv: it has 3 features, but the model learned from 4\n");
+  refused({"--data", "ragged.csv"}, 3, "ragged.csv:2:5: 3 fields, the first line has 4");
+  refused({"--data", "zip.csv.gz"}, 3, "gzip -dc");
+  refused({"--data", "none.csv"}, 5, "none.csv");
+  refused({"--data", "nothing"}, 2, "neither a file nor one of digits, iris");
+  refused({"--data", "digits"}, 3, "digits: it has 64 features");
+  refused({"--data", "iris", "--label-column", "4"}, 2, "--label-column goes with a file");
+  refused({"--data", "few.csv", "--label-column", "9"}, 3, "there is no label column \"9\"");
+  refused({}, 2, "--data is required");
+  model = "none.safetensors";
+  refused({"--data", "iris"}, 5, "none.safetensors");
+  train_on_text("text");
+  model = "text/best.safetensors";
+  refused({"--data", "iris"}, 4, "it holds a transformer, not a classifier");
+}
+
+TEST_F(Predict, SaysNothingOfNumbersThatAreNotFinite) {
+  // Finite weights that are too large to compute with.
+  const nn::Safetensors file = nn::Safetensors::read(place / model);
+  nn::SafetensorsWriter writer;
+  for (const nn::SafetensorsEntry& e : file.entries()) {
+    std::vector<float> values(e.bytes.size() / sizeof(float), 1e30F);
+    for (std::size_t i = 1; i < values.size(); i += 2) values[i] = -1e30F;
+    writer.add<float>(e.name, e.shape, values);
+  }
+  for (const auto& [key, value] : file.metadata()) writer.metadata(key, value);
+  writer.write(place / "forged.safetensors");
+  model = "forged.safetensors";
+  const Ran ran = predict({"--data", "iris"});
+  EXPECT_EQ(ran.code, 6);
+  EXPECT_EQ(ran.out, "");
+  EXPECT_THAT(ran.err, HasSubstr("forged.safetensors: what it makes of iris is not finite"));
+}
+
+TEST_F(Predict, DoesNotTrustWhatAModelSaysOfItsScale) {
+  const auto forged = [&](const std::function<void(Json&)>& change, const std::string& reason) {
+    forge("run/best.safetensors", "forged.safetensors", change);
+    refused_as_model({"predict", "--model", "forged.safetensors", "--data", "iris"}, reason);
+  };
+  forged([](Json& config) { config["mean"] = {1, 2}; }, "has another length than the features");
+  forged([](Json& config) { config["deviation"] = {1, 2, 0, 1}; }, "has a number that is not above 0");
+  forged([](Json& config) { config.erase("classes"); }, "classes");
+}
+
+}  // namespace
+}  // namespace reel::examples
