@@ -73,8 +73,8 @@ bool blank(const CsvRecord& record) {
   return record.size() == 1 && record[0].text.empty() && !record[0].quoted;
 }
 
-// `hint` is what the first line may be instead of a sample.
-float feature(const CsvReader& reader, const CsvField& field, const std::string& hint) {
+// A feature or a target. `hint` is what the first line may be instead of a sample.
+float number(const CsvReader& reader, const CsvField& field, const std::string& hint) {
   float value = 0;
   switch (parse_number(field.text, value)) {
     case Number::good:
@@ -195,44 +195,84 @@ std::string header_hint(const CsvRecord& first, std::size_t label) {
          "--label-column";
 }
 
-// What the first line is, and which column holds the class.
-struct Layout {
-  bool header = false;
-  std::size_t label = 0;
+// A column that the caller chose: `text` may be a name in the first line, a number, or both.
+struct Choice {
+  const char* what;
+  std::string text;
+  std::optional<std::size_t> named, numbered;
+
+  Choice(const char* kind, const std::string& chosen, const CsvRecord& first)
+      : what(kind),
+        text(chosen),
+        named(column_named(chosen, first)),
+        numbered(column_numbered(chosen, first.size())) {}
 };
 
-// One lookup of the label column decides both: it names a column only in a first line that is a header.
-Layout layout_of(const CsvRecord& first, const CsvReader& ahead, const CsvOptions& options,
-                 const std::string& name) {
-  const std::string& text = options.label_column;
-  if (text.empty() && !options.labelled) {
-    const bool header = options.header == CsvOptions::Header::detect
-                            ? names_columns(first, no_column, ahead)
-                            : options.header == CsvOptions::Header::yes;
-    return {header, no_column};
-  }
-  const std::size_t last = first.size() - 1;
-  const auto named = column_named(text, first);
-  const auto numbered = text.empty() ? last : column_numbered(text, first.size());
-  const bool header = options.header == CsvOptions::Header::detect
-                          ? (named && !numbered) || names_columns(first, numbered.value_or(last), ahead)
-                          : options.header == CsvOptions::Header::yes;
+// It names a column only in a first line that is a header.
+std::size_t column_of(const Choice& choice, bool header, const CsvRecord& first, const CsvReader& reader,
+                      const std::string& name) {
+  const auto& [what, text, named, numbered] = choice;
   if (header && named && numbered && *named != *numbered) {
-    ahead.fail(first[*named], "label column " + shown(text) + " could be column " + std::to_string(*named) +
-                                  " (counted from 0), which has this name, or column " + text +
-                                  ", whose name is " + shown(first[*numbered].text) +
-                                  ": choose that one by its name, or give this one a name that is no number");
+    reader.fail(first[*named],
+                std::string(what) + " " + shown(text) + " could be column " + std::to_string(*named) +
+                    " (counted from 0), which has this name, or column " + text + ", whose name is " +
+                    shown(first[*numbered].text) +
+                    ": choose that one by its name, or give this one a name that is no number");
   }
-  if (header && named) return {header, *named};
-  if (numbered) return {header, *numbered};
+  if (header && named) return *named;
+  if (numbered) return *numbered;
   constexpr std::size_t most = 20;
   std::string known;
   for (std::size_t c = 0; c < std::min(most, first.size()); ++c)
     known += (known.empty() ? "" : ", ") + shown(first[c].text);
   if (first.size() > most) known += " and " + std::to_string(first.size() - most) + " more";
-  throw DataError(name + ": there is no label column " + shown(text) +
+  throw DataError(name + ": there is no " + what + " " + shown(text) +
                   (header ? "; the header has " + known : "") + "; a number from 0 to " +
-                  std::to_string(last) + " works too");
+                  std::to_string(first.size() - 1) + " works too");
+}
+
+// What the first line is, and which columns hold the class, or the targets.
+struct Layout {
+  bool header = false;
+  std::size_t label = no_column;
+  std::vector<std::size_t> targets = {};
+  std::vector<bool> is_feature = {};  // of every column
+};
+
+Layout layout_of(const CsvRecord& first, const CsvReader& reader, const CsvOptions& options, bool labelled,
+                 const std::string& name) {
+  Choice label("label column", options.label_column, first);
+  const bool has_label = labelled || !label.text.empty();
+  if (label.text.empty() && labelled) label.numbered = first.size() - 1;
+  std::vector<Choice> targets;
+  for (const std::string& column : options.target_columns)
+    targets.emplace_back("target column", column, first);
+
+  Layout layout;
+  layout.header = options.header == CsvOptions::Header::yes;
+  if (options.header == CsvOptions::Header::detect) {
+    // A number beyond the last column, perhaps counted from 1, may also be what the first sample holds.
+    const auto only_named = [](const Choice& c) { return c.named && !c.numbered && !is_number(c.text); };
+    const std::size_t otherwise = labelled ? first.size() - 1 : no_column;
+    layout.header = only_named(label) || std::any_of(targets.begin(), targets.end(), only_named) ||
+                    names_columns(first, label.numbered.value_or(otherwise), reader);
+  }
+  layout.is_feature.assign(first.size(), true);
+  if (has_label) {
+    layout.label = column_of(label, layout.header, first, reader, name);
+    layout.is_feature[layout.label] = false;
+  }
+  for (const Choice& target : targets) {
+    const std::size_t column = column_of(target, layout.header, first, reader, name);
+    if (!layout.is_feature[column]) {
+      throw DataError(name + ": column " + std::to_string(column) +
+                      " (counted from 0) is chosen twice, as target column " + shown(target.text) +
+                      " and before");
+    }
+    layout.is_feature[column] = false;
+    layout.targets.push_back(column);
+  }
+  return layout;
 }
 
 bool holds_number(const CsvField& field) { return is_number(field.text); }
@@ -295,6 +335,7 @@ Dataset parse_csv(std::string_view text, const std::string& name, const CsvOptio
   if (record.empty() || blank(record)) throw DataError(name + ": the file is empty");
   const CsvRecord first = record;
   const std::size_t columns = first.size();
+  const bool labelled = options.labelled && options.target_columns.empty();
   if (columns == 1) {
     const std::string& line = first[0].text;
     const char* other = line.find(';') != std::string::npos    ? "semicolons"
@@ -304,13 +345,12 @@ Dataset parse_csv(std::string_view text, const std::string& name, const CsvOptio
       reader.fail(first[0],
                   std::string("the fields are separated by ") + other + "; separate them by commas");
     }
-    if (options.labelled) reader.fail(first[0], "one column; at least one feature and the class are needed");
+    if (labelled) reader.fail(first[0], "one column; at least one feature and the class are needed");
   }
-  const auto [has_header, label] = layout_of(first, reader, options, name);
-  const std::size_t features = label == no_column ? columns : columns - 1;
-  if (features == 0)
-    reader.fail(first[0], "one column, which is passed over; at least one feature is needed");
-  if (has_header) {
+  const Layout layout = layout_of(first, reader, options, labelled, name);
+  const auto features = std::count(layout.is_feature.begin(), layout.is_feature.end(), true);
+  if (features == 0) reader.fail(first[0], "no column is left for a feature");
+  if (layout.header) {
     std::set<std::string> names;
     for (const CsvField& f : first) {
       if (!names.insert(f.text).second) reader.fail(f, "column name " + shown(f.text) + " is there twice");
@@ -320,11 +360,12 @@ Dataset parse_csv(std::string_view text, const std::string& name, const CsvOptio
 
   Dataset data;
   data.name = name;
-  data.header = has_header;
-  data.features = static_cast<std::int64_t>(features);
+  data.header = layout.header;
+  data.features = features;
+  data.outputs = static_cast<std::int64_t>(layout.targets.size());
   std::vector<CsvField> labels;
   std::string hint =
-      !has_header && options.header == CsvOptions::Header::detect ? header_hint(first, label) : "";
+      !layout.header && options.header == CsvOptions::Header::detect ? header_hint(first, layout.label) : "";
   std::size_t blank_line = 0;
   for (; !record.empty(); reader.next(record)) {
     if (blank(record)) {
@@ -339,17 +380,15 @@ Dataset parse_csv(std::string_view text, const std::string& name, const CsvOptio
                   std::to_string(record.size()) + " fields, the first line has " + std::to_string(columns));
     }
     for (std::size_t c = 0; c < columns; ++c) {
-      if (c == label) {
-        labels.push_back(std::move(record[c]));
-      } else {
-        data.inputs.push_back(feature(reader, record[c], hint));
-      }
+      if (layout.is_feature[c]) data.inputs.push_back(number(reader, record[c], hint));
     }
+    for (const std::size_t c : layout.targets) data.targets.push_back(number(reader, record[c], hint));
+    if (labelled) labels.push_back(std::move(record[layout.label]));
     ++data.count;
     hint.clear();  // only the first line can be a header
   }
   if (data.count == 0) throw DataError(name + ": there is a header and nothing else");
-  if (!options.labelled) return data;
+  if (!labelled) return data;
   number_classes(reader, labels, data);
   if (data.has_one_class() && !options.one_class)
     throw DataError(name + ": every sample has the same class; there is nothing to tell apart");

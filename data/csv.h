@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "data/dataset.h"
 
@@ -10,10 +11,11 @@ namespace reel::data {
 
 struct CsvOptions {
   enum class Header { detect, yes, no };
-  /// detect: the first line is one if `label_column` is a name in it, or if no feature in it is a number and
-  /// one is a name (not empty, NA, N/A, null, None, ? or -). Also if its class is a text and all others are
-  /// numbers (and no feature is missing), or if it counts (0,1,2,... with or without the class) and its class
-  /// is in no other line, though every other class has several. Any other line is a sample.
+  /// detect: the first line is one if a column chosen below is a name in it and no number, or if no feature
+  /// in it is a number and one is a name (not empty, NA, N/A, null, None, ? or -). Also if its class is a
+  /// text and all others are numbers (and no feature is missing), or if it counts (0,1,2,... with or without
+  /// the class) and its class is in no other line, though every other class has several. Any other line is a
+  /// sample.
   Header header = Header::detect;
   char delimiter = ',';
   /// A name from the header or a number from 0; empty: the last column. A number that is also the name of
@@ -25,6 +27,9 @@ struct CsvOptions {
   /// is passed over. Then detect: the first line is a header only if no feature in it is a number and one is
   /// a name.
   bool labelled = true;
+  /// Of a regression: the columns, chosen as label_column is, whose numbers are to be found. Then there is no
+  /// class.
+  std::vector<std::string> target_columns = {};
 };
 
 /// Reads numbers and a class per line (RFC 4180: quoted fields, doubled quotes; LF or CRLF; a byte order mark

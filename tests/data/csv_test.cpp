@@ -148,6 +148,20 @@ TEST(Csv, ALabelColumnThatIsANameAndANumberMeansOneColumnOrNone) {
   EXPECT_EQ(parse_csv("cat,0\ndog,1\n", "t", {.label_column = "0"}).count, 2);
 }
 
+// Whoever counts columns from 1 must not lose a sample that happens to hold that number.
+TEST(Csv, ANumberBeyondTheLastColumnMakesNoHeader) {
+  for (const bool labelled : {true, false}) {
+    try {
+      parse_csv("5,3,1\n4,2,0\n6,1,1\n", "t.csv", {.label_column = "3", .labelled = labelled});
+      ADD_FAILURE() << "3 is no column";
+    } catch (const DataError& e) {
+      EXPECT_THAT(e.what(), HasSubstr("there is no label column \"3\"; a number from 0 to 2 works too"));
+    }
+  }
+  // Where other columns have names, one may be a number.
+  EXPECT_EQ(parse_csv("a,2020\n1,0\n2,1\n", "t", {.label_column = "2020"}).count, 2);
+}
+
 TEST(Csv, WithoutAClassEveryColumnIsAFeature) {
   const auto read = [](const std::string& text, const std::string& column = "") {
     return parse_csv(text, "t.csv", {.label_column = column, .labelled = false});
@@ -180,6 +194,45 @@ TEST(Csv, WithoutAClassEveryColumnIsAFeature) {
   EXPECT_THROW(read("1,2\n", "2"), DataError);
   EXPECT_THROW(read("1,2\n", "b"), DataError);
   EXPECT_THROW(read("a\n1\n", "a"), DataError);
+}
+
+TEST(Csv, TargetColumnsHoldNumbersToBeFound) {
+  const auto read = [](const std::string& text, const std::vector<std::string>& targets,
+                       const std::string& label = "") {
+    return parse_csv(text, "t.csv", {.label_column = label, .target_columns = targets});
+  };
+  const Dataset d = read("a,price,b,rent\n1,-2.5,3,4\n5,6,7,8e-1\n", {"rent", "price"});
+  d.check();
+  EXPECT_EQ(d.count, 2);
+  EXPECT_EQ(d.features, 2);
+  EXPECT_EQ(d.outputs, 2);
+  EXPECT_EQ(d.header, true);
+  EXPECT_EQ(d.classes(), 0);
+  EXPECT_TRUE(d.labels.empty());
+  EXPECT_THAT(d.inputs, ElementsAre(1, 3, 5, 7));
+  EXPECT_THAT(d.targets, ElementsAre(4, -2.5f, 0.8f, 6));
+  EXPECT_THAT(read("1,2,3\n4,5,6\n", {"0"}).targets, ElementsAre(1, 4));
+  EXPECT_THAT(read("1,2,3\n4,5,6\n", {"2", "0"}).targets, ElementsAre(3, 1, 6, 4));
+  EXPECT_THAT(read("id,x,y\na,2,3\nb,5,6\n", {"y"}, "id").inputs, ElementsAre(2, 5));
+  EXPECT_EQ(split(read("1,2\n3,4\n5,6\n7,8\n", {"1"}), 0.5, 1).test.targets.size(), 2U);
+
+  const auto refused = [&](const std::string& text, const std::vector<std::string>& targets,
+                           const std::string& reason, const std::string& label = "") {
+    try {
+      read(text, targets, label);
+      ADD_FAILURE() << reason;
+    } catch (const DataError& e) {
+      EXPECT_THAT(e.what(), HasSubstr(reason));
+    }
+  };
+  refused("a,b\n1,2\n", {"c"}, "t.csv: there is no target column \"c\"; the header has \"a\", \"b\"");
+  refused("1,2\n", {"2"}, "there is no target column \"2\"; a number from 0 to 1 works too");
+  refused("a,b\n1,2\n", {"b", "1"}, "column 1 (counted from 0) is chosen twice");
+  refused("a,b,c\n1,2,3\n", {"b"}, "column 1 (counted from 0) is chosen twice", "b");
+  refused("a,b\n1,2\n", {"b", "a"}, "t.csv:1:1: no column is left for a feature");
+  refused("a,b\n1,x\n", {"b"}, "t.csv:2:3: \"x\" is not a number");
+  refused("a,b\n1,\n", {"b"}, "t.csv:2:3: a value is missing");
+  refused("1,b,c\nx,2,3\n", {"b", "1"}, "t.csv:1:1: target column \"1\" could be column 0");
 }
 
 TEST(Csv, AcceptsWhatFilesLookLike) {

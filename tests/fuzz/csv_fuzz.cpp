@@ -1,5 +1,5 @@
-// Any text, with classes and without: the reader refuses it, or gives as many finite numbers and known
-// classes as there are lines.
+// Any text, with classes, without, and of a regression: the reader refuses it, or gives as many finite
+// numbers and known classes as there are lines.
 
 #include <cmath>
 #include <cstdint>
@@ -23,6 +23,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         for (const float x : set.inputs) FUZZ_CHECK(std::isfinite(x));
       } catch (const DataError&) {
       }
+    }
+    try {
+      const Dataset set = parse_csv(text, "fuzz", {.header = header, .target_columns = {"0", "2"}});
+      FUZZ_CHECK(set.count > 0 && set.features > 0 && set.outputs == 2);
+      set.check();
+    } catch (const DataError&) {
     }
     try {
       CsvOptions options;
