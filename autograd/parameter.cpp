@@ -17,8 +17,8 @@ std::size_t ParameterBlock::add(std::string name, const Shape& shape, bool decay
   const std::int64_t room = (shape.size() + floats_per_line - 1) / floats_per_line * floats_per_line;
   if (length_ + room > capacity_) {
     const std::int64_t wanted = std::max({length_ + room, 2 * capacity_, floats_per_line * 16});
-    kernels::Block<float> values = kernels::make_block<float>(wanted);
-    kernels::Block<float> gradients = kernels::make_zero_block<float>(wanted, first_free_stagger - 1);
+    kernels::Block<float> values = kernels::make_zero_block<float>(wanted, value_stagger);
+    kernels::Block<float> gradients = kernels::make_zero_block<float>(wanted, gradient_stagger);
     const std::size_t bytes = static_cast<std::size_t>(length_) * sizeof(float);
     if (bytes > 0) std::memcpy(values.get(), values_.get(), bytes);
     if (std::ranges::any_of(entries_, &Entry::has_gradient))
@@ -28,7 +28,8 @@ std::size_t ParameterBlock::add(std::string name, const Shape& shape, bool decay
     capacity_ = wanted;
   }
   // Only what is in use is touched: the rest of the capacity costs no memory, nor do gradients before the
-  // first backward, or of what never has one.
+  // first backward, or of what never has one. Values take theirs now, though they are zeros already: a lack
+  // of it shows before anything is trained.
   std::fill_n(values_.get() + length_, room, 0.0F);
   // What may throw comes before anything has changed.
   if (entries_.size() == entries_.capacity()) entries_.reserve(2 * entries_.size() + 1);

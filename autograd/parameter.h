@@ -29,8 +29,9 @@ class ParameterBlock {
     std::int64_t size() const { return shape.size(); }
   };
 
-  /// What an optimizer keeps beside values and gradients has the staggers from here on: see make_zero_block.
-  static constexpr int first_free_stagger = 2;
+  /// The staggers of the values, of the gradients, and of what an optimizer keeps beside them, from there on:
+  /// see make_zero_block.
+  static constexpr int value_stagger = 0, gradient_stagger = 1, first_slot_stagger = 2;
 
   ParameterBlock() = default;
   ParameterBlock(const ParameterBlock&) = delete;

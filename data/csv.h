@@ -24,19 +24,20 @@ struct CsvOptions {
   /// Whether all samples may be of one class, as of a file that is only measured.
   bool one_class = false;
   /// If not, samples have no class: every column is a feature, but for one that `label_column` names, which
-  /// is passed over. Then detect: the first line is a header only if no feature in it is a number and one is
-  /// a name.
+  /// is passed over. Then detect: the first line is a header if such a column is a name in it and no number,
+  /// or if no feature in it is a number and one is a name. If its features count (0,1,2,...), it is refused;
+  /// else it is a sample.
   bool labelled = true;
   /// Of a regression: the columns, chosen as label_column is, whose numbers are to be found. Then there is no
   /// class.
   std::vector<std::string> target_columns = {};
 };
 
-/// Reads numbers and a class per line (RFC 4180: quoted fields, doubled quotes; LF or CRLF; a byte order mark
-/// is skipped). Classes are whole numbers from 0, or texts, which are numbered in sorted order. Throws
-/// DataError `NAME:LINE:COLUMN: reason` for anything else: ragged lines, missing values, numbers that are
-/// none or not finite, ... and `NAME: reason` if every sample has the same class and
-/// that is not allowed.
+/// Reads numbers and a class per line, or what the options say (RFC 4180: quoted fields, doubled quotes; LF
+/// or CRLF; a byte order mark is skipped). Classes are whole numbers from 0, or texts, which are numbered in
+/// sorted order. Throws DataError `NAME:LINE:COLUMN: reason` for anything else: ragged lines, missing values,
+/// numbers that are none or not finite, ... and `NAME: reason` if every sample has the same class and that is
+/// not allowed.
 Dataset parse_csv(std::string_view text, const std::string& name, const CsvOptions& options = {});
 
 /// Reads a file. Throws IoError if it cannot be read.

@@ -9,7 +9,6 @@
 #include <utility>
 
 #include "data/batches.h"
-#include "data/csv.h"
 #include "data/digits.h"
 #include "data/error.h"
 #include "data/fashion_mnist.h"
@@ -91,13 +90,16 @@ data::Split classifier_data(const std::string& name, const std::string& labels,
   return data.test.count > 0 ? std::move(data) : divided(data.train, test_fraction, seed);
 }
 
-data::Dataset unlabelled_data(const std::string& name, const std::string& label_column, std::uint64_t seed) {
-  if (is_built_in(name) || !names_a_file(name)) return joined(undivided_data(name, "", label_column, seed));
+data::Dataset unlabelled_data(const std::string& name, const std::string& label_column,
+                              data::CsvOptions::Header header, std::uint64_t seed) {
+  const bool is_file = !is_built_in(name) && names_a_file(name);
+  if (!is_file) return joined(undivided_data(name, "", label_column, seed));  // or a name of nothing, refused
   const std::string bytes = data::read_file(name);
   const std::string printable = data::printable(name);
   refuse_gzip(name, bytes);
   if (!data::looks_like_idx(bytes))
-    return data::parse_csv(bytes, printable, {.label_column = label_column, .labelled = false});
+    return data::parse_csv(bytes, printable,
+                           {.header = header, .label_column = label_column, .labelled = false});
   if (!label_column.empty())
     throw UsageError(printable + " is an IDX file; --label-column goes with CSV files only");
   return data::idx_images(data::parse_idx(bytes, printable));

@@ -7,6 +7,7 @@
 
 #include "autograd/tape.h"
 #include "data/batches.h"
+#include "data/csv.h"
 #include "data/dataset.h"
 #include "examples/model_file.h"
 #include "nn/mlp.h"
@@ -33,7 +34,8 @@ data::Split divided(const data::Dataset& all, double test_fraction, std::uint64_
 /// Samples without regard to their classes, as --data names them: all of a set that is built in, all columns
 /// of a CSV file but `label_column`, the images of an IDX file. Not standardised.
 /// Throws DataError, IoError, UsageError.
-data::Dataset unlabelled_data(const std::string& name, const std::string& label_column, std::uint64_t seed);
+data::Dataset unlabelled_data(const std::string& name, const std::string& label_column,
+                              data::CsvOptions::Header header, std::uint64_t seed);
 
 /// How training brought the features of a model to one scale. Throws FileError if its file does not say.
 data::Standardizer standardizer_of(const Settings& settings);

@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <map>
 #include <ostream>
 #include <string_view>
 #include <utility>
@@ -279,6 +280,16 @@ void add_predict(CLI::App& reel, PredictFlags& flags) {
                  "Column of a CSV file that holds the class, to be passed over (default: none does)")
       ->check(name_of("a column, or its number"))
       ->type_name("NAME|N");
+  using Header = data::CsvOptions::Header;
+  const std::map<std::string, Header> headers = {
+      {"detect", Header::detect}, {"yes", Header::yes}, {"no", Header::no}};
+  app.add_option_function<std::string>(
+         "--header", [&flags, headers](const std::string& kind) { flags.header = headers.at(kind); },
+         "Whether the first line of a CSV file names the columns: yes, no, or detect, where it does if no "
+         "name is a number, and has to be told if they count 0,1,2")
+      ->check(CLI::IsMember({"detect", "yes", "no"}).description(""))
+      ->default_str("detect")
+      ->type_name("KIND");
   app.add_flag("--probabilities", flags.probabilities, "Print the probabilities of all classes");
   add_threads(app, flags.threads);
   app.add_flag("--json", flags.json, "Print one JSON object");

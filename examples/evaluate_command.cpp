@@ -63,7 +63,8 @@ data::Split divided_if_it_can_be(data::Split data, double test_fraction, std::ui
 // What `measure` found, unless its loss is not finite: then nothing that it found means anything.
 template <class Measure>
 auto finite_score(Tape& tape, const ModelFile& file, const std::string& data, const Measure& measure) {
-  return finite_result(tape, file, "its loss on " + data::printable(data), measure,
+  return finite_result(tape, file, "its loss on " + data::printable(data),
+                       "measure the best.safetensors of its run, or train again with a smaller --lr", measure,
                        [](const auto& score) { return std::isfinite(score.loss); });
 }
 

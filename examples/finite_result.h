@@ -10,10 +10,10 @@
 namespace reel::examples {
 
 /// What `compute` made of a model on the tape, if it is_finite(). If it is not, it is computed again to see
-/// where that began. Throws NonFiniteError, which speaks of it as `what`.
+/// where that began. Throws NonFiniteError, which speaks of it as `what` and advises a `remedy`.
 template <class Compute, class IsFinite>
-auto finite_result(Tape& tape, const ModelFile& file, const std::string& what, const Compute& compute,
-                   const IsFinite& is_finite) {
+auto finite_result(Tape& tape, const ModelFile& file, const std::string& what, const std::string& remedy,
+                   const Compute& compute, const IsFinite& is_finite) {
   try {
     auto result = compute();
     if (is_finite(result)) return result;
@@ -21,11 +21,11 @@ auto finite_result(Tape& tape, const ModelFile& file, const std::string& what, c
     // An op may refuse what became of the numbers. If it was something else, it is refused again.
   }
   const std::string culprit = culprit_of(tape, [&] { compute(); });
-  throw NonFiniteError(Place{}, data::printable(file.file.name()) + ": " + what + " is not finite" +
-                                    (culprit.empty() ? "" : ": " + culprit) +
-                                    help_line("the model or the data has numbers that are not finite, or "
-                                              "too large; measure the best.safetensors of its run, or "
-                                              "train again with a smaller --lr"));
+  throw NonFiniteError(
+      Place{},
+      data::printable(file.file.name()) + ": " + what + " is not finite" +
+          (culprit.empty() ? "" : ": " + culprit) +
+          help_line("the model or the data has numbers that are not finite, or too large; " + remedy));
 }
 
 }  // namespace reel::examples

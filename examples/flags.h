@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "autograd/tensor.h"
+#include "data/csv.h"
 #include "examples/progress.h"
 
 namespace reel::examples {
@@ -113,6 +114,7 @@ struct PredictFlags {
   std::string model;
   std::string data;
   std::string label_column;
+  data::CsvOptions::Header header = data::CsvOptions::Header::detect;
   bool probabilities = false;  // of all classes
   int threads = 0;
   bool json = false;

@@ -19,7 +19,9 @@ using Json = nlohmann::ordered_json;
 
 // A field of a CSV file (RFC 4180).
 std::string field(std::string_view text) {
-  if (text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);
+  // Readers take spaces around a field away.
+  const bool is_padded = text.starts_with(' ') || text.ends_with(' ');
+  if (!is_padded && text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);
   std::string quoted = "\"";
   for (const char c : text) quoted += c == '"' ? "\"\"" : std::string(1, c);
   return quoted + "\"";
@@ -31,13 +33,21 @@ std::string field(float number) {
   return {text, std::to_chars(text, text + sizeof text, number).ptr};
 }
 
-void require_features(const data::Dataset& data, std::int64_t features) {
+// What JSON writes in the same digits: as a double, a float has twice as many.
+double number(float x) {
+  const std::string text = field(x);
+  double value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+void require_features(const data::Dataset& data, std::int64_t features, const std::string& passed_over) {
   if (data.features == features) return;
-  const bool class_too_many = data.header.has_value() && data.features == features + 1;
-  throw data::DataError(
-      data.name + ": it has " + std::to_string(data.features) + " features, but the model learned from " +
-      std::to_string(features) +
-      (class_too_many ? "; if one column is the class, --label-column passes it over" : ""));
+  const bool is_table = data.header.has_value();
+  const bool one_too_many = is_table && passed_over.empty() && data.features == features + 1;
+  throw data::DataError(data.name + ": it has " + std::to_string(data.features) +
+                        " features, but the model learned from " + std::to_string(features) +
+                        (one_too_many ? "; if one column is the class, --label-column passes it over" : ""));
 }
 
 // One object, but written sample by sample: all in memory take fifty times the room of the numbers.
@@ -53,10 +63,11 @@ void print_json(const PredictFlags& flags, const Predictions& predictions,
   std::cout << head << ",\"predictions\":[";
   for (std::size_t i = 0; i < predictions.classes.size() && std::cout; ++i) {
     Json one = {{"class", classes[static_cast<std::size_t>(predictions.classes[i])]},
-                {"probability", predictions.probabilities[i]}};
+                {"probability", number(predictions.probabilities[i])}};
     if (flags.probabilities) {
-      const float* const row = predictions.of_all_classes.data() + i * classes.size();
-      one["probabilities"] = std::vector<float>(row, row + classes.size());
+      Json& all = one["probabilities"] = Json::array();
+      for (std::size_t c = 0; c < classes.size(); ++c)
+        all.push_back(number(predictions.of_all_classes[i * classes.size() + c]));
     }
     std::cout << (i == 0 ? "" : ",") << one.dump();
   }
@@ -67,7 +78,8 @@ void print_table(const PredictFlags& flags, const Predictions& predictions,
                  const std::vector<std::string>& classes) {
   const bool of_all = flags.probabilities;
   std::cout << "class,probability";
-  for (std::size_t c = 0; of_all && c < classes.size(); ++c) std::cout << "," << field(classes[c]);
+  for (std::size_t c = 0; of_all && c < classes.size(); ++c)
+    std::cout << "," << field("probability:" + classes[c]);
   std::cout << "\n";
   for (std::size_t i = 0; i < predictions.classes.size() && std::cout; ++i) {
     std::cout << field(classes[static_cast<std::size_t>(predictions.classes[i])]) << ","
@@ -87,13 +99,13 @@ int run_predict(const PredictFlags& flags) {
   model->eval();
   const auto classes = settings.texts("classes");
   const data::Standardizer standardizer = standardizer_of(settings);
-  data::Dataset data = unlabelled_data(flags.data, flags.label_column, settings.seed("seed"));
-  require_features(data, settings.whole("features", 1));
+  data::Dataset data = unlabelled_data(flags.data, flags.label_column, flags.header, settings.seed("seed"));
+  require_features(data, settings.whole("features", 1), flags.label_column);
   standardizer.apply(data);
 
   Tape tape(Precision::f32, file.products());
   const Predictions predictions = finite_result(
-      tape, file, "what it makes of " + data::printable(flags.data),
+      tape, file, "what it makes of " + data::printable(flags.data), "look for them with reel inspect",
       [&] { return predict(tape, *model, data, flags.probabilities); },
       [](const Predictions& p) {
         return std::all_of(p.probabilities.begin(), p.probabilities.end(),

@@ -87,7 +87,7 @@ void Optimizer::add_slot(const char* name) {
       throw ValueError(Place{}, std::string(name_) + ": the slot \"" + name + "\" is added twice" +
                                     help_line("checkpoints find a slot by its name: give each its own"));
   }
-  const int stagger = ParameterBlock::first_free_stagger + static_cast<int>(memory_.size());
+  const int stagger = ParameterBlock::first_slot_stagger + static_cast<int>(memory_.size());
   memory_.push_back({name, kernels::make_zero_block<float>(length_, stagger)});
 }
 

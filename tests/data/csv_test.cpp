@@ -162,6 +162,21 @@ TEST(Csv, ANumberBeyondTheLastColumnMakesNoHeader) {
   EXPECT_EQ(parse_csv("a,2020\n1,0\n2,1\n", "t", {.label_column = "2020"}).count, 2);
 }
 
+TEST(Csv, AClassThatIsGivenForItsColumnMakesNoHeader) {
+  const std::string rows = "1,2,cat\n3,4,dog\n5,6,cat\n7,8,dog\n";
+  for (const bool labelled : {true, false}) {
+    EXPECT_THROW(parse_csv(rows, "t", {.label_column = "cat", .labelled = labelled}), DataError);
+    EXPECT_EQ(parse_csv("1,2,kind\n" + rows, "t", {.label_column = "kind", .labelled = labelled}).count, 4);
+    EXPECT_EQ(parse_csv("a,b,cat\n" + rows, "t", {.label_column = "cat", .labelled = labelled}).count, 4);
+  }
+}
+
+// As a name it would be lost.
+TEST(Csv, ADecimalWithACommaMakesNoHeader) {
+  for (const char* text : {"\"1,5\"\n2\n", "\"1,5\",\"2,5\"\n2,3\n"})
+    EXPECT_THROW(parse_csv(text, "t", {.labelled = false}), DataError) << text;
+}
+
 TEST(Csv, WithoutAClassEveryColumnIsAFeature) {
   const auto read = [](const std::string& text, const std::string& column = "") {
     return parse_csv(text, "t.csv", {.label_column = column, .labelled = false});
@@ -176,10 +191,28 @@ TEST(Csv, WithoutAClassEveryColumnIsAFeature) {
   EXPECT_EQ(read("7\n8\n9\n").count, 3);
   EXPECT_EQ(read("a\n8\n9\n").header, true);
 
-  // Names are a header; numbers are a sample, also such as pandas counts columns with; and a number and a
+  // Names are a header; numbers are a sample, unless they count as pandas counts columns; and a number and a
   // name are a mistake.
   EXPECT_THAT(read("a,b\n1,2\n").inputs, ElementsAre(1, 2));
-  EXPECT_EQ(read("0,1,2\n5,6,7\n").count, 2);
+  EXPECT_EQ(read("0,1,3\n5,6,7\n").count, 2);
+  EXPECT_EQ(read("0\n5\n").count, 2);
+  for (const auto& [text, column] :
+       {std::pair("0,1,2\n5,6,7\n", ""), std::pair("0,1\n5,6\n", ""), std::pair("0,1,2,a\n5,6,7,8\n", "3"),
+        std::pair(",0,1\n5,6,7\n", "0"), std::pair("0,1,2,3\n5,6,7,8\n", "3"),
+        std::pair("0,c,1\n5,6,7\n", "1")}) {
+    try {
+      read(text, column);
+      ADD_FAILURE() << text;
+    } catch (const DataError& e) {
+      EXPECT_THAT(e.what(),
+                  HasSubstr("t.csv:1:1: this line may be a sample, or name the columns by numbers"));
+    }
+    if (std::string(column) < "3" && *column != '\0') continue;  // as a header, another has this name
+    for (const auto header : {CsvOptions::Header::yes, CsvOptions::Header::no}) {
+      const CsvOptions options = {.header = header, .label_column = column, .labelled = false};
+      EXPECT_EQ(parse_csv(text, "t", options).count, header == CsvOptions::Header::yes ? 1 : 2) << text;
+    }
+  }
   EXPECT_THROW(read("a,2\n1,2\n"), DataError);
   EXPECT_THROW(read("?,NA\n1,2\n"), DataError);
   EXPECT_THROW(read("a,b\n"), DataError);
@@ -194,6 +227,19 @@ TEST(Csv, WithoutAClassEveryColumnIsAFeature) {
   EXPECT_THROW(read("1,2\n", "2"), DataError);
   EXPECT_THROW(read("1,2\n", "b"), DataError);
   EXPECT_THROW(read("a\n1\n", "a"), DataError);
+  // What it holds means nothing, also where a class would make a header of the first line.
+  EXPECT_EQ(read("5,3,unknown\n6,3,2\n6,3,1\n", "2").count, 3);
+  EXPECT_EQ(read("0,2,a\n6,3,b\n6,3,b\n", "2").count, 3);
+
+  try {
+    read("5,3,setosa\n");
+    ADD_FAILURE();
+  } catch (const DataError& e) {
+    EXPECT_EQ(std::string(e.what()),
+              "t.csv:1:5: \"setosa\" is not a number; leave the line or the column out, or pass it over with "
+              "--label-column; if this line names the columns, let no name be a number, or say so with "
+              "--header yes");
+  }
 }
 
 TEST(Csv, TargetColumnsHoldNumbersToBeFound) {

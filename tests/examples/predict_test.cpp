@@ -111,7 +111,7 @@ TEST_F(Predict, ItsProbabilitiesAreThoseOfTheLoss) {
 TEST_F(Predict, TakesASampleForTheSameAloneAndAmongOthers) {
   write(place / "new.csv", iris(false));
   const std::vector<std::string> all = lines_of(predict({"--data", "new.csv", "--probabilities"}).out);
-  EXPECT_EQ(all[0], "class,probability,setosa,versicolor,virginica");
+  EXPECT_EQ(all[0], "class,probability,probability:setosa,probability:versicolor,probability:virginica");
   const std::vector<std::string> samples = lines_of(iris(false));
   for (const std::size_t i : {1U, 77U, 150U}) {
     write(place / "one.csv", samples[i] + "\n");  // no header: that it is numbers is enough
@@ -142,11 +142,45 @@ TEST_F(Predict, PassesOverTheColumnOfTheClass) {
   EXPECT_EQ(predict({"--data", "known.csv", "--label-column", "species"}).out, expected);
   EXPECT_EQ(predict({"--data", "known.csv", "--label-column", "4"}).out, expected);
   EXPECT_EQ(predict({"--data", "iris"}).out, expected);
+  std::string named;
+  const std::vector<std::string> lines = lines_of(iris(false));
+  for (std::size_t i = 1; i <= 150; ++i) named += "unknown," + lines[i] + "\n";
+  write(place / "named.csv", named);
+  EXPECT_EQ(predict({"--data", "named.csv", "--label-column", "0"}).out, expected);
+  EXPECT_THAT(
+      predict({"--data", "named.csv"}).err,
+      HasSubstr("named.csv:1:1: \"unknown\" is not a number; leave the line or the column out, or pass "
+                "it over with --label-column"));
   const Ran unsaid = predict({"--data", "known.csv"});
   EXPECT_EQ(unsaid.code, 3);
   EXPECT_EQ(unsaid.out, "");
   EXPECT_THAT(unsaid.err, HasSubstr("known.csv: it has 5 features, but the model learned from 4; if one "
                                     "column is the class, --label-column passes it over"));
+}
+
+TEST_F(Predict, IsToldWhatTheFirstLineIsWhereItCannotTell) {
+  write(place / "counted.csv", "0,1,2,3\n5.1,3.5,1.4,0.2\n");
+  for (const std::vector<std::string>& unsaid :
+       {std::vector<std::string>{"--data", "counted.csv"}, {"--data", "counted.csv", "--header", "detect"}}) {
+    EXPECT_EQ(predict(unsaid).code, 3);
+    EXPECT_THAT(predict(unsaid).err,
+                HasSubstr("counted.csv:1:1: this line may be a sample, or name the columns "
+                          "by numbers, as pandas does: say with --header yes or no"));
+  }
+  EXPECT_EQ(lines_of(predict({"--data", "counted.csv", "--header", "no"}).out).size(), 3U);
+  EXPECT_EQ(lines_of(predict({"--data", "counted.csv", "--header", "yes"}).out).size(), 2U);
+  write(place / "names.csv", "a,b,c,d\n5.1,3.5,1.4,0.2\n");
+  EXPECT_EQ(predict({"--data", "names.csv", "--header", "no"}).code, 3);
+  EXPECT_EQ(predict({"--data", "names.csv", "--header", "maybe"}).code, 2);
+}
+
+TEST_F(Predict, WritesOneNumberTheSameWayInCsvAndInJson) {
+  const std::vector<std::string> lines = lines_of(predict({"--data", "iris"}).out);
+  const std::string json = predict({"--data", "iris", "--json"}).out;
+  for (std::size_t i = 1; i < lines.size(); ++i) {
+    const std::string number = lines[i].substr(lines[i].find(',') + 1);
+    EXPECT_THAT(json, HasSubstr("\"probability\":" + number + (number == "1" ? ".0}" : "}"))) << i;
+  }
 }
 
 TEST_F(Predict, ReadsImagesWithoutLabels) {
@@ -186,9 +220,11 @@ TEST_F(Predict, QuotesNamesAsCsvDoes) {
           .code,
       0);
   model = "names/best.safetensors";
-  write(place / "new.csv", "0,1\n1,0\n");
+  write(place / "new.csv", "0,1.0\n1,0\n");
   const Ran ran = predict({"--data", "new.csv", "--probabilities"});
-  EXPECT_THAT(ran.out, StartsWith("class,probability,\"a, \"\"b\"\"\",\"two\nlines\"\n\"a, \"\"b\"\"\","));
+  EXPECT_THAT(ran.out,
+              StartsWith("class,probability,\"probability:a, \"\"b\"\"\",\"probability:two\nlines\"\n"
+                         "\"a, \"\"b\"\"\","));
   EXPECT_EQ(Json::parse(predict({"--data", "new.csv", "--json"}).out)["predictions"][1]["class"],
             "two\nlines");
 }

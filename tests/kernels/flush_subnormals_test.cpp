@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cfenv>
+#include <cmath>
 #include <limits>
 
 namespace reel::kernels {
@@ -27,10 +29,21 @@ TEST(FlushSubnormals, HoldsWhileItLives) {
     EXPECT_EQ(half_of(2 * least_normal), least_normal);
     { const FlushSubnormals inner; }
     EXPECT_EQ(half_of(least_normal), 0);
-    const volatile float operand = subnormal;
-    EXPECT_EQ(operand * 0x1p100F, 0);
+    const volatile float operand = subnormal;  // is taken as it is
+    EXPECT_EQ(operand * 2, least_normal);
   }
   EXPECT_EQ(half_of(least_normal), subnormal);
+}
+
+TEST(FlushSubnormals, KeepsWhatWentWrongMeanwhile) {
+  std::feclearexcept(FE_ALL_EXCEPT);
+  {
+    const FlushSubnormals flush;
+    const volatile float zero = 0;
+    const volatile float no_number = zero / zero;
+    EXPECT_TRUE(std::isnan(no_number));
+  }
+  EXPECT_TRUE(std::fetestexcept(FE_INVALID));
 }
 
 }  // namespace

@@ -247,6 +247,55 @@ TEST(OptimizerKernels, WhatIsRememberedOfAnOldGradientFadesToZero) {
   }
 }
 
+// On every thread that has a part of the weights.
+TEST(OptimizerKernels, SubnormalNumbersBecomeZeroInEveryPart) {
+#if !defined(__SSE2__)
+  GTEST_SKIP() << "this processor is left to make subnormal numbers";
+#endif
+  const int before = threads();
+  set_threads(4);
+  // A thread begins with the rules of the one that made it: they are made by this one.
+  parallel_for(64, 1e9, [](std::int64_t) {});
+  constexpr std::size_t size = 1 << 18;
+  constexpr float little = 2 * std::numeric_limits<float>::min();  // a quarter of it is subnormal
+  for (const Step& step : {with(SgdRule{.momentum = 0.25}), with(AdamRule{.beta1 = 0.25, .beta2 = 0.25}),
+                           with(RmspropRule{.alpha = 0.25, .momentum = 0.25, .centered = true})}) {
+    Blocks b = blocks(std::vector<float>(size, 1), 0.0F);
+    for (int again = 0; again < 20; ++again) {
+      for (std::vector<float>* memory : {&b.m, &b.v, &b.a}) memory->assign(size, little);
+      step(b, 2, 1);
+      for (const std::vector<float>* memory : {&b.m, &b.v, &b.a}) {
+        for (const float x : *memory) ASSERT_TRUE(x == 0 || x == little);  // some rules have less memory
+      }
+    }
+  }
+  set_threads(before);
+}
+
+TEST(OptimizerKernels, ASubnormalWeightBecomesZero) {
+#if !defined(__SSE2__)
+  GTEST_SKIP() << "this processor is left to make subnormal numbers";
+#endif
+  for (const Step& step :
+       {with(SgdRule{}), with(AdamRule{}), with(AdamRule{.decoupled = true}), with(RmspropRule{})}) {
+    Blocks b = blocks({1e-39F, -1e-40F, 1e-37F}, 0.0F);
+    step(b, 1, 1);
+    EXPECT_EQ(b.w, (std::vector<float>{0, 0, 1e-37F}));
+  }
+}
+
+TEST(OptimizerKernels, AnEpsilonThatIsSubnormalKeepsZeroOverZeroAway) {
+  for (const double epsilon : {1e-38, 1e-40, 1e-50}) {
+    for (const Step& step :
+         {with(AdamRule{.epsilon = epsilon}), with(AdamRule{.epsilon = epsilon, .decoupled = true}),
+          with(RmspropRule{.epsilon = epsilon})}) {
+      Blocks b = blocks(start(), 0.0F);
+      step(b, 1, 1);
+      EXPECT_EQ(b.w, start()) << epsilon;
+    }
+  }
+}
+
 // Neither the thread that asks for a step nor those that help are left with rules of arithmetic that are not
 // the caller's.
 TEST(OptimizerKernels, LeaveSubnormalNumbersToOthers) {

@@ -9,12 +9,14 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <set>
 #include <sstream>
 #include <string>
 #include <vector>
 
 #include "autograd/error.h"
 #include "nn/clip.h"
+#include "nn/mlp.h"
 #include "tests/nn/three_parameters.h"
 #include "tests/support/count_allocations.h"
 
@@ -312,6 +314,19 @@ TEST(Optimizer, AdamWHasGroupsToo) {
   adam.step();
   EXPECT_FLOAT_EQ(model.block.values(0)[0], -1.55F);
   EXPECT_FLOAT_EQ(model.block.values(2)[0], -1.6F);
+}
+
+// They are gone through side by side, and a load waits for a store to the same place of another page.
+TEST(Optimizer, NoTwoOfItsArraysBeginAtTheSamePlaceOfAPage) {
+  Mlp model(Seed{1}, {100, 100, 10});
+  RMSprop rmsprop(model, {.momentum = 0.9, .centered = true});
+  ParameterBlock& block = model.parameters();
+  std::vector<const float*> arrays = {block.values(), block.gradients()};
+  for (const Optimizer::Slot& slot : rmsprop.slots()) arrays.push_back(slot.values.data());
+  ASSERT_EQ(arrays.size(), 5U);
+  std::set<std::uintptr_t> places;
+  for (const float* array : arrays) places.insert(reinterpret_cast<std::uintptr_t>(array) % 4096 / 64);
+  EXPECT_EQ(places.size(), arrays.size());
 }
 
 TEST(Optimizer, ClippingIsTheSameAsClippingFirst) {

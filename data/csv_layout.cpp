@@ -1,0 +1,220 @@
+#include "data/csv_layout.h"
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <optional>
+#include <utility>
+
+#include "data/csv_field.h"
+#include "data/error.h"
+
+namespace reel::data {
+namespace {
+
+// The column of this name in the first line.
+std::optional<std::size_t> column_named(const std::string& name, const CsvRecord& first) {
+  for (std::size_t c = 0; c < first.size(); ++c) {
+    if (!name.empty() && first[c].text == name) return c;
+  }
+  return std::nullopt;
+}
+
+// The column of this number, counted from 0.
+std::optional<std::size_t> column_numbered(const std::string& text, std::size_t columns) {
+  std::size_t index = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), index);
+  if (error != std::errc{} || end != text.data() + text.size() || index >= columns) return std::nullopt;
+  return index;
+}
+
+// Whether the first line's features count up from 0, as pandas names columns that have no names: with the
+// class's column ("0,1,2"), without it ("label,0,1"), or behind an unnamed column of its index (",0,1").
+bool features_count(const CsvRecord& first, std::size_t label, std::size_t start, bool with_label) {
+  std::size_t n = 0;
+  for (std::size_t c = start; c < first.size(); ++c) {
+    if (c == label && !with_label) continue;
+    if (c != label && first[c].text != std::to_string(n)) return false;
+    ++n;
+  }
+  return true;
+}
+
+bool features_count(const CsvRecord& first, std::size_t label, std::size_t start = 0) {
+  return features_count(first, label, start, true) || features_count(first, label, start, false);
+}
+
+// What the features of the first line look like, without the column `label`.
+struct Features {
+  std::size_t count = 0;
+  std::size_t numbers = 0;
+  std::size_t names = 0;
+
+  Features(const CsvRecord& first, std::size_t label) {
+    for (std::size_t c = 0; c < first.size(); ++c) {
+      if (c == label) continue;
+      const std::string& text = first[c].text;
+      const bool number = is_number(text) || is_number_with_a_comma(text);
+      ++count;
+      numbers += number ? 1 : 0;
+      names += !number && !stands_for_nothing(text) ? 1 : 0;
+    }
+  }
+
+  // Names are no numbers. A sample can have such a feature, too, but then others are numbers, or it says that
+  // a value is missing: it is refused where it stands, and not passed over as a header.
+  bool are_names() const { return numbers == 0 && names > 0; }
+  bool may_be_names() const { return are_names() || (numbers > 0 && numbers + names == count); }
+
+ private:
+  // "1,5" is refused as a number where it stands, and no name.
+  static bool is_number_with_a_comma(std::string text) {
+    std::replace(text.begin(), text.end(), ',', '.');
+    return is_number(text);
+  }
+};
+
+// Whether the first line names the columns, if the class is in column `label`. `ahead` reads on behind it.
+bool names_columns(const CsvRecord& first, std::size_t label, CsvReader ahead) {
+  const Features features(first, label);
+  if (features.are_names() || !features.may_be_names()) return features.are_names();
+
+  // Where features are numbers, the class tells: a text where all others are numbers, or, in a line that
+  // counts, one that no other line has, though every other class has several.
+  const std::string& own = first[label].text;
+  const bool text_label = !is_number(own);
+  if (text_label && stands_for_nothing(own)) return false;
+  bool counts = first.size() > 2 &&
+                (text_label ? features_count(first, label)
+                            : features_count(first, label, 0, true) && own == std::to_string(label));
+  if (!text_label && !counts) return false;
+  std::map<std::string, std::size_t> classes;
+  bool numbers = true;
+  for (CsvRecord record; ahead.next(record);) {
+    if (record.size() != first.size()) continue;
+    const std::string& text = record[label].text;
+    ++classes[text];
+    numbers = numbers && is_number(text);
+    counts = counts && text != own;
+    if (!(text_label && numbers) && !counts) return false;
+  }
+  if (classes.empty()) return false;
+  return (text_label && numbers) ||
+         std::all_of(classes.begin(), classes.end(), [](const auto& c) { return c.second > 1; });
+}
+
+// The same if there is no class. What is in a column that is passed over means nothing.
+bool names_columns_without_class(const CsvRecord& first, std::size_t passed_over, const CsvReader& reader) {
+  const bool index_first = passed_over == 0;
+  if (first.size() > 1 &&
+      (features_count(first, passed_over) || (index_first && features_count(first, 0, 1)))) {
+    reader.fail(
+        first[0],
+        "this line may be a sample, or name the columns by numbers, as pandas does: say with --header "
+        "yes or no whether it names them");
+  }
+  return Features(first, passed_over).are_names();
+}
+
+// What to do if a first line that is read as a sample was meant to name the columns.
+std::string header_hint(const CsvRecord& first, std::size_t label, bool labelled) {
+  if (label != 0 && first[0].text.empty() && first.size() > 2 && features_count(first, label, 1)) {
+    return "; this line looks like a header whose first column has no name, as pandas writes it with its "
+           "index: write the file with index=False";
+  }
+  return std::string("; if this line names the columns, let no name be a number, or ") +
+         (labelled ? "choose the class by its name with --label-column" : "say so with --header yes");
+}
+
+// A column that the caller chose: `text` may be a name in the first line, a number, or both.
+struct Choice {
+  const char* what;
+  std::string text;
+  std::optional<std::size_t> named, numbered;
+
+  Choice(const char* kind, const std::string& chosen, const CsvRecord& first)
+      : what(kind),
+        text(chosen),
+        named(column_named(chosen, first)),
+        numbered(column_numbered(chosen, first.size())) {}
+};
+
+// It names a column only in a first line that is a header.
+std::size_t column_of(const Choice& choice, bool header, const CsvRecord& first, const CsvReader& reader,
+                      const std::string& name) {
+  const auto& [what, text, named, numbered] = choice;
+  if (header && named && numbered && *named != *numbered) {
+    reader.fail(first[*named],
+                std::string(what) + " " + shown(text) + " could be column " + std::to_string(*named) +
+                    " (counted from 0), which has this name, or column " + text + ", whose name is " +
+                    shown(first[*numbered].text) +
+                    ": choose that one by its name, or give this one a name that is no number");
+  }
+  if (header && named) return *named;
+  if (numbered) return *numbered;
+  constexpr std::size_t most = 20;
+  std::string known;
+  for (std::size_t c = 0; c < std::min(most, first.size()); ++c)
+    known += (known.empty() ? "" : ", ") + shown(first[c].text);
+  if (first.size() > most) known += " and " + std::to_string(first.size() - most) + " more";
+  throw DataError(name + ": there is no " + what + " " + shown(text) +
+                  (header ? "; the header has " + known : "") + "; a number from 0 to " +
+                  std::to_string(first.size() - 1) + " works too");
+}
+
+// Whether it is a name that makes a header of the first line. A number beyond the last column, perhaps
+// counted from 1, may also be what the first sample holds, and a class may be given for the name of its
+// column.
+bool names_this_line(const Choice& choice, const CsvRecord& first, CsvReader ahead) {
+  if (!choice.named || choice.numbered || is_number(choice.text)) return false;
+  if (Features(first, *choice.named).may_be_names() && Features(first, *choice.named).names > 0) return true;
+  for (CsvRecord record; ahead.next(record);) {
+    if (record.size() == first.size() && record[*choice.named].text == choice.text) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+CsvLayout csv_layout(const CsvRecord& first, const CsvReader& reader, const CsvOptions& options,
+                     bool labelled, const std::string& name) {
+  Choice label("label column", options.label_column, first);
+  const bool has_label = labelled || !label.text.empty();
+  if (label.text.empty() && labelled) label.numbered = first.size() - 1;
+  std::vector<Choice> targets;
+  for (const std::string& column : options.target_columns)
+    targets.emplace_back("target column", column, first);
+
+  CsvLayout layout;
+  layout.header = options.header == CsvOptions::Header::yes;
+  if (options.header == CsvOptions::Header::detect) {
+    layout.header = names_this_line(label, first, reader) ||
+                    std::any_of(targets.begin(), targets.end(),
+                                [&](const Choice& c) { return names_this_line(c, first, reader); });
+  }
+  if (options.header == CsvOptions::Header::detect && !layout.header) {
+    layout.header =
+        labelled ? names_columns(first, label.numbered.value_or(first.size() - 1), reader)
+                 : names_columns_without_class(first, label.numbered.value_or(CsvLayout::no_column), reader);
+  }
+  layout.is_feature.assign(first.size(), true);
+  if (has_label) {
+    layout.label = column_of(label, layout.header, first, reader, name);
+    layout.is_feature[layout.label] = false;
+  }
+  for (const Choice& target : targets) {
+    const std::size_t column = column_of(target, layout.header, first, reader, name);
+    if (!layout.is_feature[column]) {
+      throw DataError(name + ": column " + std::to_string(column) +
+                      " (counted from 0) is chosen twice, as target column " + shown(target.text) +
+                      " and before");
+    }
+    layout.is_feature[column] = false;
+    layout.targets.push_back(column);
+  }
+  if (!layout.header && options.header == CsvOptions::Header::detect)
+    layout.hint = header_hint(first, layout.label, labelled);
+  return layout;
+}
+
+}  // namespace reel::data
