@@ -34,7 +34,7 @@ std::string why_no_number(const std::string& text, bool labelled) {
 }
 
 // A feature or a target. `hint` is what the first line may be instead of a sample.
-float number(const CsvReader& reader, const CsvField& field, bool labelled, const std::string& hint) {
+float number_of(const CsvReader& reader, const CsvField& field, bool labelled, const std::string& hint) {
   float value = 0;
   switch (parse_number(field.text, value)) {
     case CsvNumber::good:
@@ -122,8 +122,7 @@ Dataset parse_csv(std::string_view text, const std::string& name, const CsvOptio
     if (labelled) reader.fail(first[0], "one column; at least one feature and the class are needed");
   }
   CsvLayout layout = csv_layout(first, reader, options, labelled, name);
-  const auto features = std::count(layout.is_feature.begin(), layout.is_feature.end(), true);
-  if (features == 0) reader.fail(first[0], "no column is left for a feature");
+  if (layout.features.empty()) reader.fail(first[0], "no column is left for a feature");
   if (layout.header) {
     std::set<std::string> names;
     for (const CsvField& f : first) {
@@ -135,7 +134,10 @@ Dataset parse_csv(std::string_view text, const std::string& name, const CsvOptio
   Dataset data;
   data.name = name;
   data.header = layout.header;
-  data.features = features;
+  data.features = static_cast<std::int64_t>(layout.features.size());
+  for (const std::size_t c : layout.features) {
+    if (layout.header) data.feature_names.push_back(first[c].text);
+  }
   data.outputs = static_cast<std::int64_t>(layout.targets.size());
   std::vector<CsvField> labels;
   std::size_t blank_line = 0;
@@ -151,11 +153,10 @@ Dataset parse_csv(std::string_view text, const std::string& name, const CsvOptio
       reader.fail(record.back(),
                   std::to_string(record.size()) + " fields, the first line has " + std::to_string(columns));
     }
-    for (std::size_t c = 0; c < columns; ++c) {
-      if (layout.is_feature[c]) data.inputs.push_back(number(reader, record[c], labelled, layout.hint));
-    }
+    for (const std::size_t c : layout.features)
+      data.inputs.push_back(number_of(reader, record[c], labelled, layout.hint));
     for (const std::size_t c : layout.targets)
-      data.targets.push_back(number(reader, record[c], labelled, layout.hint));
+      data.targets.push_back(number_of(reader, record[c], labelled, layout.hint));
     if (labelled) labels.push_back(std::move(record[layout.label]));
     ++data.count;
     layout.hint.clear();  // only the first line can be a header

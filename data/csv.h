@@ -31,6 +31,10 @@ struct CsvOptions {
   /// Of a regression: the columns, chosen as label_column is, whose numbers are to be found. Then there is no
   /// class.
   std::vector<std::string> target_columns = {};
+  /// If the header has columns of all these names, they are the features, in this order, and other columns
+  /// are passed over; then detect: the first line is a header if it has them. A header that has only some of
+  /// them is refused. One that has none, or none at all: features are found by their place.
+  std::vector<std::string> feature_columns = {};
 };
 
 /// Reads numbers and a class per line, or what the options say (RFC 4180: quoted fields, doubled quotes; LF

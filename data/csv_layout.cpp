@@ -77,7 +77,8 @@ struct Features {
 // Whether the first line names the columns, if the class is in column `label`. `ahead` reads on behind it.
 bool names_columns(const CsvRecord& first, std::size_t label, CsvReader ahead) {
   const Features features(first, label);
-  if (features.are_names() || !features.may_be_names()) return features.are_names();
+  if (features.are_names()) return true;
+  if (!features.may_be_names()) return false;
 
   // Where features are numbers, the class tells: a text where all others are numbers, or, in a line that
   // counts, one that no other line has, though every other class has several.
@@ -126,6 +127,16 @@ std::string header_hint(const CsvRecord& first, std::size_t label, bool labelled
          (labelled ? "choose the class by its name with --label-column" : "say so with --header yes");
 }
 
+// The first few names.
+std::string listed(const CsvRecord& first) {
+  constexpr std::size_t most = 20;
+  std::string known;
+  for (std::size_t c = 0; c < std::min(most, first.size()); ++c)
+    known += (known.empty() ? "" : ", ") + shown(first[c].text);
+  if (first.size() > most) known += " and " + std::to_string(first.size() - most) + " more";
+  return known;
+}
+
 // A column that the caller chose: `text` may be a name in the first line, a number, or both.
 struct Choice {
   const char* what;
@@ -152,13 +163,8 @@ std::size_t column_of(const Choice& choice, bool header, const CsvRecord& first,
   }
   if (header && named) return *named;
   if (numbered) return *numbered;
-  constexpr std::size_t most = 20;
-  std::string known;
-  for (std::size_t c = 0; c < std::min(most, first.size()); ++c)
-    known += (known.empty() ? "" : ", ") + shown(first[c].text);
-  if (first.size() > most) known += " and " + std::to_string(first.size() - most) + " more";
   throw DataError(name + ": there is no " + what + " " + shown(text) +
-                  (header ? "; the header has " + known : "") + "; a number from 0 to " +
+                  (header ? "; the header has " + listed(first) : "") + "; a number from 0 to " +
                   std::to_string(first.size() - 1) + " works too");
 }
 
@@ -167,11 +173,32 @@ std::size_t column_of(const Choice& choice, bool header, const CsvRecord& first,
 // column.
 bool names_this_line(const Choice& choice, const CsvRecord& first, CsvReader ahead) {
   if (!choice.named || choice.numbered || is_number(choice.text)) return false;
-  if (Features(first, *choice.named).may_be_names() && Features(first, *choice.named).names > 0) return true;
+  const Features others(first, *choice.named);
+  if (others.may_be_names() && others.names > 0) return true;
   for (CsvRecord record; ahead.next(record);) {
     if (record.size() == first.size() && record[*choice.named].text == choice.text) return false;
   }
   return true;
+}
+
+// The columns of these names, as many as there are.
+std::vector<std::size_t> columns_named(const std::vector<std::string>& names, const CsvRecord& first) {
+  std::vector<std::size_t> columns;
+  for (const std::string& name : names) {
+    if (const auto column = column_named(name, first)) columns.push_back(*column);
+  }
+  return columns;
+}
+
+bool is_header(const CsvRecord& first, const CsvReader& reader, const CsvOptions& options, bool labelled,
+               const Choice& label, const std::vector<Choice>& targets) {
+  if (options.header != CsvOptions::Header::detect) return options.header == CsvOptions::Header::yes;
+  const auto names_it = [&](const Choice& choice) { return names_this_line(choice, first, reader); };
+  const std::vector<std::string>& wanted = options.feature_columns;
+  if (!wanted.empty() && columns_named(wanted, first).size() == wanted.size()) return true;
+  if (names_it(label) || std::any_of(targets.begin(), targets.end(), names_it)) return true;
+  if (labelled) return names_columns(first, label.numbered.value_or(first.size() - 1), reader);
+  return names_columns_without_class(first, label.numbered.value_or(CsvLayout::no_column), reader);
 }
 
 }  // namespace
@@ -186,31 +213,34 @@ CsvLayout csv_layout(const CsvRecord& first, const CsvReader& reader, const CsvO
     targets.emplace_back("target column", column, first);
 
   CsvLayout layout;
-  layout.header = options.header == CsvOptions::Header::yes;
-  if (options.header == CsvOptions::Header::detect) {
-    layout.header = names_this_line(label, first, reader) ||
-                    std::any_of(targets.begin(), targets.end(),
-                                [&](const Choice& c) { return names_this_line(c, first, reader); });
-  }
-  if (options.header == CsvOptions::Header::detect && !layout.header) {
-    layout.header =
-        labelled ? names_columns(first, label.numbered.value_or(first.size() - 1), reader)
-                 : names_columns_without_class(first, label.numbered.value_or(CsvLayout::no_column), reader);
-  }
-  layout.is_feature.assign(first.size(), true);
+  layout.header = is_header(first, reader, options, labelled, label, targets);
+  std::vector<bool> taken(first.size());
+  const auto take = [&](std::size_t column, const std::string& as) {
+    if (taken[column])
+      throw DataError(name + ": column " + std::to_string(column) + " (counted from 0) is chosen twice, as " +
+                      as + " and before");
+    taken[column] = true;
+  };
   if (has_label) {
     layout.label = column_of(label, layout.header, first, reader, name);
-    layout.is_feature[layout.label] = false;
+    take(layout.label, "label column");
   }
   for (const Choice& target : targets) {
-    const std::size_t column = column_of(target, layout.header, first, reader, name);
-    if (!layout.is_feature[column]) {
-      throw DataError(name + ": column " + std::to_string(column) +
-                      " (counted from 0) is chosen twice, as target column " + shown(target.text) +
-                      " and before");
+    layout.targets.push_back(column_of(target, layout.header, first, reader, name));
+    take(layout.targets.back(), "target column " + shown(target.text));
+  }
+  if (layout.header) layout.features = columns_named(options.feature_columns, first);
+  if (!layout.features.empty()) {
+    for (const std::string& wanted : options.feature_columns) {
+      const auto column = column_named(wanted, first);
+      if (!column)
+        throw DataError(name + ": there is no column " + shown(wanted) + "; the header has " + listed(first));
+      take(*column, "feature " + shown(wanted));
     }
-    layout.is_feature[column] = false;
-    layout.targets.push_back(column);
+  } else {
+    for (std::size_t c = 0; c < first.size(); ++c) {
+      if (!taken[c]) layout.features.push_back(c);
+    }
   }
   if (!layout.header && options.header == CsvOptions::Header::detect)
     layout.hint = header_hint(first, layout.label, labelled);

@@ -17,8 +17,8 @@ struct CsvLayout {
   bool header = false;
   std::size_t label = no_column;
   std::vector<std::size_t> targets = {};
-  std::vector<bool> is_feature = {};  // of every column
-  std::string hint = {};              // for a message, if the first line cannot be read as a sample
+  std::vector<std::size_t> features = {};  // their columns, in order
+  std::string hint = {};                   // for a message, if the first line cannot be read as a sample
 };
 
 /// That of a file whose first line is `first`; `reader` stands behind it. If it is not `labelled`, a column

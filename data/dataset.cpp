@@ -18,6 +18,7 @@ Dataset subset(const Dataset& all, const std::vector<bool>& chosen, bool wanted)
   part.features = all.features;
   part.class_names = all.class_names;
   part.header = all.header;
+  part.feature_names = all.feature_names;
   part.outputs = all.outputs;
   const auto features = static_cast<std::ptrdiff_t>(all.features);
   const auto outputs = static_cast<std::ptrdiff_t>(all.outputs);

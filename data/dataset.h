@@ -16,8 +16,9 @@ struct Dataset {
   std::vector<float> inputs;         // [count, features]
   std::vector<std::int32_t> labels;  // [count], each in [0, classes); may be left out where there are targets
   std::optional<bool> header = {};   // whether the first line of a CSV file named the columns
-  std::int64_t outputs = 0;          // of a regression, for a sample
-  std::vector<float> targets = {};   // [count, outputs]
+  std::vector<std::string> feature_names = {};  // [features], of such a line; else empty
+  std::int64_t outputs = 0;                     // of a regression, for a sample
+  std::vector<float> targets = {};              // [count, outputs]
 
   std::int64_t classes() const { return static_cast<std::int64_t>(class_names.size()); }
   /// Whether there is one class, or several samples are all of the same: then there is nothing to learn of

@@ -91,7 +91,8 @@ data::Split classifier_data(const std::string& name, const std::string& labels,
 }
 
 data::Dataset unlabelled_data(const std::string& name, const std::string& label_column,
-                              data::CsvOptions::Header header, std::uint64_t seed) {
+                              data::CsvOptions::Header header, const std::vector<std::string>& feature_names,
+                              std::uint64_t seed) {
   const bool is_file = !is_built_in(name) && names_a_file(name);
   if (!is_file) return joined(undivided_data(name, "", label_column, seed));  // or a name of nothing, refused
   const std::string bytes = data::read_file(name);
@@ -99,7 +100,10 @@ data::Dataset unlabelled_data(const std::string& name, const std::string& label_
   refuse_gzip(name, bytes);
   if (!data::looks_like_idx(bytes))
     return data::parse_csv(bytes, printable,
-                           {.header = header, .label_column = label_column, .labelled = false});
+                           {.header = header,
+                            .label_column = label_column,
+                            .labelled = false,
+                            .feature_columns = feature_names});
   if (!label_column.empty())
     throw UsageError(printable + " is an IDX file; --label-column goes with CSV files only");
   return data::idx_images(data::parse_idx(bytes, printable));

@@ -32,10 +32,12 @@ data::Split undivided_data(const std::string& name, const std::string& labels,
 data::Split divided(const data::Dataset& all, double test_fraction, std::uint64_t seed);
 
 /// Samples without regard to their classes, as --data names them: all of a set that is built in, all columns
-/// of a CSV file but `label_column`, the images of an IDX file. Not standardised.
+/// of a CSV file but `label_column`, or those that have these names, the images of an IDX file. Not
+/// standardised.
 /// Throws DataError, IoError, UsageError.
 data::Dataset unlabelled_data(const std::string& name, const std::string& label_column,
-                              data::CsvOptions::Header header, std::uint64_t seed);
+                              data::CsvOptions::Header header, const std::vector<std::string>& feature_names,
+                              std::uint64_t seed);
 
 /// How training brought the features of a model to one scale. Throws FileError if its file does not say.
 data::Standardizer standardizer_of(const Settings& settings);

@@ -270,8 +270,9 @@ void add_predict(CLI::App& reel, PredictFlags& flags) {
       *reel.add_subcommand("predict", "Say which classes a trained model takes new samples for, as CSV");
   add_model(app, flags.model);
   app.add_option("--data", flags.data,
-                 "CSV file of the features alone, in the order of training, or IDX file of images; or a set "
-                 "that training knows by its name, whole")
+                 "CSV file, whose columns are found by the names that training saw, or else are the features "
+                 "alone in the order of training; IDX file of images; or a set that training knows by its "
+                 "name, whole")
       ->required()
       ->check(name_of("data or of a file"))
       ->check(utf8())

@@ -41,6 +41,15 @@ double number(float x) {
   return value;
 }
 
+// As the header of the data had them that the model learned from; none if that had no header.
+std::vector<std::string> feature_names_of(const Settings& settings, std::int64_t features) {
+  if (!settings.has("feature_names")) return {};
+  std::vector<std::string> names = settings.texts("feature_names");
+  if (static_cast<std::int64_t>(names.size()) != features)
+    settings.fail("feature_names", "has another length than the features");
+  return names;
+}
+
 void require_features(const data::Dataset& data, std::int64_t features, const std::string& passed_over) {
   if (data.features == features) return;
   const bool is_table = data.header.has_value();
@@ -99,8 +108,10 @@ int run_predict(const PredictFlags& flags) {
   model->eval();
   const auto classes = settings.texts("classes");
   const data::Standardizer standardizer = standardizer_of(settings);
-  data::Dataset data = unlabelled_data(flags.data, flags.label_column, flags.header, settings.seed("seed"));
-  require_features(data, settings.whole("features", 1), flags.label_column);
+  const std::int64_t features = settings.whole("features", 1);
+  data::Dataset data = unlabelled_data(flags.data, flags.label_column, flags.header,
+                                       feature_names_of(settings, features), settings.seed("seed"));
+  require_features(data, features, flags.label_column);
   standardizer.apply(data);
 
   Tape tape(Precision::f32, file.products());

@@ -24,6 +24,10 @@ constexpr std::array<std::string_view, 7> keys_of_the_data = {
 // Follows from the flags and the data, for its vocabulary is that of the text: other data is named first.
 constexpr const char* shape_of_the_model = "model";
 
+// What the columns of new samples are found by; older versions did not write it, and no bit of a run depends
+// on it.
+constexpr const char* names_of_features = "feature_names";
+
 bool is_of_the_data(std::string_view key) {
   return std::find(keys_of_the_data.begin(), keys_of_the_data.end(), key) != keys_of_the_data.end();
 }
@@ -88,7 +92,7 @@ void require_same_run(const Json& saved, const Json& now, const std::string& dir
                      "with what the checkpoint says");
   };
   for (const auto& [key, value] : now.items()) {
-    if (key != shape_of_the_model) compare(key, value);
+    if (key != shape_of_the_model && key != names_of_features) compare(key, value);
   }
   require_same_data(saved, now, directory);
   if (now.contains(shape_of_the_model)) compare(shape_of_the_model, now[shape_of_the_model]);

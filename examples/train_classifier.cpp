@@ -106,25 +106,27 @@ Evaluation evaluate(Learner& learner, Tape& tape) {
 Json config_of(const Learner& learner) {
   const ClassifierFlags& flags = learner.flags;
   const data::Dataset& train = learner.split.train;
-  return {{"task", "classifier"},
-          {"data", flags.data},
-          {"labels", flags.labels},
-          {"label_column", flags.label_column},
-          {"test_fraction", flags.test_fraction},
-          {"samples", train.count},
-          {"data_digest", digest_of(learner.split)},
-          {"hidden", flags.hidden},
-          {"epochs", flags.epochs},
-          {"batch", flags.batch},
-          {"lr", flags.lr},
-          {"dropout", flags.dropout},
-          {"weight_decay", flags.weight_decay},
-          {"seed", flags.run.seed},
-          {"precision", flags.run.precision},
-          {"features", train.features},
-          {"classes", train.class_names},
-          {"mean", learner.standardizer.mean},
-          {"deviation", learner.standardizer.deviation}};
+  Json config = {{"task", "classifier"},
+                 {"data", flags.data},
+                 {"labels", flags.labels},
+                 {"label_column", flags.label_column},
+                 {"test_fraction", flags.test_fraction},
+                 {"samples", train.count},
+                 {"data_digest", digest_of(learner.split)},
+                 {"hidden", flags.hidden},
+                 {"epochs", flags.epochs},
+                 {"batch", flags.batch},
+                 {"lr", flags.lr},
+                 {"dropout", flags.dropout},
+                 {"weight_decay", flags.weight_decay},
+                 {"seed", flags.run.seed},
+                 {"precision", flags.run.precision},
+                 {"features", train.features},
+                 {"classes", train.class_names},
+                 {"mean", learner.standardizer.mean},
+                 {"deviation", learner.standardizer.deviation}};
+  if (!train.feature_names.empty()) config["feature_names"] = train.feature_names;
+  return config;
 }
 
 // Keeps a reference to the learner.
@@ -169,7 +171,8 @@ Report report_of(const Learner& learner, const Json& config, const Outcome& outc
                     {"skipped steps", std::to_string(outcome.skipped)},
                     {"fingerprint", outcome.fingerprint}};
   for (const auto& [key, value] : config.items()) {
-    if (key != "mean" && key != "deviation" && key != "classes" && key != "data_digest")
+    if (key != "mean" && key != "deviation" && key != "classes" && key != "data_digest" &&
+        key != "feature_names")
       report.settings.emplace_back(key, plain(value));
   }
   report.curves = {{"training, moving average", outcome.losses}, {"held out", outcome.held_out}};

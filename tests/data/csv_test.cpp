@@ -281,6 +281,50 @@ TEST(Csv, TargetColumnsHoldNumbersToBeFound) {
   refused("1,b,c\nx,2,3\n", {"b", "1"}, "t.csv:1:1: target column \"1\" could be column 0");
 }
 
+TEST(Csv, FeaturesAreFoundByTheirNamesWhereTheHeaderHasThem) {
+  const auto read = [](const std::string& text, const CsvOptions& more = {}) {
+    CsvOptions options = more;
+    options.labelled = false;
+    options.feature_columns = {"a", "b"};
+    return parse_csv(text, "t.csv", options);
+  };
+  const Dataset d = read("b,kind,a,id\n1,cat,2,\n3,,4,x\n");
+  EXPECT_THAT(d.inputs, ElementsAre(2, 1, 4, 3));
+  EXPECT_THAT(d.feature_names, ElementsAre("a", "b"));
+  EXPECT_EQ(d.features, 2);
+  // Otherwise by their place.
+  EXPECT_THAT(read("1,2\n3,4\n").inputs, ElementsAre(1, 2, 3, 4));
+  EXPECT_TRUE(read("1,2\n3,4\n").feature_names.empty());
+  EXPECT_THAT(read("x,y\n3,4\n").inputs, ElementsAre(3, 4));
+  EXPECT_THAT(read("x,y\n3,4\n").feature_names, ElementsAre("x", "y"));
+  EXPECT_EQ(read("1,2,3\n", {.label_column = "0"}).features, 2);
+
+  const auto refused = [&](const std::string& text, const std::string& reason, const CsvOptions& more = {}) {
+    try {
+      read(text, more);
+      ADD_FAILURE() << reason;
+    } catch (const DataError& e) {
+      EXPECT_THAT(e.what(), HasSubstr(reason));
+    }
+  };
+  refused("a,c\n1,2\n", "t.csv: there is no column \"b\"; the header has \"a\", \"c\"");
+  refused("a,b\n1,2\n", "column 1 (counted from 0) is chosen twice, as feature \"b\" and before",
+          {.label_column = "b"});
+  refused("b,x,a\n1,2,y\n", "t.csv:2:5: \"y\" is not a number");
+  refused("b,a\n1,2\n", "t.csv:1:1: \"b\" is not a number", {.header = CsvOptions::Header::no});
+
+  // Names that are numbers are known again.
+  const CsvOptions counted = {.labelled = false, .feature_columns = {"0", "1"}};
+  EXPECT_EQ(parse_csv("0,1\n5,6\n", "t", counted).count, 1);
+  EXPECT_THAT(parse_csv(",1,0\n0,5,6\n", "t", counted).inputs, ElementsAre(6, 5));
+  EXPECT_EQ(parse_csv("0,2\n5,6\n", "t", counted).count, 2);
+
+  const Dataset labelled = parse_csv("class,b,a\n0,1,2\n1,3,4\n", "t", {.label_column = "class"});
+  EXPECT_THAT(labelled.feature_names, ElementsAre("b", "a"));
+  EXPECT_THAT(split(parse_csv("b,a,c\n1,2,0\n3,4,0\n5,6,1\n7,8,1\n", "t"), 0.5, 1).test.feature_names,
+              ElementsAre("b", "a"));
+}
+
 TEST(Csv, AcceptsWhatFilesLookLike) {
   EXPECT_EQ(parse_csv("1,0\r\n2,1\r\n", "crlf").count, 2);
   EXPECT_EQ(parse_csv("\xEF\xBB\xBF"

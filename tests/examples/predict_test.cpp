@@ -158,6 +158,54 @@ TEST_F(Predict, PassesOverTheColumnOfTheClass) {
                                     "column is the class, --label-column passes it over"));
 }
 
+TEST_F(Predict, FindsTheColumnsByTheNamesThatTrainingSaw) {
+  write(place / "known.csv", iris(true));
+  ASSERT_EQ(reel({"train", "classifier", "--data", "known.csv", "--out", "named"}).code, 0);
+  model = "named/checkpoint.safetensors";
+  const std::string expected = predict({"--data", "known.csv", "--label-column", "species"}).out;
+  EXPECT_EQ(lines_of(expected).size(), 151U);
+  EXPECT_EQ(predict({"--data", "known.csv"}).out, expected);
+  // In another order, with others among them that hold anything.
+  std::string mixed = "petal width,species,sepal length,note,petal length,sepal width\n";
+  const std::vector<std::string> lines = lines_of(iris(true));
+  for (std::size_t i = 1; i < lines.size(); ++i) {
+    std::istringstream in(lines[i]);
+    std::vector<std::string> f(5);
+    for (std::string& field : f) std::getline(in, field, ',');
+    mixed += f[3] + "," + f[4] + "," + f[0] + ",new," + f[2] + "," + f[1] + "\n";
+  }
+  write(place / "mixed.csv", mixed);
+  EXPECT_EQ(predict({"--data", "mixed.csv"}).out, expected);
+  // Without their names they have the order of training.
+  write(place / "bare.csv", iris(false).substr(iris(false).find('\n') + 1));
+  EXPECT_EQ(predict({"--data", "bare.csv"}).out, expected);
+  write(place / "some.csv", "sepal length,sepal width,petal length,width\n1,2,3,4\n");
+  const Ran some = predict({"--data", "some.csv"});
+  EXPECT_EQ(some.code, 3);
+  EXPECT_THAT(some.err, HasSubstr("some.csv: there is no column \"petal width\"; the header has"));
+
+  forge("named/best.safetensors", "forged.safetensors", [](Json& config) {
+    config["feature_names"] = {"a", "b"};
+  });
+  refused_as_model({"predict", "--model", "forged.safetensors", "--data", "known.csv"},
+                   "\"feature_names\" has another length than the features");
+}
+
+// Runs of older versions have no names of features.
+TEST_F(Predict, NamesOfFeaturesAreNoMatterToARunThatGoesOn) {
+  write(place / "known.csv", iris(true));
+  const std::vector<std::string> train = {"train", "classifier", "--data",  "known.csv",
+                                          "--out", "named",      "--epochs"};
+  std::vector<std::string> first = train, second = train;
+  first.insert(first.end(), {"1"}), second.insert(second.end(), {"2", "--resume"});
+  ASSERT_EQ(reel(first).code, 0);
+  std::string renamed = iris(true);
+  renamed.replace(renamed.find("sepal length"), 5, "other");
+  write(place / "known.csv", renamed);
+  const Ran ran = reel(second);
+  EXPECT_EQ(ran.code, 0) << ran.err;
+}
+
 TEST_F(Predict, IsToldWhatTheFirstLineIsWhereItCannotTell) {
   write(place / "counted.csv", "0,1,2,3\n5.1,3.5,1.4,0.2\n");
   for (const std::vector<std::string>& unsaid :

@@ -16,8 +16,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (const auto header : {CsvOptions::Header::detect, CsvOptions::Header::yes, CsvOptions::Header::no}) {
     for (const char* column : {"", "0"}) {
       try {
-        const Dataset set =
-            parse_csv(text, "fuzz", {.header = header, .label_column = column, .labelled = false});
+        const Dataset set = parse_csv(
+            text, "fuzz",
+            {.header = header, .label_column = column, .labelled = false, .feature_columns = {"a", "0"}});
         FUZZ_CHECK(set.count > 0 && set.features > 0 && set.classes() == 0 && set.labels.empty());
         FUZZ_CHECK(static_cast<std::int64_t>(set.inputs.size()) == set.count * set.features);
         for (const float x : set.inputs) FUZZ_CHECK(std::isfinite(x));
