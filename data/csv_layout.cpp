@@ -15,7 +15,7 @@ namespace {
 // The column of this name in the first line.
 std::optional<std::size_t> column_named(const std::string& name, const CsvRecord& first) {
   for (std::size_t c = 0; c < first.size(); ++c) {
-    if (!name.empty() && first[c].text == name) return c;
+    if (first[c].text == name) return c;
   }
   return std::nullopt;
 }
@@ -146,7 +146,7 @@ struct Choice {
   Choice(const char* kind, const std::string& chosen, const CsvRecord& first)
       : what(kind),
         text(chosen),
-        named(column_named(chosen, first)),
+        named(chosen.empty() ? std::nullopt : column_named(chosen, first)),
         numbered(column_numbered(chosen, first.size())) {}
 };
 

@@ -22,8 +22,8 @@
 namespace reel::examples {
 namespace {
 
-data::Dataset from_file(const std::string& path, const std::string& labels, const std::string& label_column,
-                        bool one_class) {
+data::Dataset from_file(const NamedData& named, bool one_class) {
+  const auto& [path, labels, label_column, feature_names] = named;
   const std::string bytes = data::read_file(path);
   const std::string name = data::printable(path);
   if (labels.empty()) refuse_gzip(path, bytes);
@@ -34,7 +34,8 @@ data::Dataset from_file(const std::string& path, const std::string& labels, cons
     return data::idx_pair(data::parse_idx(bytes, name), data::read_idx(labels), 0, one_class);
   }
   if (!labels.empty()) throw UsageError(name + " is not an IDX file; --labels goes with IDX files only");
-  return data::parse_csv(bytes, name, {.label_column = label_column, .one_class = one_class});
+  return data::parse_csv(
+      bytes, name, {.label_column = label_column, .one_class = one_class, .feature_columns = feature_names});
 }
 
 }  // namespace
@@ -45,8 +46,8 @@ bool is_built_in(const std::string& name) {
   return std::find(built_in.begin(), built_in.end(), name) != built_in.end();
 }
 
-data::Split undivided_data(const std::string& name, const std::string& labels,
-                           const std::string& label_column, std::uint64_t seed, bool one_class) {
+data::Split undivided_data(const NamedData& named, std::uint64_t seed, bool one_class) {
+  const auto& [name, labels, label_column, feature_names] = named;
   if ((!labels.empty() || !label_column.empty()) && is_built_in(name)) {
     throw UsageError((labels.empty() ? "--label-column" : "--labels") +
                      (" goes with a file; " + name + " has its labels already"));
@@ -67,7 +68,7 @@ data::Split undivided_data(const std::string& name, const std::string& labels,
     throw UsageError("--data " + data::printable(name) +
                      ": neither a file nor one of digits, iris, spirals, moons, blobs, fashion-mnist");
   } else {
-    all = from_file(name, labels, label_column, one_class);
+    all = from_file(named, one_class);
   }
   return {std::move(all), {}};
 }
@@ -84,27 +85,25 @@ data::Split divided(const data::Dataset& all, double test_fraction, std::uint64_
   return data::split(all, test_fraction, seed);
 }
 
-data::Split classifier_data(const std::string& name, const std::string& labels,
-                            const std::string& label_column, double test_fraction, std::uint64_t seed) {
-  data::Split data = undivided_data(name, labels, label_column, seed);
+data::Split classifier_data(const NamedData& named, double test_fraction, std::uint64_t seed) {
+  data::Split data = undivided_data(named, seed);
   return data.test.count > 0 ? std::move(data) : divided(data.train, test_fraction, seed);
 }
 
-data::Dataset unlabelled_data(const std::string& name, const std::string& label_column,
-                              data::CsvOptions::Header header, const std::vector<std::string>& feature_names,
-                              std::uint64_t seed) {
+data::Dataset unlabelled_data(const NamedData& named, data::CsvOptions::Header header, std::uint64_t seed) {
+  const std::string& name = named.name;
   const bool is_file = !is_built_in(name) && names_a_file(name);
-  if (!is_file) return joined(undivided_data(name, "", label_column, seed));  // or a name of nothing, refused
+  if (!is_file) return joined(undivided_data(named, seed));  // or a name of nothing, refused
   const std::string bytes = data::read_file(name);
   const std::string printable = data::printable(name);
   refuse_gzip(name, bytes);
   if (!data::looks_like_idx(bytes))
     return data::parse_csv(bytes, printable,
                            {.header = header,
-                            .label_column = label_column,
+                            .label_column = named.label_column,
                             .labelled = false,
-                            .feature_columns = feature_names});
-  if (!label_column.empty())
+                            .feature_columns = named.feature_names});
+  if (!named.label_column.empty())
     throw UsageError(printable + " is an IDX file; --label-column goes with CSV files only");
   return data::idx_images(data::parse_idx(bytes, printable));
 }
@@ -124,6 +123,14 @@ std::string digest_of(const data::Split& split) {
     digest.add(part->labels.data(), part->labels.size() * sizeof(std::int32_t));
   }
   return digest.hex();
+}
+
+std::vector<std::string> feature_names_of(const Settings& settings) {
+  if (!settings.has("feature_names")) return {};
+  std::vector<std::string> names = settings.texts("feature_names");
+  if (static_cast<std::int64_t>(names.size()) != settings.whole("features", 1))
+    settings.fail("feature_names", "has another length than the features");
+  return names;
 }
 
 data::Standardizer standardizer_of(const Settings& settings) {

@@ -17,27 +17,33 @@ namespace reel::examples {
 /// Whether --data names a set that needs no file of the user's.
 bool is_built_in(const std::string& name);
 
-/// The data of a classifier, as --data names it: a train and a test part, not standardised yet.
-/// Throws DataError, IoError, UsageError.
-data::Split classifier_data(const std::string& name, const std::string& labels,
-                            const std::string& label_column, double test_fraction, std::uint64_t seed);
+/// The data of a classifier, as the flags name it.
+struct NamedData {
+  std::string name;                             // --data
+  std::string labels = {};                      // --labels, if it is an IDX file of images
+  std::string label_column = {};                // --label-column, if it is a CSV file
+  std::vector<std::string> feature_names = {};  // that such a file may have: see data::CsvOptions
+};
+
+/// A train and a test part, not standardised yet. Throws DataError, IoError, UsageError.
+data::Split classifier_data(const NamedData& named, double test_fraction, std::uint64_t seed);
 
 /// The same, not divided: all of it is the train part, unless it comes with a test part of its own. With
 /// `one_class` also a file whose samples are all of one class.
-data::Split undivided_data(const std::string& name, const std::string& labels,
-                           const std::string& label_column, std::uint64_t seed, bool one_class = false);
+data::Split undivided_data(const NamedData& named, std::uint64_t seed, bool one_class = false);
 
 /// What training divides a set into. Throws DataError if one part would be empty, or if there are fewer
 /// samples than classes.
 data::Split divided(const data::Dataset& all, double test_fraction, std::uint64_t seed);
 
-/// Samples without regard to their classes, as --data names them: all of a set that is built in, all columns
-/// of a CSV file but `label_column`, or those that have these names, the images of an IDX file. Not
-/// standardised.
+/// Samples without regard to their classes: all of a set that is built in, all columns of a CSV file but the
+/// label column, or those that have the names of features, the images of an IDX file. Not standardised.
 /// Throws DataError, IoError, UsageError.
-data::Dataset unlabelled_data(const std::string& name, const std::string& label_column,
-                              data::CsvOptions::Header header, const std::vector<std::string>& feature_names,
-                              std::uint64_t seed);
+data::Dataset unlabelled_data(const NamedData& named, data::CsvOptions::Header header, std::uint64_t seed);
+
+/// The names of a model's features, where the data that it learned from had a header, else none. Throws
+/// FileError if there are other than its features.
+std::vector<std::string> feature_names_of(const Settings& settings);
 
 /// How training brought the features of a model to one scale. Throws FileError if its file does not say.
 data::Standardizer standardizer_of(const Settings& settings);

@@ -251,7 +251,8 @@ void add_evaluate(CLI::App& reel, EvaluateFlags& flags) {
       ->needs(data)
       ->check(name_of("a file"))
       ->type_name("PATH");
-  app.add_option("--label-column", flags.label_column, "Column of a CSV file that holds the class")
+  app.add_option("--label-column", flags.label_column,
+                 "Column of a CSV file that holds the class (default: as in training)")
       ->needs(data)
       ->check(name_of("a column, or its number"))
       ->type_name("NAME|N");

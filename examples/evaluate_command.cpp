@@ -77,6 +77,13 @@ struct ClassifierData {
   data::Dataset measured;         // of the model's classes
 };
 
+// Of a file that may be a CSV file: as in training, unless the flags say otherwise.
+std::string label_column_of(const EvaluateFlags& flags, const Settings& settings) {
+  if (!flags.label_column.empty() || !flags.labels.empty() || is_built_in(flags.data))
+    return flags.label_column;
+  return settings.name("label_column");
+}
+
 // The data that the flags name, or else that the model was trained on.
 ClassifierData data_for_classifier(const EvaluateFlags& flags, const ModelFile& file,
                                    const std::vector<std::string>& classes) {
@@ -85,23 +92,22 @@ ClassifierData data_for_classifier(const EvaluateFlags& flags, const ModelFile& 
   const bool other_data = !flags.data.empty();
   ClassifierData result;
   result.name = other_data ? flags.data : settings.name("data");
-  const auto part = [&](const char* key, const std::string& flag) {
-    return other_data ? flag : settings.name(key);
-  };
-  const std::string labels = part("labels", flags.labels);
-  const std::string column = part("label_column", flags.label_column);
+  const NamedData named = {
+      .name = result.name,
+      .labels = other_data ? flags.labels : settings.name("labels"),
+      .label_column = other_data ? label_column_of(flags, settings) : settings.name("label_column"),
+      .feature_names = feature_names_of(settings)};
   if (!other_data) {
     const std::string why =
         data::printable(file.file.name()) + " was trained on it; give its new place with --data";
     require_there(result.name, why);
-    require_there(labels, why + " and --labels");
+    require_there(named.labels, why + " and --labels");
   }
   const double test_fraction = settings.fraction("test_fraction");
   const std::uint64_t seed = settings.seed("seed");
-  data::Split split =
-      flags.whole
-          ? divided_if_it_can_be(undivided_data(result.name, labels, column, seed, true), test_fraction, seed)
-          : classifier_data(result.name, labels, column, test_fraction, seed);
+  data::Split split = flags.whole
+                          ? divided_if_it_can_be(undivided_data(named, seed, true), test_fraction, seed)
+                          : classifier_data(named, test_fraction, seed);
   standardizer.apply(split.train);
   if (split.test.count > 0) standardizer.apply(split.test);
   result.digest = digest_of(split);  // before the labels change

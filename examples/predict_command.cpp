@@ -41,15 +41,6 @@ double number(float x) {
   return value;
 }
 
-// As the header of the data had them that the model learned from; none if that had no header.
-std::vector<std::string> feature_names_of(const Settings& settings, std::int64_t features) {
-  if (!settings.has("feature_names")) return {};
-  std::vector<std::string> names = settings.texts("feature_names");
-  if (static_cast<std::int64_t>(names.size()) != features)
-    settings.fail("feature_names", "has another length than the features");
-  return names;
-}
-
 void require_features(const data::Dataset& data, std::int64_t features, const std::string& passed_over) {
   if (data.features == features) return;
   const bool is_table = data.header.has_value();
@@ -57,6 +48,13 @@ void require_features(const data::Dataset& data, std::int64_t features, const st
   throw data::DataError(data.name + ": it has " + std::to_string(data.features) +
                         " features, but the model learned from " + std::to_string(features) +
                         (one_too_many ? "; if one column is the class, --label-column passes it over" : ""));
+}
+
+void note_other_names(const data::Dataset& data, const std::vector<std::string>& names) {
+  if (names.empty() || data.feature_names.empty() || data.feature_names == names) return;
+  std::cerr << "reel: note: " << data.name << ": the header has none of the names that training saw, from \""
+            << data::excerpt(names.front()) << "\" to \"" << data::excerpt(names.back())
+            << "\"; its columns are taken in their order\n";
 }
 
 // One object, but written sample by sample: all in memory take fifty times the room of the numbers.
@@ -108,10 +106,12 @@ int run_predict(const PredictFlags& flags) {
   model->eval();
   const auto classes = settings.texts("classes");
   const data::Standardizer standardizer = standardizer_of(settings);
-  const std::int64_t features = settings.whole("features", 1);
-  data::Dataset data = unlabelled_data(flags.data, flags.label_column, flags.header,
-                                       feature_names_of(settings, features), settings.seed("seed"));
-  require_features(data, features, flags.label_column);
+  const std::vector<std::string> names = feature_names_of(settings);
+  data::Dataset data =
+      unlabelled_data({.name = flags.data, .label_column = flags.label_column, .feature_names = names},
+                      flags.header, settings.seed("seed"));
+  require_features(data, settings.whole("features", 1), flags.label_column);
+  note_other_names(data, names);
   standardizer.apply(data);
 
   Tape tape(Precision::f32, file.products());

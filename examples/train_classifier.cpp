@@ -67,7 +67,7 @@ std::vector<std::int64_t> layer_sizes(const ClassifierFlags& flags, const data::
 // What learns, what it learns from, and how it does.
 struct Learner {
   explicit Learner(const ClassifierFlags& given)
-      : split(classifier_data(given.data, given.labels, given.label_column, given.test_fraction,
+      : split(classifier_data({given.data, given.labels, given.label_column}, given.test_fraction,
                               given.run.seed)),
         flags(completed(given, split.train.count)),
         standardizer(standardized(split)),

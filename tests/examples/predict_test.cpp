@@ -176,6 +176,12 @@ TEST_F(Predict, FindsTheColumnsByTheNamesThatTrainingSaw) {
   }
   write(place / "mixed.csv", mixed);
   EXPECT_EQ(predict({"--data", "mixed.csv"}).out, expected);
+  const auto accuracy = [&](const std::string& data) {
+    return reel({"evaluate", "--model", model, "--split", "all", "--json", "--label-column", "species",
+                 "--data", data})
+        .json()["test_accuracy"];
+  };
+  EXPECT_EQ(accuracy("mixed.csv"), accuracy("known.csv"));
   // Without their names they have the order of training.
   write(place / "bare.csv", iris(false).substr(iris(false).find('\n') + 1));
   EXPECT_EQ(predict({"--data", "bare.csv"}).out, expected);
@@ -189,6 +195,53 @@ TEST_F(Predict, FindsTheColumnsByTheNamesThatTrainingSaw) {
   });
   refused_as_model({"predict", "--model", "forged.safetensors", "--data", "known.csv"},
                    "\"feature_names\" has another length than the features");
+}
+
+TEST_F(Predict, SaysThatColumnsOfOtherNamesAreTakenInTheirOrder) {
+  write(place / "known.csv", iris(true));
+  ASSERT_EQ(reel({"train", "classifier", "--data", "known.csv", "--out", "named"}).code, 0);
+  model = "named/best.safetensors";
+  const std::string expected = predict({"--data", "known.csv"}).out;
+  write(place / "other.csv", "A,B,C,D\n" + iris(false).substr(iris(false).find('\n') + 1));
+  const Ran ran = predict({"--data", "other.csv"});
+  EXPECT_EQ(ran.out, expected);
+  EXPECT_EQ(ran.err,
+            "reel: note: other.csv: the header has none of the names that training saw, from "
+            "\"sepal length\" to \"petal width\"; its columns are taken in their order\n");
+  EXPECT_EQ(predict({"--data", "known.csv"}).err, "");
+}
+
+// As pandas writes its index.
+TEST_F(Predict, AColumnWithoutANameIsFoundToo) {
+  std::string indexed = ",x,kind\n";
+  for (int i = 0; i < 60; ++i)
+    indexed +=
+        std::to_string(i % 7) + "," + std::to_string(i % 2) + ".5," + (i % 2 == 0 ? "even\n" : "odd\n");
+  write(place / "indexed.csv", indexed);
+  ASSERT_EQ(
+      reel({"train", "classifier", "--data", "indexed.csv", "--epochs", "100", "--out", "indexed"}).code, 0);
+  model = "indexed/best.safetensors";
+  write(place / "new.csv", "x,,note\n1.5,3,\n0.5,2,\n");
+  const std::vector<std::string> lines = lines_of(predict({"--data", "new.csv"}).out);
+  ASSERT_EQ(lines.size(), 3U);
+  EXPECT_THAT(lines[1], StartsWith("odd,"));
+  EXPECT_THAT(lines[2], StartsWith("even,"));
+}
+
+TEST_F(Predict, EvaluateTakesTheLabelColumnOfTrainingForOtherData) {
+  std::string rows = "kind,x\n";
+  for (int i = 0; i < 60; ++i)
+    rows += std::string(i % 2 == 0 ? "even," : "odd,") + std::to_string(i % 2) + "\n";
+  write(place / "first.csv", rows);
+  write(place / "second.csv", rows + "odd,1\n");
+  ASSERT_EQ(
+      reel({"train", "classifier", "--data", "first.csv", "--label-column", "kind", "--out", "kinds"}).code,
+      0);
+  const Ran ran = reel(
+      {"evaluate", "--model", "kinds/best.safetensors", "--data", "second.csv", "--split", "all", "--json"});
+  ASSERT_EQ(ran.code, 0) << ran.err;
+  EXPECT_EQ(ran.json()["samples"], 61);
+  EXPECT_EQ(ran.json()["test_accuracy"], 1.0);
 }
 
 // Runs of older versions have no names of features.
