@@ -135,8 +135,8 @@ Dataset parse_csv(std::string_view text, const std::string& name, const CsvOptio
   data.name = name;
   data.header = layout.header;
   data.features = static_cast<std::int64_t>(layout.features.size());
-  for (const std::size_t c : layout.features) {
-    if (layout.header) data.feature_names.push_back(first[c].text);
+  if (layout.header) {
+    for (const std::size_t c : layout.features) data.feature_names.push_back(first[c].text);
   }
   data.outputs = static_cast<std::int64_t>(layout.targets.size());
   std::vector<CsvField> labels;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <charconv>
+#include <concepts>
 #include <stdexcept>
 #include <string>
 
@@ -16,8 +17,9 @@ struct IoError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// A number for a message, in as few digits as tell it from every other double: a small share is no 0.000000.
-inline std::string short_number(double x) {
+/// A number in as few digits as tell it from every other of its type: a small share is no 0.000000.
+template <std::floating_point T>
+std::string short_number(T x) {
   char text[32];
   return {text, std::to_chars(text, text + sizeof text, x).ptr};
 }

@@ -22,7 +22,8 @@
 namespace reel::examples {
 namespace {
 
-data::Dataset from_file(const NamedData& named, bool one_class) {
+// `options` beside what `named` says.
+data::Dataset from_file(const NamedData& named, data::CsvOptions options) {
   const auto& [path, labels, label_column, feature_names] = named;
   const std::string bytes = data::read_file(path);
   const std::string name = data::printable(path);
@@ -30,13 +31,18 @@ data::Dataset from_file(const NamedData& named, bool one_class) {
   if (data::looks_like_idx(bytes)) {
     if (!label_column.empty())
       throw UsageError(name + " is an IDX file; --label-column goes with CSV files only");
+    if (!options.labelled) return data::idx_images(data::parse_idx(bytes, name));
     if (labels.empty()) throw UsageError(name + " is an IDX file; name the file of its labels with --labels");
-    return data::idx_pair(data::parse_idx(bytes, name), data::read_idx(labels), 0, one_class);
+    return data::idx_pair(data::parse_idx(bytes, name), data::read_idx(labels), 0, options.one_class);
   }
   if (!labels.empty()) throw UsageError(name + " is not an IDX file; --labels goes with IDX files only");
-  return data::parse_csv(
-      bytes, name, {.label_column = label_column, .one_class = one_class, .feature_columns = feature_names});
+  options.label_column = label_column;
+  options.feature_columns = feature_names;
+  return data::parse_csv(bytes, name, options);
 }
+
+// How many samples go through a model at a time where it does not learn.
+constexpr std::int64_t rows_at_once = 512;
 
 }  // namespace
 
@@ -68,7 +74,7 @@ data::Split undivided_data(const NamedData& named, std::uint64_t seed, bool one_
     throw UsageError("--data " + data::printable(name) +
                      ": neither a file nor one of digits, iris, spirals, moons, blobs, fashion-mnist");
   } else {
-    all = from_file(named, one_class);
+    all = from_file(named, {.one_class = one_class});
   }
   return {std::move(all), {}};
 }
@@ -91,21 +97,9 @@ data::Split classifier_data(const NamedData& named, double test_fraction, std::u
 }
 
 data::Dataset unlabelled_data(const NamedData& named, data::CsvOptions::Header header, std::uint64_t seed) {
-  const std::string& name = named.name;
-  const bool is_file = !is_built_in(name) && names_a_file(name);
-  if (!is_file) return joined(undivided_data(named, seed));  // or a name of nothing, refused
-  const std::string bytes = data::read_file(name);
-  const std::string printable = data::printable(name);
-  refuse_gzip(name, bytes);
-  if (!data::looks_like_idx(bytes))
-    return data::parse_csv(bytes, printable,
-                           {.header = header,
-                            .label_column = named.label_column,
-                            .labelled = false,
-                            .feature_columns = named.feature_names});
-  if (!named.label_column.empty())
-    throw UsageError(printable + " is an IDX file; --label-column goes with CSV files only");
-  return data::idx_images(data::parse_idx(bytes, printable));
+  if (!is_built_in(named.name) && names_a_file(named.name))
+    return from_file(named, {.header = header, .labelled = false});
+  return joined(undivided_data(named, seed));  // or a name of nothing, refused
 }
 
 data::Dataset joined(data::Split split) {
@@ -169,8 +163,7 @@ Tensor classifier_loss(Tape& tape, const nn::Mlp& model, const data::Batch& batc
 }
 
 Score score(Tape& tape, const nn::Mlp& model, const data::Dataset& data) {
-  constexpr std::int64_t rows = 512;
-  const data::Batches batches(data, std::min(rows, data.count), 0);
+  const data::Batches batches(data, std::min(rows_at_once, data.count), 0);
   const auto classes = static_cast<std::size_t>(data.classes());
   Score result;
   // Its size is their square: a column of numbers that was taken for classes must not take all memory.
@@ -198,10 +191,9 @@ Score score(Tape& tape, const nn::Mlp& model, const data::Dataset& data) {
 }
 
 Predictions predict(Tape& tape, const nn::Mlp& model, const data::Dataset& data, bool of_all_classes) {
-  constexpr std::int64_t rows = 512;
   Predictions result;
-  for (std::int64_t first = 0; first < data.count; first += rows) {
-    const std::int64_t count = std::min(rows, data.count - first);
+  for (std::int64_t first = 0; first < data.count; first += rows_at_once) {
+    const std::int64_t count = std::min(rows_at_once, data.count - first);
     const auto inputs = std::span(data.inputs)
                             .subspan(static_cast<std::size_t>(first * data.features),
                                      static_cast<std::size_t>(count * data.features));

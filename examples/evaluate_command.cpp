@@ -77,7 +77,7 @@ struct ClassifierData {
   data::Dataset measured;         // of the model's classes
 };
 
-// Of a file that may be a CSV file: as in training, unless the flags say otherwise.
+// As in training, unless the flags say otherwise, or name what has none.
 std::string label_column_of(const EvaluateFlags& flags, const Settings& settings) {
   if (!flags.label_column.empty() || !flags.labels.empty() || is_built_in(flags.data))
     return flags.label_column;
@@ -92,11 +92,10 @@ ClassifierData data_for_classifier(const EvaluateFlags& flags, const ModelFile& 
   const bool other_data = !flags.data.empty();
   ClassifierData result;
   result.name = other_data ? flags.data : settings.name("data");
-  const NamedData named = {
-      .name = result.name,
-      .labels = other_data ? flags.labels : settings.name("labels"),
-      .label_column = other_data ? label_column_of(flags, settings) : settings.name("label_column"),
-      .feature_names = feature_names_of(settings)};
+  const NamedData named = {.name = result.name,
+                           .labels = other_data ? flags.labels : settings.name("labels"),
+                           .label_column = label_column_of(flags, settings),
+                           .feature_names = feature_names_of(settings)};
   if (!other_data) {
     const std::string why =
         data::printable(file.file.name()) + " was trained on it; give its new place with --data";

@@ -27,15 +27,9 @@ std::string field(std::string_view text) {
   return quoted + "\"";
 }
 
-// In as few digits as tell it from every other float.
-std::string field(float number) {
-  char text[32];
-  return {text, std::to_chars(text, text + sizeof text, number).ptr};
-}
-
 // What JSON writes in the same digits: as a double, a float has twice as many.
 double number(float x) {
-  const std::string text = field(x);
+  const std::string text = data::short_number(x);
   double value = 0;
   std::from_chars(text.data(), text.data() + text.size(), value);
   return value;
@@ -60,21 +54,20 @@ void note_other_names(const data::Dataset& data, const std::vector<std::string>&
 // One object, but written sample by sample: all in memory take fifty times the room of the numbers.
 void print_json(const PredictFlags& flags, const Predictions& predictions,
                 const std::vector<std::string>& classes) {
-  std::string head = Json{
-      {"task", "classifier"},
-      {"data", flags.data},
-      {"samples", predictions.classes.size()},
-      {"classes",
-       classes}}.dump();
+  const Json all = {{"task", "classifier"},
+                    {"data", flags.data},
+                    {"samples", predictions.classes.size()},
+                    {"classes", classes}};
+  std::string head = all.dump();
   head.pop_back();  // the brace that ends it
   std::cout << head << ",\"predictions\":[";
   for (std::size_t i = 0; i < predictions.classes.size() && std::cout; ++i) {
     Json one = {{"class", classes[static_cast<std::size_t>(predictions.classes[i])]},
                 {"probability", number(predictions.probabilities[i])}};
     if (flags.probabilities) {
-      Json& all = one["probabilities"] = Json::array();
+      Json& each = one["probabilities"] = Json::array();
       for (std::size_t c = 0; c < classes.size(); ++c)
-        all.push_back(number(predictions.of_all_classes[i * classes.size() + c]));
+        each.push_back(number(predictions.of_all_classes[i * classes.size() + c]));
     }
     std::cout << (i == 0 ? "" : ",") << one.dump();
   }
@@ -83,16 +76,15 @@ void print_json(const PredictFlags& flags, const Predictions& predictions,
 
 void print_table(const PredictFlags& flags, const Predictions& predictions,
                  const std::vector<std::string>& classes) {
-  const bool of_all = flags.probabilities;
   std::cout << "class,probability";
-  for (std::size_t c = 0; of_all && c < classes.size(); ++c)
+  for (std::size_t c = 0; flags.probabilities && c < classes.size(); ++c)
     std::cout << "," << field("probability:" + classes[c]);
   std::cout << "\n";
   for (std::size_t i = 0; i < predictions.classes.size() && std::cout; ++i) {
     std::cout << field(classes[static_cast<std::size_t>(predictions.classes[i])]) << ","
-              << field(predictions.probabilities[i]);
-    for (std::size_t c = 0; of_all && c < classes.size(); ++c)
-      std::cout << "," << field(predictions.of_all_classes[i * classes.size() + c]);
+              << data::short_number(predictions.probabilities[i]);
+    for (std::size_t c = 0; flags.probabilities && c < classes.size(); ++c)
+      std::cout << "," << data::short_number(predictions.of_all_classes[i * classes.size() + c]);
     std::cout << "\n";
   }
 }

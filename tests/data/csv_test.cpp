@@ -308,6 +308,7 @@ TEST(Csv, FeaturesAreFoundByTheirNamesWhereTheHeaderHasThem) {
     }
   };
   refused("a,c\n1,2\n", "t.csv: there is no column \"b\"; the header has \"a\", \"c\"");
+  refused("b,c\n1,2\n", "t.csv: there is no column \"a\"; the header has \"b\", \"c\"");
   refused("a,b\n1,2\n", "column 1 (counted from 0) is chosen twice, as feature \"b\" and before",
           {.label_column = "b"});
   refused("b,x,a\n1,2,y\n", "t.csv:2:5: \"y\" is not a number");
