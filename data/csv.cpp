@@ -24,13 +24,15 @@ bool blank(const CsvRecord& record) {
 std::string why_no_number(const std::string& text, bool labelled) {
   if (text.empty()) return "a value is missing; leave the line out or fill the value in";
   const std::string no_number = shown(text) + " is not a number";
-  if (text.find(',') != std::string::npos) return no_number + "; decimals are written with a point";
+  if (is_number_with_a_comma(text)) return no_number + "; decimals are written with a point";
   if (text.find(';') != std::string::npos)
     return no_number + "; separate fields by commas, and write decimals with a point";
-  if (!labelled) return no_number + "; leave the line or the column out, or pass it over with --label-column";
+  if (!labelled)
+    return no_number +
+           "; leave the line out, or pass the column over with --label-column or --ignore-columns";
   return no_number +
-         ", which every column but the class's holds: leave the line or the column out, or choose it as the "
-         "class";
+         ", which every column but the class's holds: leave the line out, leave the column out with "
+         "--ignore-columns, or choose it as the class";
 }
 
 // A feature or a target. `hint` is what the first line may be instead of a sample.

@@ -18,15 +18,18 @@ struct CsvOptions {
   /// sample.
   Header header = Header::detect;
   char delimiter = ',';
-  /// A name from the header or a number from 0; empty: the last column. A number that is also the name of
-  /// another column is refused.
+  /// A name from the header or a number from 0; empty: the last column that is not ignored. A number that is
+  /// also the name of another column is refused.
   std::string label_column = {};
+  /// Columns, chosen as label_column is, that are passed over, whatever is in them. They need not be there
+  /// where feature_columns are found.
+  std::vector<std::string> ignored_columns = {};
   /// Whether all samples may be of one class, as of a file that is only measured.
   bool one_class = false;
   /// If not, samples have no class: every column is a feature, but for one that `label_column` names, which
-  /// is passed over. Then detect: the first line is a header if such a column is a name in it and no number,
-  /// or if no feature in it is a number and one is a name. If its features count (0,1,2,...), it is refused;
-  /// else it is a sample.
+  /// is passed over, too. Then detect: the first line is a header if such a column is a name in it and no
+  /// number, or if no feature in it is a number and one is a name. If its features count (0,1,2,...), it is
+  /// refused; else it is a sample.
   bool labelled = true;
   /// Of a regression: the columns, chosen as label_column is, whose numbers are to be found. Then there is no
   /// class.

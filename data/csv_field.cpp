@@ -56,6 +56,11 @@ bool is_number(const std::string& text) {
   return parse_number(text, value) != CsvNumber::none;
 }
 
+bool is_number_with_a_comma(std::string text) {
+  std::replace(text.begin(), text.end(), ',', '.');
+  return is_number(text);
+}
+
 bool stands_for_nothing(const std::string& text) {
   constexpr std::string_view words[] = {"", "NA", "N/A", "n/a", "NULL", "null", "None", "?", "-"};
   return std::find(std::begin(words), std::end(words), text) != std::end(words);

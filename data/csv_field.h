@@ -18,6 +18,9 @@ CsvNumber parse_number(const std::string& text, float& value);
 /// Whether it is one, finite or not.
 bool is_number(const std::string& text);
 
+/// Whether it would be one with a point where it has a comma.
+bool is_number_with_a_comma(std::string text);
+
 /// Whether it is what files write where a value is missing. NaN is a number to us, and refused as one.
 bool stands_for_nothing(const std::string& text);
 

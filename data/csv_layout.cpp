@@ -28,32 +28,47 @@ std::optional<std::size_t> column_numbered(const std::string& text, std::size_t 
   return index;
 }
 
-// Whether the first line's features count up from 0, as pandas names columns that have no names: with the
-// class's column ("0,1,2"), without it ("label,0,1"), or behind an unnamed column of its index (",0,1").
-bool features_count(const CsvRecord& first, std::size_t label, std::size_t start, bool with_label) {
+// The columns that are no features, as far as is known before it is known what the first line is.
+struct NoFeatures {
+  std::size_t label = CsvLayout::no_column;
+  std::vector<bool> ignored;
+
+  bool has(std::size_t column) const { return column == label || ignored[column]; }
+};
+
+// Whether the features of the first line count up from 0, from column `start` on. The class's column has a
+// number of its own or has none.
+bool features_count(const CsvRecord& first, const NoFeatures& others, std::size_t start, bool with_label) {
   std::size_t n = 0;
   for (std::size_t c = start; c < first.size(); ++c) {
-    if (c == label && !with_label) continue;
-    if (c != label && first[c].text != std::to_string(n)) return false;
+    if (c == others.label && !with_label) continue;
+    if (!others.has(c) && first[c].text != std::to_string(n)) return false;
     ++n;
   }
   return true;
 }
 
-bool features_count(const CsvRecord& first, std::size_t label, std::size_t start = 0) {
-  return features_count(first, label, start, true) || features_count(first, label, start, false);
+bool features_count(const CsvRecord& first, const NoFeatures& others, std::size_t start) {
+  return features_count(first, others, start, true) || features_count(first, others, start, false);
 }
 
-// What the features of the first line look like, without the column `label`.
+// The same as pandas names columns that have no names: with the class's column ("0,1,2"), without it
+// ("label,0,1"), or behind an unnamed column of its index (",0,1"), where that is no feature.
+bool features_count(const CsvRecord& first, const NoFeatures& others) {
+  return features_count(first, others, 0) || (others.has(0) && features_count(first, others, 1));
+}
+
+// What the features of the first line look like.
 struct Features {
   std::size_t count = 0;
   std::size_t numbers = 0;
   std::size_t names = 0;
 
-  Features(const CsvRecord& first, std::size_t label) {
+  Features(const CsvRecord& first, const NoFeatures& others) {
     for (std::size_t c = 0; c < first.size(); ++c) {
-      if (c == label) continue;
+      if (others.has(c)) continue;
       const std::string& text = first[c].text;
+      // "1,5" is refused as a number where it stands, and no name.
       const bool number = is_number(text) || is_number_with_a_comma(text);
       ++count;
       numbers += number ? 1 : 0;
@@ -65,35 +80,27 @@ struct Features {
   // a value is missing: it is refused where it stands, and not passed over as a header.
   bool are_names() const { return numbers == 0 && names > 0; }
   bool may_be_names() const { return are_names() || (numbers > 0 && numbers + names == count); }
-
- private:
-  // "1,5" is refused as a number where it stands, and no name.
-  static bool is_number_with_a_comma(std::string text) {
-    std::replace(text.begin(), text.end(), ',', '.');
-    return is_number(text);
-  }
 };
 
-// Whether the first line names the columns, if the class is in column `label`. `ahead` reads on behind it.
-bool names_columns(const CsvRecord& first, std::size_t label, CsvReader ahead) {
-  const Features features(first, label);
+// Whether the first line names the columns, one of which is the class's. `ahead` reads on behind it.
+bool names_columns(const CsvRecord& first, const NoFeatures& others, CsvReader ahead) {
+  const Features features(first, others);
   if (features.are_names()) return true;
   if (!features.may_be_names()) return false;
 
   // Where features are numbers, the class tells: a text where all others are numbers, or, in a line that
   // counts, one that no other line has, though every other class has several.
-  const std::string& own = first[label].text;
+  const std::string& own = first[others.label].text;
   const bool text_label = !is_number(own);
   if (text_label && stands_for_nothing(own)) return false;
-  bool counts = first.size() > 2 &&
-                (text_label ? features_count(first, label)
-                            : features_count(first, label, 0, true) && own == std::to_string(label));
+  bool counts =
+      first.size() > 2 && features_count(first, text_label ? others : NoFeatures{.ignored = others.ignored});
   if (!text_label && !counts) return false;
   std::map<std::string, std::size_t> classes;
   bool numbers = true;
   for (CsvRecord record; ahead.next(record);) {
     if (record.size() != first.size()) continue;
-    const std::string& text = record[label].text;
+    const std::string& text = record[others.label].text;
     ++classes[text];
     numbers = numbers && is_number(text);
     counts = counts && text != own;
@@ -105,23 +112,21 @@ bool names_columns(const CsvRecord& first, std::size_t label, CsvReader ahead) {
 }
 
 // The same if there is no class. What is in a column that is passed over means nothing.
-bool names_columns_without_class(const CsvRecord& first, std::size_t passed_over, const CsvReader& reader) {
-  const bool index_first = passed_over == 0;
-  if (first.size() > 1 &&
-      (features_count(first, passed_over) || (index_first && features_count(first, 0, 1)))) {
+bool names_columns_without_class(const CsvRecord& first, const NoFeatures& others, const CsvReader& reader) {
+  if (first.size() > 1 && features_count(first, others)) {
     reader.fail(
         first[0],
         "this line may be a sample, or name the columns by numbers, as pandas does: say with --header "
         "yes or no whether it names them");
   }
-  return Features(first, passed_over).are_names();
+  return Features(first, others).are_names();
 }
 
 // What to do if a first line that is read as a sample was meant to name the columns.
-std::string header_hint(const CsvRecord& first, std::size_t label, bool labelled) {
-  if (label != 0 && first[0].text.empty() && first.size() > 2 && features_count(first, label, 1)) {
+std::string header_hint(const CsvRecord& first, const NoFeatures& others, bool labelled) {
+  if (!others.has(0) && first[0].text.empty() && first.size() > 2 && features_count(first, others, 1)) {
     return "; this line looks like a header whose first column has no name, as pandas writes it with its "
-           "index: write the file with index=False";
+           "index: write the file with index=False, or leave that column out with --ignore-columns '\"\"'";
   }
   return std::string("; if this line names the columns, let no name be a number, or ") +
          (labelled ? "choose the class by its name with --label-column" : "say so with --header yes");
@@ -146,7 +151,7 @@ struct Choice {
   Choice(const char* kind, const std::string& chosen, const CsvRecord& first)
       : what(kind),
         text(chosen),
-        named(chosen.empty() ? std::nullopt : column_named(chosen, first)),
+        named(column_named(chosen, first)),
         numbered(column_numbered(chosen, first.size())) {}
 };
 
@@ -171,9 +176,10 @@ std::size_t column_of(const Choice& choice, bool header, const CsvRecord& first,
 // Whether it is a name that makes a header of the first line. A number beyond the last column, perhaps
 // counted from 1, may also be what the first sample holds, and a class may be given for the name of its
 // column.
-bool names_this_line(const Choice& choice, const CsvRecord& first, CsvReader ahead) {
+bool names_this_line(const Choice& choice, const CsvRecord& first, const std::vector<bool>& ignored,
+                     CsvReader ahead) {
   if (!choice.named || choice.numbered || is_number(choice.text)) return false;
-  const Features others(first, *choice.named);
+  const Features others(first, {*choice.named, ignored});
   if (others.may_be_names() && others.names > 0) return true;
   for (CsvRecord record; ahead.next(record);) {
     if (record.size() == first.size() && record[*choice.named].text == choice.text) return false;
@@ -190,45 +196,77 @@ std::vector<std::size_t> columns_named(const std::vector<std::string>& names, co
   return columns;
 }
 
+std::vector<Choice> choices(const char* what, const std::vector<std::string>& columns,
+                            const CsvRecord& first) {
+  std::vector<Choice> result;
+  for (const std::string& column : columns) result.emplace_back(what, column, first);
+  return result;
+}
+
+// What the options choose, before it is known whether the first line is a header.
+struct Choices {
+  Choice label;
+  std::vector<Choice> targets, ignored;
+  NoFeatures no_features;
+
+  // `labelled` files have their class in the last column that is not ignored, if none is chosen.
+  Choices(const CsvRecord& first, const CsvOptions& options, bool labelled)
+      : label("label column", options.label_column, first),
+        targets(choices("target column", options.target_columns, first)),
+        ignored(choices("ignored column", options.ignored_columns, first)) {
+    no_features.ignored.resize(first.size());
+    for (const Choice& choice : ignored) {
+      if (const auto column = choice.numbered ? choice.numbered : choice.named)
+        no_features.ignored[*column] = true;
+    }
+    if (label.text.empty()) {
+      label.named.reset();
+      std::size_t last = first.size() - 1;
+      while (last > 0 && no_features.ignored[last]) --last;
+      if (labelled) label.numbered = last;
+    }
+    no_features.label = label.numbered.value_or(labelled ? first.size() - 1 : CsvLayout::no_column);
+  }
+
+  bool has_label() const { return !label.text.empty() || label.numbered; }
+};
+
 bool is_header(const CsvRecord& first, const CsvReader& reader, const CsvOptions& options, bool labelled,
-               const Choice& label, const std::vector<Choice>& targets) {
+               const Choices& chosen) {
   if (options.header != CsvOptions::Header::detect) return options.header == CsvOptions::Header::yes;
-  const auto names_it = [&](const Choice& choice) { return names_this_line(choice, first, reader); };
+  const NoFeatures& others = chosen.no_features;
+  const auto names_it = [&](const Choice& choice) {
+    return names_this_line(choice, first, others.ignored, reader);
+  };
   const std::vector<std::string>& wanted = options.feature_columns;
   if (!wanted.empty() && columns_named(wanted, first).size() == wanted.size()) return true;
-  if (names_it(label) || std::any_of(targets.begin(), targets.end(), names_it)) return true;
-  if (labelled) return names_columns(first, label.numbered.value_or(first.size() - 1), reader);
-  return names_columns_without_class(first, label.numbered.value_or(CsvLayout::no_column), reader);
+  if (names_it(chosen.label) || std::any_of(chosen.targets.begin(), chosen.targets.end(), names_it) ||
+      std::any_of(chosen.ignored.begin(), chosen.ignored.end(), names_it))
+    return true;
+  return labelled ? names_columns(first, others, reader) : names_columns_without_class(first, others, reader);
 }
 
 }  // namespace
 
 CsvLayout csv_layout(const CsvRecord& first, const CsvReader& reader, const CsvOptions& options,
                      bool labelled, const std::string& name) {
-  Choice label("label column", options.label_column, first);
-  const bool has_label = labelled || !label.text.empty();
-  if (label.text.empty() && labelled) label.numbered = first.size() - 1;
-  std::vector<Choice> targets;
-  for (const std::string& column : options.target_columns)
-    targets.emplace_back("target column", column, first);
-
+  const Choices chosen(first, options, labelled);
   CsvLayout layout;
-  layout.header = is_header(first, reader, options, labelled, label, targets);
+  layout.header = is_header(first, reader, options, labelled, chosen);
   std::vector<bool> taken(first.size());
   const auto take = [&](std::size_t column, const std::string& as) {
     if (taken[column])
       throw DataError(name + ": column " + std::to_string(column) + " (counted from 0) is chosen twice, as " +
                       as + " and before");
     taken[column] = true;
+    return column;
   };
-  if (has_label) {
-    layout.label = column_of(label, layout.header, first, reader, name);
-    take(layout.label, "label column");
-  }
-  for (const Choice& target : targets) {
-    layout.targets.push_back(column_of(target, layout.header, first, reader, name));
-    take(layout.targets.back(), "target column " + shown(target.text));
-  }
+  const auto take_chosen = [&](const Choice& choice) {
+    return take(column_of(choice, layout.header, first, reader, name),
+                choice.what + (choice.text.empty() ? "" : " " + shown(choice.text)));
+  };
+  if (chosen.has_label()) layout.label = take_chosen(chosen.label);
+  for (const Choice& target : chosen.targets) layout.targets.push_back(take_chosen(target));
   if (layout.header) layout.features = columns_named(options.feature_columns, first);
   if (!layout.features.empty()) {
     for (const std::string& wanted : options.feature_columns) {
@@ -238,12 +276,16 @@ CsvLayout csv_layout(const CsvRecord& first, const CsvReader& reader, const CsvO
       take(*column, "feature " + shown(wanted));
     }
   } else {
+    for (const Choice& choice : chosen.ignored) take_chosen(choice);
     for (std::size_t c = 0; c < first.size(); ++c) {
       if (!taken[c]) layout.features.push_back(c);
     }
   }
-  if (!layout.header && options.header == CsvOptions::Header::detect)
-    layout.hint = header_hint(first, layout.label, labelled);
+  if (!layout.header && options.header == CsvOptions::Header::detect) {
+    NoFeatures others = chosen.no_features;
+    others.label = layout.label;
+    layout.hint = header_hint(first, others, labelled);
+  }
   return layout;
 }
 

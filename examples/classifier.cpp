@@ -15,6 +15,7 @@
 #include "data/file.h"
 #include "data/idx.h"
 #include "data/synthetic.h"
+#include "examples/column_list.h"
 #include "examples/data_name.h"
 #include "examples/usage_error.h"
 #include "nn/sha256.h"
@@ -24,19 +25,21 @@ namespace {
 
 // `options` beside what `named` says.
 data::Dataset from_file(const NamedData& named, data::CsvOptions options) {
-  const auto& [path, labels, label_column, feature_names] = named;
+  const auto& [path, labels, label_column, ignore_columns, feature_names] = named;
   const std::string bytes = data::read_file(path);
   const std::string name = data::printable(path);
   if (labels.empty()) refuse_gzip(path, bytes);
   if (data::looks_like_idx(bytes)) {
-    if (!label_column.empty())
-      throw UsageError(name + " is an IDX file; --label-column goes with CSV files only");
+    const NamedData columns = {.label_column = label_column, .ignore_columns = ignore_columns};
+    if (const char* const flag = flag_for_a_file(columns))
+      throw UsageError(name + " is an IDX file; " + flag + " goes with CSV files only");
     if (!options.labelled) return data::idx_images(data::parse_idx(bytes, name));
     if (labels.empty()) throw UsageError(name + " is an IDX file; name the file of its labels with --labels");
     return data::idx_pair(data::parse_idx(bytes, name), data::read_idx(labels), 0, options.one_class);
   }
   if (!labels.empty()) throw UsageError(name + " is not an IDX file; --labels goes with IDX files only");
   options.label_column = label_column;
+  options.ignored_columns = read_column_list(ignore_columns);
   options.feature_columns = feature_names;
   return data::parse_csv(bytes, name, options);
 }
@@ -52,12 +55,20 @@ bool is_built_in(const std::string& name) {
   return std::find(built_in.begin(), built_in.end(), name) != built_in.end();
 }
 
+const char* flag_for_a_file(const NamedData& named) {
+  return !named.labels.empty()           ? "--labels"
+         : !named.label_column.empty()   ? "--label-column"
+         : !named.ignore_columns.empty() ? "--ignore-columns"
+                                         : nullptr;
+}
+
 data::Split undivided_data(const NamedData& named, std::uint64_t seed, bool one_class) {
-  const auto& [name, labels, label_column, feature_names] = named;
-  if ((!labels.empty() || !label_column.empty()) && is_built_in(name)) {
-    throw UsageError((labels.empty() ? "--label-column" : "--labels") +
-                     (" goes with a file; " + name + " has its labels already"));
-  }
+  const std::string& name = named.name;
+  const char* const flag = flag_for_a_file(named);
+  if (flag != nullptr && is_built_in(name))
+    throw UsageError(flag + (" goes with a file; " + name + " has its ") +
+                     (named.labels.empty() && named.label_column.empty() ? "features" : "labels") +
+                     " already");
   if (name == "fashion-mnist") return data::fashion_mnist();
   data::Dataset all;
   if (name == "digits") {
@@ -125,6 +136,17 @@ std::vector<std::string> feature_names_of(const Settings& settings) {
   if (static_cast<std::int64_t>(names.size()) != settings.whole("features", 1))
     settings.fail("feature_names", "has another length than the features");
   return names;
+}
+
+std::string ignored_columns_of(const Settings& settings) {
+  if (!settings.has("ignore_columns")) return "";
+  const std::string columns = settings.name("ignore_columns");
+  try {
+    read_column_list(columns);
+  } catch (const data::DataError&) {
+    settings.fail("ignore_columns", "is no list of columns");
+  }
+  return columns;
 }
 
 data::Standardizer standardizer_of(const Settings& settings) {

@@ -19,11 +19,15 @@ bool is_built_in(const std::string& name);
 
 /// The data of a classifier, as the flags name it.
 struct NamedData {
-  std::string name;                             // --data
+  std::string name = {};                        // --data
   std::string labels = {};                      // --labels, if it is an IDX file of images
   std::string label_column = {};                // --label-column, if it is a CSV file
+  std::string ignore_columns = {};              // --ignore-columns, if it is a CSV file
   std::vector<std::string> feature_names = {};  // that such a file may have: see data::CsvOptions
 };
+
+/// The first of --labels, --label-column and --ignore-columns that is given, or null. They go with files.
+const char* flag_for_a_file(const NamedData& named);
 
 /// A train and a test part, not standardised yet. Throws DataError, IoError, UsageError.
 data::Split classifier_data(const NamedData& named, double test_fraction, std::uint64_t seed);
@@ -44,6 +48,10 @@ data::Dataset unlabelled_data(const NamedData& named, data::CsvOptions::Header h
 /// The names of a model's features, where the data that it learned from had a header, else none. Throws
 /// FileError if there are other than its features.
 std::vector<std::string> feature_names_of(const Settings& settings);
+
+/// What training was told with --ignore-columns; older versions did not write it. Throws FileError if it is
+/// no list of columns.
+std::string ignored_columns_of(const Settings& settings);
 
 /// How training brought the features of a model to one scale. Throws FileError if its file does not say.
 data::Standardizer standardizer_of(const Settings& settings);

@@ -10,6 +10,7 @@
 #include "data/file.h"
 #include "data/utf8.h"
 #include "examples/autopsy.h"
+#include "examples/column_list.h"
 #include "examples/number_checks.h"
 #include "examples/unknown_word.h"
 #include "kernels/instruction_set.h"
@@ -45,6 +46,25 @@ CLI::Validator name_of(const std::string& what) {
         return text.empty() ? "must be the name of " + what + ", not empty" : std::string();
       },
       "");
+}
+
+CLI::Option* add_ignore_columns(CLI::App& app, std::string& columns, const std::string& description) {
+  return app.add_option("--ignore-columns", columns, description)
+      ->check(column_list())
+      ->type_name("NAME|N,...");
+}
+
+void add_header(CLI::App& app, data::CsvOptions::Header& header) {
+  using Header = data::CsvOptions::Header;
+  const std::map<std::string, Header> headers = {
+      {"detect", Header::detect}, {"yes", Header::yes}, {"no", Header::no}};
+  app.add_option_function<std::string>(
+         "--header", [&header, headers](const std::string& kind) { header = headers.at(kind); },
+         "Whether the first line of a CSV file names the columns: yes, no, or detect, where it does if no "
+         "name is a number, and has to be told if they count 0,1,2")
+      ->check(CLI::IsMember({"detect", "yes", "no"}).description(""))
+      ->default_str("detect")
+      ->type_name("KIND");
 }
 
 void add_threads(CLI::App& app, int& threads) {
@@ -113,10 +133,12 @@ void add_classifier(CLI::App& train, ClassifierFlags& flags) {
       ->check(utf8())
       ->type_name("PATH");
   app.add_option("--label-column", flags.label_column,
-                 "Column of a CSV file that holds the class (default: the last)")
+                 "Column of a CSV file that holds the class (default: the last that is not ignored)")
       ->check(name_of("a column, or its number"))
       ->check(utf8())
       ->type_name("NAME|N");
+  add_ignore_columns(app, flags.ignore_columns,
+                     "Columns of a CSV file that are no features, as an id (default: none)");
   // Not CLI11's own list, which takes 4,,5 for 4,5.
   app.add_option_function<std::string>(
          "--hidden", [&](const std::string& text) { flags.hidden = read_whole_numbers(text); },
@@ -256,6 +278,10 @@ void add_evaluate(CLI::App& reel, EvaluateFlags& flags) {
       ->needs(data)
       ->check(name_of("a column, or its number"))
       ->type_name("NAME|N");
+  add_ignore_columns(app, flags.ignore_columns,
+                     "Columns of a CSV file that are no features, if these are not found by the names that "
+                     "training saw (default: as in training)")
+      ->needs(data);
   app.add_option_function<std::string>(
          "--split", [&flags](const std::string& part) { flags.whole = part == "all"; },
          "held-out, or all: every sample of the data, as of a file that is there for testing")
@@ -282,16 +308,10 @@ void add_predict(CLI::App& reel, PredictFlags& flags) {
                  "Column of a CSV file that holds the class, to be passed over (default: none does)")
       ->check(name_of("a column, or its number"))
       ->type_name("NAME|N");
-  using Header = data::CsvOptions::Header;
-  const std::map<std::string, Header> headers = {
-      {"detect", Header::detect}, {"yes", Header::yes}, {"no", Header::no}};
-  app.add_option_function<std::string>(
-         "--header", [&flags, headers](const std::string& kind) { flags.header = headers.at(kind); },
-         "Whether the first line of a CSV file names the columns: yes, no, or detect, where it does if no "
-         "name is a number, and has to be told if they count 0,1,2")
-      ->check(CLI::IsMember({"detect", "yes", "no"}).description(""))
-      ->default_str("detect")
-      ->type_name("KIND");
+  add_ignore_columns(app, flags.ignore_columns,
+                     "Other columns to be passed over, if features are not found by the names that training "
+                     "saw (default: none)");
+  add_header(app, flags.header);
   app.add_flag("--probabilities", flags.probabilities, "Print the probabilities of all classes");
   add_threads(app, flags.threads);
   app.add_flag("--json", flags.json, "Print one JSON object");
@@ -303,6 +323,16 @@ void add_inspect(CLI::App& reel, InspectFlags& flags) {
       ->required()
       ->check(name_of("a file"))
       ->type_name("FILE");
+  CLI::Option* label =
+      app.add_option("--label-column", flags.label_column,
+                     "Column of a CSV file that holds the class (default: the last that is not ignored)")
+          ->check(name_of("a column, or its number"))
+          ->type_name("NAME|N");
+  add_ignore_columns(app, flags.ignore_columns,
+                     "Columns of a CSV file that are no features, as an id (default: none)");
+  add_header(app, flags.header);
+  app.add_flag("--unlabelled", flags.unlabelled, "A CSV file has no classes: all its columns are features")
+      ->excludes(label);
   app.add_flag("--json", flags.json, "Print one JSON object");
 }
 

@@ -19,7 +19,7 @@ int run_evaluate(const EvaluateFlags& flags);
 /// `reel predict`
 int run_predict(const PredictFlags& flags);
 /// `reel inspect FILE`: recognises a file by its content, checks it whole, and says what is in it.
-int run_inspect(const std::string& path, bool json);
+int run_inspect(const InspectFlags& flags);
 /// `reel attention`
 int run_attention(const AttentionFlags& flags);
 /// `reel bench`

@@ -77,11 +77,10 @@ struct ClassifierData {
   data::Dataset measured;         // of the model's classes
 };
 
-// As in training, unless the flags say otherwise, or name what has none.
-std::string label_column_of(const EvaluateFlags& flags, const Settings& settings) {
-  if (!flags.label_column.empty() || !flags.labels.empty() || is_built_in(flags.data))
-    return flags.label_column;
-  return settings.name("label_column");
+// Which columns, as given by a flag, or else as in training, unless the other flags name what has none.
+std::string of_columns(const EvaluateFlags& flags, const std::string& given, const std::string& in_training) {
+  const bool has_none = !flags.labels.empty() || is_built_in(flags.data);
+  return given.empty() && !has_none ? in_training : given;
 }
 
 // The data that the flags name, or else that the model was trained on.
@@ -92,10 +91,12 @@ ClassifierData data_for_classifier(const EvaluateFlags& flags, const ModelFile& 
   const bool other_data = !flags.data.empty();
   ClassifierData result;
   result.name = other_data ? flags.data : settings.name("data");
-  const NamedData named = {.name = result.name,
-                           .labels = other_data ? flags.labels : settings.name("labels"),
-                           .label_column = label_column_of(flags, settings),
-                           .feature_names = feature_names_of(settings)};
+  const NamedData named = {
+      .name = result.name,
+      .labels = other_data ? flags.labels : settings.name("labels"),
+      .label_column = of_columns(flags, flags.label_column, settings.name("label_column")),
+      .ignore_columns = of_columns(flags, flags.ignore_columns, ignored_columns_of(settings)),
+      .feature_names = feature_names_of(settings)};
   if (!other_data) {
     const std::string why =
         data::printable(file.file.name()) + " was trained on it; give its new place with --data";
@@ -162,10 +163,11 @@ int evaluate_classifier(const EvaluateFlags& flags, const ModelFile& file) {
 }
 
 int evaluate_transformer(const EvaluateFlags& flags, const ModelFile& file) {
-  if (!flags.labels.empty() || !flags.label_column.empty()) {
-    throw UsageError((flags.labels.empty() ? "--label-column" : "--labels") +
-                     (" goes with a classifier; " + data::printable(flags.model) + " holds a transformer"));
-  }
+  const NamedData named = {
+      .labels = flags.labels, .label_column = flags.label_column, .ignore_columns = flags.ignore_columns};
+  if (const char* const flag = flag_for_a_file(named))
+    throw UsageError(std::string(flag) + " goes with a classifier; " + data::printable(flags.model) +
+                     " holds a transformer");
   const LoadedGpt loaded = load_gpt(file);
   const std::string data = flags.data.empty() ? file.settings().name("data") : flags.data;
   Tape tape(Precision::f32, file.products());

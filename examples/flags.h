@@ -38,8 +38,9 @@ struct RunFlags {
 struct ClassifierFlags {
   RunFlags run;
   std::string data = "digits";
-  std::string labels;        // of an IDX pair, if --data names the images
-  std::string label_column;  // of a CSV file
+  std::string labels;          // of an IDX pair, if --data names the images
+  std::string label_column;    // of a CSV file
+  std::string ignore_columns;  // of a CSV file, with commas between them
   std::vector<std::int64_t> hidden = {128, 64};
   std::int64_t epochs = 0;   // 0: chosen by the data
   std::int64_t batch = 0;    // 0: chosen by the data
@@ -105,6 +106,7 @@ struct EvaluateFlags {
   std::string data;
   std::string labels;
   std::string label_column;
+  std::string ignore_columns;
   bool whole = false;  // measure all of the data, not what training holds out
   int threads = 0;
   bool json = false;
@@ -114,6 +116,7 @@ struct PredictFlags {
   std::string model;
   std::string data;
   std::string label_column;
+  std::string ignore_columns;
   data::CsvOptions::Header header = data::CsvOptions::Header::detect;
   bool probabilities = false;  // of all classes
   int threads = 0;
@@ -122,6 +125,10 @@ struct PredictFlags {
 
 struct InspectFlags {
   std::string file;
+  std::string label_column;
+  std::string ignore_columns;
+  data::CsvOptions::Header header = data::CsvOptions::Header::detect;
+  bool unlabelled = false;  // a CSV file without classes
   bool json = false;
 };
 

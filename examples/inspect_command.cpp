@@ -15,9 +15,11 @@
 #include "data/npy.h"
 #include "data/npz.h"
 #include "data/text.h"
+#include "examples/column_list.h"
 #include "examples/commands.h"
 #include "examples/data_name.h"
 #include "examples/exit_code.h"
+#include "examples/usage_error.h"
 #include "nn/checkpoint.h"
 #include "nn/error.h"
 #include "nn/safetensors.h"
@@ -142,18 +144,23 @@ Json inspect_npz(const std::string& path, const std::string& bytes) {
   return {{"file", path}, {"kind", "npz"}, {"bytes", bytes.size()}, {"tensors", tensors}};
 }
 
-Json inspect_csv(const std::string& path, const std::string& bytes) {
-  const data::Dataset data = data::parse_csv(bytes, data::printable(path), {.one_class = true});
+Json inspect_csv(const InspectFlags& flags, const std::string& bytes) {
+  const data::Dataset data = data::parse_csv(bytes, data::printable(flags.file),
+                                             {.header = flags.header,
+                                              .label_column = flags.label_column,
+                                              .ignored_columns = read_column_list(flags.ignore_columns),
+                                              .one_class = true,
+                                              .labelled = !flags.unlabelled});
+  Json result = {{"file", flags.file},    {"kind", "csv"},
+                 {"bytes", bytes.size()}, {"header", data.header.value_or(false)},
+                 {"samples", data.count}, {"features", data.features}};
+  if (!data.feature_names.empty()) result["feature_names"] = data.feature_names;
+  if (flags.unlabelled) return result;
   std::vector<std::int64_t> counts(static_cast<std::size_t>(data.classes()));
   for (const std::int32_t label : data.labels) ++counts[static_cast<std::size_t>(label)];
-  return {{"file", path},
-          {"kind", "csv"},
-          {"bytes", bytes.size()},
-          {"header", data.header.value_or(false)},
-          {"samples", data.count},
-          {"features", data.features},
-          {"classes", data.class_names},
-          {"samples_per_class", counts}};
+  result["classes"] = data.class_names;
+  result["samples_per_class"] = counts;
+  return result;
 }
 
 Json inspect_text(const std::string& path, const std::string& bytes) {
@@ -166,10 +173,25 @@ Json inspect_text(const std::string& path, const std::string& bytes) {
           {"vocabulary", vocabulary.size()}};
 }
 
-Json inspect(const std::string& path, std::string bytes) {
+// The first of the flags for a CSV file that is given, or null.
+const char* flag_for_csv(const InspectFlags& flags) {
+  return flags.unlabelled                                   ? "--unlabelled"
+         : flags.header != data::CsvOptions::Header::detect ? "--header"
+         : !flags.label_column.empty()                      ? "--label-column"
+         : !flags.ignore_columns.empty()                    ? "--ignore-columns"
+                                                            : nullptr;
+}
+
+Json inspect(const InspectFlags& flags) {
+  const std::string& path = flags.file;
+  std::string bytes = data::read_file(path);
   const std::optional<Kind> named = kind_by_name(path);
   if (!named || named == Kind::csv) refuse_gzip(path, bytes);
-  switch (named.value_or(kind_by_content(bytes))) {
+  const char* const flag = flag_for_csv(flags);
+  const Kind kind = named.value_or(flag != nullptr ? Kind::csv : kind_by_content(bytes));
+  if (flag != nullptr && kind != Kind::csv)
+    throw UsageError(std::string(flag) + " goes with CSV files only; " + data::printable(path) + " is none");
+  switch (kind) {
     case Kind::npy:
       return inspect_npy(path, bytes);
     case Kind::npz:
@@ -180,7 +202,7 @@ Json inspect(const std::string& path, std::string bytes) {
     case Kind::idx:
       return inspect_idx(path, bytes);
     case Kind::csv:
-      return inspect_csv(path, bytes);
+      return inspect_csv(flags, bytes);
     default:
       return inspect_text(path, bytes);
   }
@@ -220,9 +242,9 @@ void print(const Json& result) {
 
 }  // namespace
 
-int run_inspect(const std::string& path, bool json) {
-  const Json result = inspect(path, data::read_file(path));
-  if (json) {
+int run_inspect(const InspectFlags& flags) {
+  const Json result = inspect(flags);
+  if (flags.json) {
     std::cout << result.dump(-1, ' ', false, Json::error_handler_t::replace) << "\n";
   } else {
     print(result);

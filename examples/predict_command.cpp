@@ -37,11 +37,13 @@ double number(float x) {
 
 void require_features(const data::Dataset& data, std::int64_t features, const std::string& passed_over) {
   if (data.features == features) return;
-  const bool is_table = data.header.has_value();
-  const bool one_too_many = is_table && passed_over.empty() && data.features == features + 1;
+  const bool too_many = data.header.has_value() && data.features > features;
+  const bool one_too_many = too_many && passed_over.empty() && data.features == features + 1;
   throw data::DataError(data.name + ": it has " + std::to_string(data.features) +
                         " features, but the model learned from " + std::to_string(features) +
-                        (one_too_many ? "; if one column is the class, --label-column passes it over" : ""));
+                        (one_too_many ? "; if one column is the class, --label-column passes it over"
+                         : too_many   ? "; --ignore-columns passes over those that it did not learn from"
+                                      : ""));
 }
 
 void note_other_names(const data::Dataset& data, const std::vector<std::string>& names) {
@@ -99,9 +101,11 @@ int run_predict(const PredictFlags& flags) {
   const auto classes = settings.texts("classes");
   const data::Standardizer standardizer = standardizer_of(settings);
   const std::vector<std::string> names = feature_names_of(settings);
-  data::Dataset data =
-      unlabelled_data({.name = flags.data, .label_column = flags.label_column, .feature_names = names},
-                      flags.header, settings.seed("seed"));
+  data::Dataset data = unlabelled_data({.name = flags.data,
+                                        .label_column = flags.label_column,
+                                        .ignore_columns = flags.ignore_columns,
+                                        .feature_names = names},
+                                       flags.header, settings.seed("seed"));
   require_features(data, settings.whole("features", 1), flags.label_column);
   note_other_names(data, names);
   standardizer.apply(data);

@@ -30,6 +30,19 @@ bool is_recorded(std::string_view key) {
   return std::find(of_one_call.begin(), of_one_call.end(), key) == of_one_call.end();
 }
 
+// Flags that need not be given: runs record them empty then.
+bool may_be_empty(std::string_view key) {
+  return key == "labels" || key == "label_column" || key == "ignore_columns";
+}
+
+// What stands in config.json for a flag, or null. Older versions did not write all.
+const Json* recorded_value(const Json& config, const std::string& key) {
+  static const Json empty = "";
+  const auto value = config.find(key);
+  if (value != config.end()) return &*value;
+  return key == "ignore_columns" ? &empty : nullptr;
+}
+
 // A value of config.json as a word of the command line, or nothing if no flag has such values.
 std::optional<std::string> word_of(const Json& value) {
   if (value.is_string()) return value.get<std::string>();
@@ -97,15 +110,14 @@ void take_recorded_flags(CLI::App& verb, const RunFlags& run, std::ostream& err)
     const std::string flag = option->get_name();
     std::string key = flag.substr(std::min(flag.size(), flag.find_first_not_of('-')));
     std::replace(key.begin(), key.end(), '-', '_');
-    const auto value = config.find(key);
-    if (value == config.end() || !is_recorded(key)) continue;
+    const Json* const value = recorded_value(config, key);
+    if (value == nullptr || !is_recorded(key)) continue;
     const std::optional<std::string> word = word_of(*value);
     if (!word) {
       refuse_recorded(recorded->file,
                       "\"" + key + "\" is of type " + value->type_name() + ", which no run writes there");
     }
-    if (word->empty() && key != "labels" && key != "label_column")  // which need not be given
-      refuse_recorded(recorded->file, "\"" + key + "\" is empty");
+    if (word->empty() && !may_be_empty(key)) refuse_recorded(recorded->file, "\"" + key + "\" is empty");
     // A message would end at a NUL.
     if (value->is_string() && (word->size() > data::longest_path || word->find('\0') != std::string::npos))
       refuse_recorded(recorded->file,

@@ -54,7 +54,7 @@ struct Run {
     use_threads(flags.threads);
     return run_predict(flags);
   }
-  int operator()(const InspectFlags& flags) const { return run_inspect(flags.file, flags.json); }
+  int operator()(const InspectFlags& flags) const { return run_inspect(flags); }
   int operator()(const AutopsyFlags& flags) const { return run_autopsy(flags.directory, flags.json); }
   int operator()(const AttentionFlags& flags) const { return run_attention(flags); }
   int operator()(const BenchFlags& flags) const {

@@ -24,12 +24,13 @@ constexpr std::array<std::string_view, 7> keys_of_the_data = {
 // Follows from the flags and the data, for its vocabulary is that of the text: other data is named first.
 constexpr const char* shape_of_the_model = "model";
 
-// What the columns of new samples are found by; older versions did not write it, and no bit of a run depends
-// on it.
-constexpr const char* names_of_features = "feature_names";
+// Which columns are features, and what those of new samples are found by: older versions did not write it,
+// and the data tells what a run depends on.
+constexpr std::array<std::string_view, 2> of_columns = {"feature_names", "ignore_columns"};
 
-bool is_of_the_data(std::string_view key) {
-  return std::find(keys_of_the_data.begin(), keys_of_the_data.end(), key) != keys_of_the_data.end();
+template <std::size_t n>
+bool is_one_of(const std::array<std::string_view, n>& keys, std::string_view key) {
+  return std::find(keys.begin(), keys.end(), key) != keys.end();
 }
 
 // Where the data lies is of no matter to a run that knows its digest.
@@ -78,7 +79,7 @@ void require_same_run(const Json& saved, const Json& now, const std::string& dir
       Settings(saved, file)
           .fail(key, std::string("is of type ") + saved[key].type_name() + ", which no run writes there");
     }
-    if (saved[key] == value || is_of_the_data(key) || may_have_moved(key, saved, now)) return;
+    if (saved[key] == value || is_one_of(keys_of_the_data, key) || may_have_moved(key, saved, now)) return;
     if (key == "steps" || key == "epochs") {
       if (value.is_number() && saved[key].is_number() && value > saved[key]) return;  // more of them is fine
       refuse_fewer(key, data::excerpt(saved[key].dump()), value.dump());
@@ -92,7 +93,7 @@ void require_same_run(const Json& saved, const Json& now, const std::string& dir
                      "with what the checkpoint says");
   };
   for (const auto& [key, value] : now.items()) {
-    if (key != shape_of_the_model && key != names_of_features) compare(key, value);
+    if (key != shape_of_the_model && !is_one_of(of_columns, key)) compare(key, value);
   }
   require_same_data(saved, now, directory);
   if (now.contains(shape_of_the_model)) compare(shape_of_the_model, now[shape_of_the_model]);

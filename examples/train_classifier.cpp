@@ -67,8 +67,8 @@ std::vector<std::int64_t> layer_sizes(const ClassifierFlags& flags, const data::
 // What learns, what it learns from, and how it does.
 struct Learner {
   explicit Learner(const ClassifierFlags& given)
-      : split(classifier_data({given.data, given.labels, given.label_column}, given.test_fraction,
-                              given.run.seed)),
+      : split(classifier_data({given.data, given.labels, given.label_column, given.ignore_columns},
+                              given.test_fraction, given.run.seed)),
         flags(completed(given, split.train.count)),
         standardizer(standardized(split)),
         batches(split.train, flags.batch, flags.run.seed),
@@ -110,6 +110,7 @@ Json config_of(const Learner& learner) {
                  {"data", flags.data},
                  {"labels", flags.labels},
                  {"label_column", flags.label_column},
+                 {"ignore_columns", flags.ignore_columns},
                  {"test_fraction", flags.test_fraction},
                  {"samples", train.count},
                  {"data_digest", digest_of(learner.split)},

@@ -52,7 +52,7 @@ def cases():
     bad("column-name-twice", ":1:3: column name \"a\" is there twice", "a,a,class\n" + two)
     names = "; if this line names the columns, let no name be a number, or choose the class by its name with --label-column"
     for name, cell in (("n-a", "NA"), ("question-mark", "?"), ("word", "x")):
-        bad("first-line-" + name, ":1:3: \"%s\" is not a number, which every column but the class's holds: leave the line or the column out, or choose it as the class%s" % (cell, names), "5,%s,0\n" % cell + two)
+        bad("first-line-" + name, ":1:3: \"%s\" is not a number, which every column but the class's holds: leave the line out, leave the column out with --ignore-columns, or choose it as the class%s" % (cell, names), "5,%s,0\n" % cell + two)
     bad("first-line-empty", ":1:3: a value is missing; leave the line out or fill the value in" + names, "5,,0\n" + two)
     bad("first-line-nothing-but-missing", ":1:1: \"NA\" is not a number", "NA,?,0\n" + two)
     for name, cell in (("n-a", "NA"), ("question-mark", "?"), ("null", "null")):
@@ -63,6 +63,7 @@ def cases():
     bad("column-names-empty", ":1:1: a value is missing", ",,class\n" + two)
     bad("label-column-missing", "there is no label column \"species\"; the header has \"a\", \"b\", \"class\"; a number from 0 to 2 works too", "a,b,class\n" + two, b"label=species")
     bad("label-column-name-and-number", ":1:1: label column \"2\" could be column 0 (counted from 0), which has this name, or column 2, whose name is \"label\"", "2,1,label\n" + two, b"label=2")
+    bad("ignored-column-missing", "there is no ignored column \"id\"; the header has \"a\", \"b\", \"class\"; a number from 0 to 2 works too", "a,b,class\n" + two, b"ignore=id")
     bad("label-column-out-of-range", "there is no label column \"3\"", two, b"label=3")
     bad("label-column-negative", "there is no label column \"-1\"", two, b"label=-1")
     bad("carriage-returns-only", ":1: a carriage return without a line feed; end lines with LF or CRLF", "1,2,0\r3,4,1\r")

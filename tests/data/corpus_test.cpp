@@ -63,6 +63,7 @@ TEST(Corpus, csv) {
   replay_corpus<DataError>("csv", 100, [](const CorpusCase& c) {
     CsvOptions options;
     if (c.more.starts_with("label=")) options.label_column = c.more.substr(6);
+    if (c.more.starts_with("ignore=")) options.ignored_columns = {c.more.substr(7)};
     const Dataset data = parse_csv(c.content, c.name, options);
     std::string text = "ok " + std::to_string(data.features) + " features, classes";
     for (const std::string& name : data.class_names) text += " " + name;

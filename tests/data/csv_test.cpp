@@ -101,7 +101,9 @@ TEST(Csv, AHeaderThatPandasWroteWithItsIndexIsKnown) {
   const std::string hint =
       "t:1:1: a value is missing; leave the line out or fill the value in; this line looks like a header "
       "whose "
-      "first column has no name, as pandas writes it with its index: write the file with index=False";
+      "first column has no name, as pandas writes it with its index: write the file with index=False, or "
+      "leave "
+      "that column out with --ignore-columns '\"\"'";
   for (const char* header : {",0,1,2\n", ",0,1,label\n"}) {
     EXPECT_THAT([&] { parse_csv(header + std::string("0,5,6,0\n1,7,8,1\n"), "t"); },
                 testing::ThrowsMessage<DataError>(hint));
@@ -236,10 +238,71 @@ TEST(Csv, WithoutAClassEveryColumnIsAFeature) {
     ADD_FAILURE();
   } catch (const DataError& e) {
     EXPECT_EQ(std::string(e.what()),
-              "t.csv:1:5: \"setosa\" is not a number; leave the line or the column out, or pass it over with "
-              "--label-column; if this line names the columns, let no name be a number, or say so with "
+              "t.csv:1:5: \"setosa\" is not a number; leave the line out, or pass the column over with "
+              "--label-column or --ignore-columns; if this line names the columns, let no name be a number, "
+              "or say so with "
               "--header yes");
   }
+}
+
+TEST(Csv, IgnoredColumnsArePassedOverWhateverIsInThem) {
+  const std::string rows = "7,\"N, 1\",1,2,x\n,5,3,4,y\n?,,5,6,x\n";
+  const auto read = [&](const std::string& header, const std::vector<std::string>& ignored,
+                        const std::string& label = "") {
+    return parse_csv(header + rows, "t", {.label_column = label, .ignored_columns = ignored});
+  };
+  for (const std::vector<std::string>& ignored :
+       {std::vector<std::string>{"id", "name"}, {"name", "0"}, {"0", "1"}}) {
+    const Dataset d = read("id,name,a,b,kind\n", ignored);
+    EXPECT_THAT(d.inputs, ElementsAre(1, 2, 3, 4, 5, 6));
+    EXPECT_THAT(d.feature_names, ElementsAre("a", "b"));
+    EXPECT_THAT(d.class_names, ElementsAre("x", "y"));
+    EXPECT_THAT(d.labels, ElementsAre(0, 1, 0));
+  }
+  EXPECT_THAT(read("", {"1", "0"}).inputs, ElementsAre(1, 2, 3, 4, 5, 6));
+  // The class is in the last column that is left.
+  EXPECT_THAT(parse_csv("1,2,0,a\n3,4,1,b\n", "t", {.ignored_columns = {"3"}}).labels, ElementsAre(0, 1));
+  EXPECT_THAT(parse_csv("1,2,0,a\n3,4,1,b\n", "t", {.label_column = "3", .ignored_columns = {"1"}}).inputs,
+              ElementsAre(1, 0, 3, 1));
+  const CsvOptions regression = {.ignored_columns = {"0", "1", "kind"}, .target_columns = {"b"}};
+  EXPECT_THAT(parse_csv("id,name,a,b,kind\n" + rows, "t", regression).targets, ElementsAre(2, 4, 6));
+  const CsvOptions unlabelled = {
+      .header = CsvOptions::Header::no, .ignored_columns = {"0", "1", "4"}, .labelled = false};
+  EXPECT_THAT(parse_csv(rows, "t", unlabelled).inputs, ElementsAre(1, 2, 3, 4, 5, 6));
+
+  const auto refused = [&](const std::vector<std::string>& ignored, const std::string& why) {
+    EXPECT_THAT([&] { read("id,name,a,b,kind\n", ignored, "kind"); }, testing::ThrowsMessage<DataError>(why));
+  };
+  refused({"Id"},
+          "t: there is no ignored column \"Id\"; the header has \"id\", \"name\", \"a\", \"b\", \"kind\"; a "
+          "number from 0 to 4 works too");
+  refused({"id", "0"}, "t: column 0 (counted from 0) is chosen twice, as ignored column \"0\" and before");
+  refused({"kind"}, "t: column 4 (counted from 0) is chosen twice, as ignored column \"kind\" and before");
+  refused({"id", "name", "a", "b"}, "t:1:1: no column is left for a feature");
+}
+
+TEST(Csv, WhatIsInAnIgnoredColumnMakesNoHeaderAndNoSample) {
+  const auto read = [](const std::string& text, const std::string& ignored) {
+    return parse_csv(text, "t", {.ignored_columns = {ignored}});
+  };
+  EXPECT_EQ(read("a,1,2,0\nb,3,4,1\n", "0").count, 2);
+  EXPECT_EQ(read("id,1,2,0\n7,3,4,1\n", "0").count, 2);
+  EXPECT_EQ(read("5,x,y,kind\n7,3,4,1\n8,3,5,0\n", "0").count, 2);
+  // A name makes a header, as that of the class does.
+  EXPECT_EQ(read("id,2019,2020,a\n7,3,4,c\n8,3,5,d\n", "id").count, 2);
+  // The index of pandas, which has no name: counted from 0, or chosen by it.
+  EXPECT_THAT(read(",a,b,kind\n0,3,4,1\n1,3,5,0\n", "0").inputs, ElementsAre(3, 4, 3, 5));
+  const std::string index = ",0,1,kind\n0,3,4,x\n1,3,5,y\n2,4,4,x\n3,4,5,y\n";
+  EXPECT_THAT(read(index, "").inputs, ElementsAre(3, 4, 3, 5, 4, 4, 4, 5));
+  EXPECT_THROW(read(index, "0"), DataError);                                       // two columns
+  EXPECT_EQ(read("x,1,2,3\n0,3,4,1\n1,3,5,0\n2,3,5,1\n3,2,2,0\n", "0").count, 4);  // names count to the class
+}
+
+TEST(Csv, IgnoredColumnsNeedNotBeThereWhereFeaturesAreFoundByTheirNames) {
+  const CsvOptions options = {.ignored_columns = {"id"}, .feature_columns = {"a", "b"}};
+  EXPECT_THAT(parse_csv("b,a,kind\n1,2,0\n3,4,1\n", "t", options).inputs, ElementsAre(2, 1, 4, 3));
+  EXPECT_THAT(parse_csv("b,id,a,kind\n1,?,2,0\n3,,4,1\n", "t", options).inputs, ElementsAre(2, 1, 4, 3));
+  EXPECT_THROW(parse_csv("c,d,kind\n1,2,0\n3,4,1\n", "t", options), DataError);
 }
 
 TEST(Csv, TargetColumnsHoldNumbersToBeFound) {
@@ -422,9 +485,9 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"short row", "1,2,0\n1,0\n", ":2:3: 2 fields, the first line has 3"},
         Bad{"long row", "1,2,0\n1,2,3,0\n", ":2:7: 4 fields"}, Bad{"cut last line", "1,2,0\n1,2", "2 fields"},
         Bad{"not a number", "1,2,0\n1,x,0\n",
-            ":2:3: \"x\" is not a number, which every column but the class's holds: leave the line or the "
-            "column "
-            "out, or choose it as the class"},
+            ":2:3: \"x\" is not a number, which every column but the class's holds: leave the line out, "
+            "leave "
+            "the column out with --ignore-columns, or choose it as the class"},
         Bad{"decimal comma and semicolons", "1,2,0\n1;5,2,0\n",
             ":2:1: \"1;5\" is not a number; separate fields by commas, and write decimals with a point"},
         Bad{"empty cell", "1,2,0\n1,,0\n", ":2:3: a value is missing"},

@@ -149,13 +149,66 @@ TEST_F(Predict, PassesOverTheColumnOfTheClass) {
   EXPECT_EQ(predict({"--data", "named.csv", "--label-column", "0"}).out, expected);
   EXPECT_THAT(
       predict({"--data", "named.csv"}).err,
-      HasSubstr("named.csv:1:1: \"unknown\" is not a number; leave the line or the column out, or pass "
-                "it over with --label-column"));
+      HasSubstr("named.csv:1:1: \"unknown\" is not a number; leave the line out, or pass the column over "
+                "with --label-column or --ignore-columns"));
   const Ran unsaid = predict({"--data", "known.csv"});
   EXPECT_EQ(unsaid.code, 3);
   EXPECT_EQ(unsaid.out, "");
   EXPECT_THAT(unsaid.err, HasSubstr("known.csv: it has 5 features, but the model learned from 4; if one "
                                     "column is the class, --label-column passes it over"));
+}
+
+TEST_F(Predict, AndEvaluatePassOverWhatTrainingIgnored) {
+  // An id that tells the class, and a text.
+  const std::vector<std::string> lines = lines_of(iris(true));
+  std::string bare;
+  for (std::size_t i = 1; i < lines.size(); ++i)
+    bare += std::to_string(i) + ",\"flower, " + std::to_string(i) + "\"," + lines[i] + "\n";
+  write(place / "bare.csv", bare);
+  write(place / "known.csv", "id,text," + lines[0] + "\n" + bare);
+  write(place / "plain.csv", iris(true));
+  const auto train = [&](const std::string& data, const std::string& to, const std::string& ignored) {
+    std::vector<std::string> words = {"train", "classifier", "--data", data, "--out", to, "--json"};
+    if (!ignored.empty()) words.insert(words.end(), {"--ignore-columns", ignored});
+    const Ran ran = reel(words);
+    EXPECT_EQ(ran.code, 0) << ran.err;
+    return ran.json()["fingerprint"];
+  };
+  const Json expected = train("plain.csv", "plain", "");
+  EXPECT_EQ(train("known.csv", "named", "id,text"), expected);
+  EXPECT_EQ(train("bare.csv", "bare", "0,1"), expected);
+  EXPECT_EQ(reel({"train", "classifier", "--data", "known.csv", "--out", "none"}).code, 3);
+
+  const auto accuracy = [&](const std::string& of, const std::vector<std::string>& more) {
+    std::vector<std::string> words = {"evaluate", "--model", of + "/best.safetensors", "--json"};
+    words.insert(words.end(), more.begin(), more.end());
+    const Ran ran = reel(words);
+    EXPECT_EQ(ran.code, 0) << ran.err;
+    return ran.json()["test_accuracy"];
+  };
+  const Json right = accuracy("plain", {});
+  EXPECT_EQ(accuracy("named", {}), right);
+  EXPECT_EQ(accuracy("named", {"--data", "known.csv"}), right);
+  EXPECT_EQ(accuracy("named", {"--data", "plain.csv"}), right);
+  EXPECT_EQ(accuracy("named", {"--data", "bare.csv", "--ignore-columns", "0,1"}), right);
+  EXPECT_EQ(accuracy("bare", {}), right);
+  EXPECT_EQ(accuracy("bare", {"--data", "known.csv"}), right);
+  EXPECT_EQ(reel({"evaluate", "--model", "named/best.safetensors", "--data", "bare.csv"}).code, 3);
+
+  forge("named/best.safetensors", "forged.safetensors",
+        [](Json& config) { config["ignore_columns"] = "id,"; });
+  refused_as_model({"evaluate", "--model", "forged.safetensors"}, "\"ignore_columns\" is no list of columns");
+
+  model = "bare/best.safetensors";
+  const std::string classes =
+      reel({"predict", "--model", model, "--data", "plain.csv", "--label-column", "species"}).out;
+  EXPECT_EQ(lines_of(classes).size(), 151U);
+  EXPECT_EQ(predict({"--data", "known.csv", "--ignore-columns", "id,text,species"}).out, classes);
+  EXPECT_EQ(predict({"--data", "known.csv", "--ignore-columns", "id,1", "--label-column", "6"}).out, classes);
+  const Ran unsaid = predict({"--data", "known.csv", "--ignore-columns", "text"});
+  EXPECT_EQ(unsaid.code, 3);
+  EXPECT_THAT(unsaid.err, HasSubstr("known.csv: it has 6 features, but the model learned from 4; "
+                                    "--ignore-columns passes over those that it did not learn from"));
 }
 
 TEST_F(Predict, FindsTheColumnsByTheNamesThatTrainingSaw) {

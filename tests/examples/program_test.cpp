@@ -377,6 +377,21 @@ TEST_F(Program, InspectsFiles) {
   EXPECT_THAT(reel({"inspect", "t.csv"}).out, HasSubstr("header  true\n"));
   write(place / "t.csv", "1,2,0\n3,4,1\n");
   EXPECT_EQ(reel({"inspect", "t.csv", "--json"}).json()["header"], false);
+  // What is in its columns is as training would be told.
+  write(place / "t.csv", "id,k,a,b\nx,0,5,6\ny,1,7,8\nz,1,7,8\n");
+  EXPECT_EQ(reel({"inspect", "t.csv"}).code, 3);
+  const nlohmann::ordered_json table =
+      reel({"inspect", "t.csv", "--ignore-columns", "id", "--label-column", "k", "--json"}).json();
+  EXPECT_EQ(table["feature_names"], (nlohmann::ordered_json{"a", "b"}));
+  EXPECT_EQ(table["samples_per_class"], (nlohmann::ordered_json{1, 2}));
+  const nlohmann::ordered_json plain =
+      reel({"inspect", "t.csv", "--unlabelled", "--ignore-columns", "id", "--json"}).json();
+  EXPECT_EQ(plain["features"], 3);
+  EXPECT_FALSE(plain.contains("classes"));
+  write(place / "t", "0,1,2\n3,4,5.5\n");
+  EXPECT_EQ(reel({"inspect", "t", "--unlabelled"}).code, 3);
+  EXPECT_EQ(reel({"inspect", "t", "--unlabelled", "--header", "yes", "--json"}).json()["samples"], 1);
+  EXPECT_EQ(reel({"inspect", "t", "--unlabelled", "--header", "no", "--json"}).json()["samples"], 2);
   write(place / "t.txt", "hello\n");
   EXPECT_EQ(reel({"inspect", "t.txt", "--json"}).json()["kind"], "text");
   write(place / "no_name", "\x93NUMPY");

@@ -226,6 +226,24 @@ TEST_F(RecordedFlags, DataIsThatOfTheRunAndStillCompared) {
             "put it back, or give its new place with --data\n");
 }
 
+TEST_F(RecordedFlags, IgnoredColumnsAreThoseOfTheRun) {
+  std::string csv = "id,x,y,class\n";
+  for (int i = 0; i < 60; ++i)
+    csv += "n" + std::to_string(i) + "," + std::to_string(i % 7) + "," + std::to_string(i % 5) +
+           (i % 2 == 0 ? ",a\n" : ",b\n");
+  write(place / "points.csv", csv);
+  const std::vector<std::string> ignoring = {
+      "train",    "classifier", "--data", "points.csv",       "--out",   "run",
+      "--epochs", "2",          "--json", "--ignore-columns", "id,\"y\""};
+  const Ran first = reel(ignoring);
+  ASSERT_EQ(first.code, 0) << first.err;
+  const std::vector<std::string> again = {"train", "classifier", "--out", "run", "--resume", "--json"};
+  EXPECT_EQ(reel(again).json()["fingerprint"], first.json()["fingerprint"]);
+  auto fewer = again;
+  fewer.insert(fewer.end(), {"--ignore-columns", "id"});
+  EXPECT_THAT(reel(fewer).err, HasSubstr("--resume: the run was started with --ignore-columns"));
+}
+
 TEST_F(RecordedFlags, TheSameDataMayLieElsewhere) {
   const auto refuses = [&](const std::vector<std::string>& words, int code, const std::string& message) {
     const Ran ran = reel(words);

@@ -182,6 +182,39 @@ TEST(ResumeOfAnotherBuild, GoesOnAndSaysSo) {
   EXPECT_EQ(resumed(), "");
 }
 
+// Which columns are no features is recorded since there is a flag for it.
+TEST(ResumeOfAnOlderVersion, GoesOnWithoutTheColumnsThatItDidNotRecord) {
+  const Workplace place;
+  const std::string directory = place / "run";
+  const ShortRun what = short_classifier();
+  const Result expected = run(what, directory);
+  ASSERT_EQ(expected.code, 0);
+  const auto without = [](const std::string& text) {
+    auto config = nlohmann::ordered_json::parse(text);
+    EXPECT_EQ(config.erase("ignore_columns"), 1U);
+    return config.dump();
+  };
+  const std::vector<std::int64_t> sizes = {4, 8, 3};
+  nn::Mlp model(nn::Seed{0}, sizes);
+  nn::AdamW adam(model);
+  nn::Checkpoint checkpoint(directory, model.parameters(), adam);
+  const std::int64_t step = checkpoint.load();
+  checkpoint.notes()["config"] = without(checkpoint.notes().at("config"));
+  checkpoint.save(step);
+  write(directory + "/config.json", without(contents(directory + "/config.json")));
+
+  const Result again = run(what, directory, {"--resume"});
+  EXPECT_EQ(again.code, 0);
+  EXPECT_EQ(again.err, "");
+  EXPECT_EQ(again.fingerprint, expected.fingerprint);
+  EXPECT_EQ(run(what, directory, {"--resume", "--ignore-columns", "0"}).err,
+            "reel: --resume: the run was started with --ignore-columns \"\", now it is 0; leave "
+            "--ignore-columns out to go on with the run in " +
+                directory + "\n");
+  const Ran measured = run_reel({"evaluate", "--model", directory + "/checkpoint.safetensors"}, place.path());
+  EXPECT_EQ(measured.code, 0) << measured.err;
+}
+
 // With bfloat16 the bits depend on the matrix unit, too.
 TEST(ResumeOfAnotherBuild, OfBf16IsAlsoOneOfAnotherProcessor) {
   const bool tiles = kernels::fastest_way() == kernels::Bf16Way::tiles;

@@ -16,9 +16,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (const auto header : {CsvOptions::Header::detect, CsvOptions::Header::yes, CsvOptions::Header::no}) {
     for (const char* column : {"", "0"}) {
       try {
-        const Dataset set = parse_csv(
-            text, "fuzz",
-            {.header = header, .label_column = column, .labelled = false, .feature_columns = {"a", "0"}});
+        const Dataset set = parse_csv(text, "fuzz",
+                                      {.header = header,
+                                       .label_column = column,
+                                       .ignored_columns = {"1"},
+                                       .labelled = false,
+                                       .feature_columns = {"a", "0"}});
         FUZZ_CHECK(set.count > 0 && set.features > 0 && set.classes() == 0 && set.labels.empty());
         FUZZ_CHECK(static_cast<std::int64_t>(set.inputs.size()) == set.count * set.features);
         for (const float x : set.inputs) FUZZ_CHECK(std::isfinite(x));
@@ -31,16 +34,17 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       set.check();
     } catch (const DataError&) {
     }
-    try {
-      CsvOptions options;
-      options.header = header;
-      const Dataset set = parse_csv(text, "fuzz", options);
-      FUZZ_CHECK(set.count > 0 && set.features > 0 && set.classes() > 1);
-      FUZZ_CHECK(static_cast<std::int64_t>(set.labels.size()) == set.count);
-      FUZZ_CHECK(static_cast<std::int64_t>(set.inputs.size()) == set.count * set.features);
-      for (const float x : set.inputs) FUZZ_CHECK(std::isfinite(x));
-      for (const std::int32_t label : set.labels) FUZZ_CHECK(label >= 0 && label < set.classes());
-    } catch (const DataError&) {
+    for (const std::vector<std::string>& ignored :
+         {std::vector<std::string>{}, {"0"}, {"", "2"}, {"a", "1"}}) {
+      try {
+        const Dataset set = parse_csv(text, "fuzz", {.header = header, .ignored_columns = ignored});
+        FUZZ_CHECK(set.count > 0 && set.features > 0 && set.classes() > 1);
+        FUZZ_CHECK(static_cast<std::int64_t>(set.labels.size()) == set.count);
+        FUZZ_CHECK(static_cast<std::int64_t>(set.inputs.size()) == set.count * set.features);
+        for (const float x : set.inputs) FUZZ_CHECK(std::isfinite(x));
+        for (const std::int32_t label : set.labels) FUZZ_CHECK(label >= 0 && label < set.classes());
+      } catch (const DataError&) {
+      }
     }
   }
   return 0;

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+namespace reel::examples {
+
+/// Columns of a CSV file with commas between them, each a name or a number: written as a line of such a file
+/// is, so that a name with a comma stands in quotes, and so does an empty one.
+CLI::Validator column_list();
+
+/// Those that `text` lists; none if it is empty. Throws DataError if it is no such list.
+std::vector<std::string> read_column_list(const std::string& text);
+
+}  // namespace reel::examples
