@@ -137,7 +137,7 @@ void Tape::override_parameters(const ParameterBlock& block, std::span<const doub
 
 Tensor Tape::leaf(const Parameter& parameter, Place place) {
   require_step(place);
-  ParameterBlock& block = parameter.block();
+  ParameterBlock& block = parameter.block(place);
   BlockLeaves& leaves = leaves_of(block);
   if (leaves.node.size() < block.count()) leaves.node.resize(block.count(), {0, 0});
   // Whoever puts numbers in the place of parameters wants derivatives of all of them.

@@ -84,11 +84,15 @@ void ParameterBlock::fill_missing_gradients() {
 }
 
 std::span<const float> Parameter::gradient() const {
-  if (!block_->entry(index_).has_gradient) {
-    const std::span<float> gradient = block_->gradients(index_);
-    std::fill(gradient.begin(), gradient.end(), 0.0F);
-  }
-  return block_->gradients(index_);
+  const std::span<float> gradient = block().gradients(index_);
+  if (!block_->entry(index_).has_gradient) std::fill(gradient.begin(), gradient.end(), 0.0F);
+  return gradient;
+}
+
+void Parameter::refuse(const Place& where) {
+  throw StateError(where,
+                   at(where, "parameter: the model that it is one of was destroyed") +
+                       help_line("a model must live longer than the parameters that are taken from it"));
 }
 
 }  // namespace reel

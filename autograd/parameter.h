@@ -104,33 +104,42 @@ class ParameterBlock {
   std::shared_ptr<const void> life_ = std::make_shared<const char>();
 };
 
-/// One parameter of a model: a name for a stretch of the model's block.
+/// One parameter of a model: a name for a stretch of the model's block. All that it is asked throws
+/// StateError once the model is gone.
 class Parameter {
  public:
   /// Throws ValueError if the block has no parameter of this index.
-  Parameter(ParameterBlock& block, std::size_t index) : block_(&block), index_(block.checked(index)) {}
+  Parameter(ParameterBlock& block, std::size_t index)
+      : block_(&block), index_(block.checked(index)), life_(block.life()) {}
 
-  const std::string& name() const { return block_->entry(index_).name; }
-  const Shape& shape() const { return block_->entry(index_).shape; }
+  const std::string& name() const { return block().entry(index_).name; }
+  const Shape& shape() const { return block().entry(index_).shape; }
   /// To write to, which backward refuses if it is between the forward pass and itself: see
   /// ParameterBlock::values. A const parameter is read.
-  std::span<float> values() { return block_->values(index_); }
-  std::span<const float> values() const { return std::as_const(*block_).values(index_); }
+  std::span<float> values() { return block().values(index_); }
+  std::span<const float> values() const { return std::as_const(block()).values(index_); }
   /// What backward left on an f32 tape; zeros if none reached this parameter since zero_grad. Gradients of
   /// f64 and dual tapes stay there: tape.leaf(parameter).gradient().
   std::span<const float> gradient() const;
 
   /// Whether backward computes its gradient, from its next use on: false freezes it. See
   /// Module::requires_grad.
-  void requires_grad(bool on) { block_->entry(index_).requires_grad = on; }
-  bool requires_grad() const { return block_->entry(index_).requires_grad; }
+  void requires_grad(bool on) { block().entry(index_).requires_grad = on; }
+  bool requires_grad() const { return block().entry(index_).requires_grad; }
 
-  ParameterBlock& block() const { return *block_; }
+  /// `where` it is asked for, in that error.
+  ParameterBlock& block(Place where = Place{}) const {
+    if (life_.expired()) refuse(where);
+    return *block_;
+  }
   std::size_t index() const { return index_; }
 
  private:
+  [[noreturn]] static void refuse(const Place& where);
+
   ParameterBlock* block_;
   std::size_t index_;
+  std::weak_ptr<const void> life_;  // of the block
 };
 
 }  // namespace reel

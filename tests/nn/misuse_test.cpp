@@ -241,6 +241,30 @@ TEST(DestroyedModel, ThatIsDestroyedInsideAStepIsNamedByBackward) {
   }
 }
 
+TEST(DestroyedModel, IsNamedByAParameterThatWasTakenFromIt) {
+  auto model = std::make_unique<Mlp>(Seed{1}, std::vector<std::int64_t>{2, 3, 1});
+  Parameter parameter(model->parameters(), 0);
+  EXPECT_EQ(parameter.name(), "0.weight");
+  model.reset();
+  const char* const gone = "parameter: the model that it is one of was destroyed";
+  expect_error<StateError>([&] { parameter.name(); }, gone);
+  expect_error<StateError>([&] { parameter.shape(); }, gone);
+  expect_error<StateError>([&] { parameter.values(); }, gone);
+  expect_error<StateError>([&] { std::as_const(parameter).values(); }, gone);
+  expect_error<StateError>([&] { parameter.gradient(); }, gone);
+  expect_error<StateError>([&] { parameter.requires_grad(false); }, gone);
+  expect_error<StateError>([&] { parameter.requires_grad(); }, gone);
+  expect_error<StateError>([&] { SGD(parameter, {.learning_rate = 1}); }, gone);
+  Tape tape;
+  const auto step = tape.record();
+  try {
+    tape.leaf(parameter);
+    FAIL() << "no error";
+  } catch (const StateError& e) {
+    EXPECT_THAT(e.what(), testing::AllOf(testing::HasSubstr("misuse_test.cpp"), testing::HasSubstr(gone)));
+  }
+}
+
 TEST(DestroyedModel, IsNamedByItsCheckpoint) {
   auto model = std::make_unique<Mlp>(Seed{1}, std::vector<std::int64_t>{2, 3, 1});
   Checkpoint checkpoint(testing::TempDir(), model->parameters(), Optimizers{});
