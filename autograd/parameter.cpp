@@ -90,8 +90,9 @@ std::span<const float> Parameter::gradient() const {
 }
 
 void Parameter::refuse(const Place& where) {
+  const std::string what = "parameter: the model that it is one of was destroyed";
   throw StateError(where,
-                   at(where, "parameter: the model that it is one of was destroyed") +
+                   (where.line > 0 ? at(where, what) : what) +
                        help_line("a model must live longer than the parameters that are taken from it"));
 }
 

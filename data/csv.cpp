@@ -4,7 +4,6 @@
 #include <charconv>
 #include <cmath>
 #include <map>
-#include <set>
 
 #include "data/csv_field.h"
 #include "data/csv_layout.h"
@@ -21,22 +20,30 @@ bool blank(const CsvRecord& record) {
   return record.size() == 1 && record[0].text.empty() && !record[0].quoted;
 }
 
-std::string why_no_number(const std::string& text, bool labelled) {
+// What each column is called, and for a message what the first line may be instead of a sample.
+struct Names {
+  std::vector<std::string> columns;  // none without a header
+  std::string hint;
+};
+
+std::string why_no_number(const std::string& text, bool labelled, const std::string& column) {
   if (text.empty()) return "a value is missing; leave the line out or fill the value in";
   const std::string no_number = shown(text) + " is not a number";
   if (is_number_with_a_comma(text)) return no_number + "; decimals are written with a point";
   if (text.find(';') != std::string::npos)
     return no_number + "; separate fields by commas, and write decimals with a point";
   if (!labelled)
-    return no_number +
-           "; leave the line out, or pass the column over with --label-column or --ignore-columns";
+    return no_number + "; leave the line out, or pass the column over with --ignore-columns" + column;
   return no_number +
          ", which every column but the class's holds: leave the line out, leave the column out with "
-         "--ignore-columns, or choose it as the class";
+         "--ignore-columns" +
+         column + ", or choose it as the class" + (column.empty() ? "" : " with --label-column" + column);
 }
 
-// A feature or a target. `hint` is what the first line may be instead of a sample.
-float number_of(const CsvReader& reader, const CsvField& field, bool labelled, const std::string& hint) {
+// A feature or a target.
+float number_of(const CsvReader& reader, const CsvRecord& record, std::size_t c, bool labelled,
+                const Names& names) {
+  const CsvField& field = record[c];
   float value = 0;
   switch (parse_number(field.text, value)) {
     case CsvNumber::good:
@@ -48,7 +55,8 @@ float number_of(const CsvReader& reader, const CsvField& field, bool labelled, c
     case CsvNumber::none:
       break;
   }
-  reader.fail(field, why_no_number(field.text, labelled) + hint);
+  const std::string column = names.columns.empty() ? "" : " " + shown(names.columns[c]);
+  reader.fail(field, why_no_number(field.text, labelled, column) + names.hint);
 }
 
 bool holds_number(const CsvField& field) { return is_number(field.text); }
@@ -125,13 +133,7 @@ Dataset parse_csv(std::string_view text, const std::string& name, const CsvOptio
   }
   CsvLayout layout = csv_layout(first, reader, options, labelled, name);
   if (layout.features.empty()) reader.fail(first[0], "no column is left for a feature");
-  if (layout.header) {
-    std::set<std::string> names;
-    for (const CsvField& f : first) {
-      if (!names.insert(f.text).second) reader.fail(f, "column name " + shown(f.text) + " is there twice");
-    }
-    reader.next(record);
-  }
+  if (layout.header) reader.next(record);
 
   Dataset data;
   data.name = name;
@@ -139,8 +141,11 @@ Dataset parse_csv(std::string_view text, const std::string& name, const CsvOptio
   data.features = static_cast<std::int64_t>(layout.features.size());
   if (layout.header) {
     for (const std::size_t c : layout.features) data.feature_names.push_back(first[c].text);
+    if (labelled) data.label_name = first[layout.label].text;
   }
   data.outputs = static_cast<std::int64_t>(layout.targets.size());
+  Names names = {{}, std::move(layout.hint)};
+  for (std::size_t c = 0; c < columns && layout.header; ++c) names.columns.push_back(first[c].text);
   std::vector<CsvField> labels;
   std::size_t blank_line = 0;
   for (; !record.empty(); reader.next(record)) {
@@ -156,12 +161,12 @@ Dataset parse_csv(std::string_view text, const std::string& name, const CsvOptio
                   std::to_string(record.size()) + " fields, the first line has " + std::to_string(columns));
     }
     for (const std::size_t c : layout.features)
-      data.inputs.push_back(number_of(reader, record[c], labelled, layout.hint));
+      data.inputs.push_back(number_of(reader, record, c, labelled, names));
     for (const std::size_t c : layout.targets)
-      data.targets.push_back(number_of(reader, record[c], labelled, layout.hint));
+      data.targets.push_back(number_of(reader, record, c, labelled, names));
     if (labelled) labels.push_back(std::move(record[layout.label]));
     ++data.count;
-    layout.hint.clear();  // only the first line can be a header
+    names.hint.clear();  // only the first line can be a header
   }
   if (data.count == 0) throw DataError(name + ": there is a header and nothing else");
   if (!labelled) return data;

@@ -12,10 +12,10 @@ namespace reel::data {
 struct CsvOptions {
   enum class Header { detect, yes, no };
   /// detect: the first line is one if a column chosen below is a name in it and no number, or if no feature
-  /// in it is a number and one is a name (not empty, NA, N/A, null, None, ? or -). Also if its class is a
-  /// text and all others are numbers (and no feature is missing), or if it counts (0,1,2,... with or without
-  /// the class) and its class is in no other line, though every other class has several. Any other line is a
-  /// sample.
+  /// in it is a number and one is a name (not empty, NA, N/A, #N/A, null, None, ?, - or the like). Also if
+  /// its class is a text and all others are numbers (and no feature is missing), or if it counts (0,1,2,...
+  /// with or without the class) and its class is in no other line, though every other class has several. Any
+  /// other line is a sample.
   Header header = Header::detect;
   char delimiter = ',';
   /// A name from the header or a number from 0; empty: the last column that is not ignored. A number that is
@@ -38,6 +38,9 @@ struct CsvOptions {
   /// are passed over; then detect: the first line is a header if it has them. A header that has only some of
   /// them is refused. One that has none, or none at all: features are found by their place.
   std::vector<std::string> feature_columns = {};
+  /// If features are found by their names, this is that of the class's column, in place of label_column; or
+  /// the class is in the only column that is no feature.
+  std::string label_name = {};
 };
 
 /// Reads numbers and a class per line, or what the options say (RFC 4180: quoted fields, doubled quotes; LF

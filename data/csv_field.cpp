@@ -5,6 +5,9 @@
 #include <cmath>
 #include <cstdint>
 
+#include "data/file.h"
+#include "data/utf8.h"
+
 namespace reel::data {
 
 std::string_view without_plus(std::string_view text) {
@@ -62,16 +65,14 @@ bool is_number_with_a_comma(std::string text) {
 }
 
 bool stands_for_nothing(const std::string& text) {
-  constexpr std::string_view words[] = {"", "NA", "N/A", "n/a", "NULL", "null", "None", "?", "-"};
+  constexpr std::string_view words[] = {"",     "NA",   "N/A",  "n/a", "#N/A", "#NA", "<NA>",
+                                        "NULL", "null", "None", "?",   "-",    "."};
   return std::find(std::begin(words), std::end(words), text) != std::end(words);
 }
 
 std::string shown(const std::string& text) {
-  std::string result = text.substr(0, 40);
-  for (char& c : result) {
-    if (static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) >= 0x7F) c = '?';
-  }
-  return "\"" + result + (text.size() > 40 ? "...\"" : "\"");
+  constexpr std::size_t most = 40;
+  return "\"" + printable(cut_utf8(text, most)) + (text.size() > most ? "...\"" : "\"");
 }
 
 }  // namespace reel::data

@@ -1,19 +1,17 @@
 #pragma once
 
 #include <cstddef>
-#include <limits>
 #include <string>
 #include <vector>
 
 #include "data/csv.h"
+#include "data/csv_header.h"
 #include "data/csv_reader.h"
 
 namespace reel::data {
 
 /// What the first line of a CSV file is, and what its columns hold.
 struct CsvLayout {
-  static constexpr std::size_t no_column = std::numeric_limits<std::size_t>::max();
-
   bool header = false;
   std::size_t label = no_column;
   std::vector<std::size_t> targets = {};

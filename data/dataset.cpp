@@ -19,6 +19,7 @@ Dataset subset(const Dataset& all, const std::vector<bool>& chosen, bool wanted)
   part.class_names = all.class_names;
   part.header = all.header;
   part.feature_names = all.feature_names;
+  part.label_name = all.label_name;
   part.outputs = all.outputs;
   const auto features = static_cast<std::ptrdiff_t>(all.features);
   const auto outputs = static_cast<std::ptrdiff_t>(all.outputs);

@@ -17,6 +17,7 @@ struct Dataset {
   std::vector<std::int32_t> labels;  // [count], each in [0, classes); may be left out where there are targets
   std::optional<bool> header = {};   // whether the first line of a CSV file named the columns
   std::vector<std::string> feature_names = {};  // [features], of such a line; else empty
+  std::string label_name = {};                  // of the class's column, of such a line; else empty
   std::int64_t outputs = 0;                     // of a regression, for a sample
   std::vector<float> targets = {};              // [count, outputs]
 

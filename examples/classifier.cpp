@@ -25,7 +25,7 @@ namespace {
 
 // `options` beside what `named` says.
 data::Dataset from_file(const NamedData& named, data::CsvOptions options) {
-  const auto& [path, labels, label_column, ignore_columns, feature_names] = named;
+  const auto& [path, labels, label_column, ignore_columns, known] = named;
   const std::string bytes = data::read_file(path);
   const std::string name = data::printable(path);
   if (labels.empty()) refuse_gzip(path, bytes);
@@ -38,9 +38,10 @@ data::Dataset from_file(const NamedData& named, data::CsvOptions options) {
     return data::idx_pair(data::parse_idx(bytes, name), data::read_idx(labels), 0, options.one_class);
   }
   if (!labels.empty()) throw UsageError(name + " is not an IDX file; --labels goes with IDX files only");
-  options.label_column = label_column;
-  options.ignored_columns = read_column_list(ignore_columns);
-  options.feature_columns = feature_names;
+  options.label_column = label_column.empty() ? known.label_column : label_column;
+  options.ignored_columns = read_column_list(ignore_columns.empty() ? known.ignore_columns : ignore_columns);
+  options.feature_columns = known.feature_names;
+  if (label_column.empty()) options.label_name = known.label_name;
   return data::parse_csv(bytes, name, options);
 }
 
@@ -130,23 +131,22 @@ std::string digest_of(const data::Split& split) {
   return digest.hex();
 }
 
-std::vector<std::string> feature_names_of(const Settings& settings) {
-  if (!settings.has("feature_names")) return {};
-  std::vector<std::string> names = settings.texts("feature_names");
-  if (static_cast<std::int64_t>(names.size()) != settings.whole("features", 1))
-    settings.fail("feature_names", "has another length than the features");
-  return names;
-}
-
-std::string ignored_columns_of(const Settings& settings) {
-  if (!settings.has("ignore_columns")) return "";
-  const std::string columns = settings.name("ignore_columns");
-  try {
-    read_column_list(columns);
-  } catch (const data::DataError&) {
-    settings.fail("ignore_columns", "is no list of columns");
+KnownColumns known_columns(const Settings& settings) {
+  KnownColumns known = {.label_column = settings.name("label_column")};
+  if (settings.has("ignore_columns")) {
+    known.ignore_columns = settings.text("ignore_columns");
+    try {
+      read_column_list(known.ignore_columns);
+    } catch (const data::DataError&) {
+      settings.fail("ignore_columns", "is no list of columns");
+    }
   }
-  return columns;
+  if (settings.has("label_name")) known.label_name = settings.text("label_name");
+  if (!settings.has("feature_names")) return known;
+  known.feature_names = settings.texts("feature_names");
+  if (static_cast<std::int64_t>(known.feature_names.size()) != settings.whole("features", 1))
+    settings.fail("feature_names", "has another length than the features");
+  return known;
 }
 
 data::Standardizer standardizer_of(const Settings& settings) {

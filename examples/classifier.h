@@ -17,13 +17,21 @@ namespace reel::examples {
 /// Whether --data names a set that needs no file of the user's.
 bool is_built_in(const std::string& name);
 
+/// What training knew of the columns of its file. Older versions did not record all.
+struct KnownColumns {
+  std::string label_column = {};                // --label-column
+  std::string ignore_columns = {};              // --ignore-columns
+  std::vector<std::string> feature_names = {};  // if there was a header
+  std::string label_name = {};                  // the same
+};
+
 /// The data of a classifier, as the flags name it.
 struct NamedData {
-  std::string name = {};                        // --data
-  std::string labels = {};                      // --labels, if it is an IDX file of images
-  std::string label_column = {};                // --label-column, if it is a CSV file
-  std::string ignore_columns = {};              // --ignore-columns, if it is a CSV file
-  std::vector<std::string> feature_names = {};  // that such a file may have: see data::CsvOptions
+  std::string name = {};            // --data
+  std::string labels = {};          // --labels, if it is an IDX file of images
+  std::string label_column = {};    // --label-column, if it is a CSV file
+  std::string ignore_columns = {};  // --ignore-columns, if it is a CSV file
+  KnownColumns known = {};          // of a CSV file: what the flags leave open
 };
 
 /// The first of --labels, --label-column and --ignore-columns that is given, or null. They go with files.
@@ -45,13 +53,9 @@ data::Split divided(const data::Dataset& all, double test_fraction, std::uint64_
 /// Throws DataError, IoError, UsageError.
 data::Dataset unlabelled_data(const NamedData& named, data::CsvOptions::Header header, std::uint64_t seed);
 
-/// The names of a model's features, where the data that it learned from had a header, else none. Throws
-/// FileError if there are other than its features.
-std::vector<std::string> feature_names_of(const Settings& settings);
-
-/// What training was told with --ignore-columns; older versions did not write it. Throws FileError if it is
-/// no list of columns.
-std::string ignored_columns_of(const Settings& settings);
+/// Of the file that a model learned from. Throws FileError if the settings hold none, or if there are other
+/// names than of its features.
+KnownColumns known_columns(const Settings& settings);
 
 /// How training brought the features of a model to one scale. Throws FileError if its file does not say.
 data::Standardizer standardizer_of(const Settings& settings);

@@ -13,7 +13,8 @@ CLI::Validator column_list() {
       [](std::string& text) {
         constexpr const char* wanted = "must be names or numbers of columns, with commas between them";
         try {
-          if (!read_column_list(text).empty()) return std::string();
+          read_column_list(text);
+          if (!text.empty()) return std::string();
         } catch (const data::DataError&) {
         }
         return wanted + (", not " + (text.empty() ? "empty" : data::excerpt(text)));
@@ -26,7 +27,8 @@ std::vector<std::string> read_column_list(const std::string& text) {
   data::CsvReader reader(text, name, ',');
   data::CsvRecord record;
   std::vector<std::string> columns;
-  if (!reader.next(record)) return columns;
+  if (text.size() > longest_column_list) throw data::DataError(name + ": it is too long");
+  if (text == "none" || !reader.next(record)) return columns;
   for (const data::CsvField& field : record) {
     if (field.text.empty() && !field.quoted) reader.fail(field, "a column without a name");
     columns.push_back(field.text);

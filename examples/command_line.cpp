@@ -280,7 +280,7 @@ void add_evaluate(CLI::App& reel, EvaluateFlags& flags) {
       ->type_name("NAME|N");
   add_ignore_columns(app, flags.ignore_columns,
                      "Columns of a CSV file that are no features, if these are not found by the names that "
-                     "training saw (default: as in training)")
+                     "training saw (default: as in training; none: no column)")
       ->needs(data);
   app.add_option_function<std::string>(
          "--split", [&flags](const std::string& part) { flags.whole = part == "all"; },

@@ -77,39 +77,46 @@ struct ClassifierData {
   data::Dataset measured;         // of the model's classes
 };
 
-// Which columns, as given by a flag, or else as in training, unless the other flags name what has none.
-std::string of_columns(const EvaluateFlags& flags, const std::string& given, const std::string& in_training) {
-  const bool has_none = !flags.labels.empty() || is_built_in(flags.data);
-  return given.empty() && !has_none ? in_training : given;
+// The standardised data, in the parts that training would have made of it.
+data::Split split_as_in_training(const NamedData& named, const Settings& settings, bool whole) {
+  const double test_fraction = settings.fraction("test_fraction");
+  const std::uint64_t seed = settings.seed("seed");
+  data::Split split = whole ? divided_if_it_can_be(undivided_data(named, seed, true), test_fraction, seed)
+                            : classifier_data(named, test_fraction, seed);
+  const data::Standardizer standardizer = standardizer_of(settings);
+  standardizer.apply(split.train);
+  if (split.test.count > 0) standardizer.apply(split.test);
+  return split;
 }
 
 // The data that the flags name, or else that the model was trained on.
 ClassifierData data_for_classifier(const EvaluateFlags& flags, const ModelFile& file,
                                    const std::vector<std::string>& classes) {
   const Settings settings = file.settings();
-  const data::Standardizer standardizer = standardizer_of(settings);
   const bool other_data = !flags.data.empty();
   ClassifierData result;
   result.name = other_data ? flags.data : settings.name("data");
-  const NamedData named = {
-      .name = result.name,
-      .labels = other_data ? flags.labels : settings.name("labels"),
-      .label_column = of_columns(flags, flags.label_column, settings.name("label_column")),
-      .ignore_columns = of_columns(flags, flags.ignore_columns, ignored_columns_of(settings)),
-      .feature_names = feature_names_of(settings)};
+  const NamedData named = {.name = result.name,
+                           .labels = other_data ? flags.labels : settings.name("labels"),
+                           .label_column = flags.label_column,
+                           .ignore_columns = flags.ignore_columns,
+                           .known = known_columns(settings)};
   if (!other_data) {
     const std::string why =
         data::printable(file.file.name()) + " was trained on it; give its new place with --data";
     require_there(result.name, why);
     require_there(named.labels, why + " and --labels");
   }
-  const double test_fraction = settings.fraction("test_fraction");
-  const std::uint64_t seed = settings.seed("seed");
-  data::Split split = flags.whole
-                          ? divided_if_it_can_be(undivided_data(named, seed, true), test_fraction, seed)
-                          : classifier_data(named, test_fraction, seed);
-  standardizer.apply(split.train);
-  if (split.test.count > 0) standardizer.apply(split.test);
+  data::Split split;
+  try {
+    split = split_as_in_training(named, settings, flags.whole);
+  } catch (const data::DataError& e) {
+    const std::string& ignored = named.known.ignore_columns;
+    if (!other_data || ignored.empty() || !named.ignore_columns.empty()) throw;
+    throw data::DataError(e.what() + ("; training ignored " + data::excerpt(ignored)) +
+                          ": if this file has other columns to be ignored, or none, say so with "
+                          "--ignore-columns");
+  }
   result.digest = digest_of(split);  // before the labels change
   result.for_training = split.train.count;
   result.all = split.train.count + split.test.count;
@@ -143,6 +150,7 @@ int evaluate_classifier(const EvaluateFlags& flags, const ModelFile& file) {
                       {"held_out_of", data.all},
                       {"test_accuracy", result.accuracy},
                       {"test_loss", result.loss},
+                      {"classes", classes},
                       {"confusion", result.confusion}}
                      .dump()
               << "\n";
@@ -153,6 +161,7 @@ int evaluate_classifier(const EvaluateFlags& flags, const ModelFile& file) {
   if (!flags.whole) {
     std::printf("%ld samples, the held-out part of %ld", static_cast<long>(data.measured.count),
                 static_cast<long>(data.all));
+    if (same == false) std::printf("; --split all measures all of them");
   } else {
     std::printf("all %ld samples", static_cast<long>(data.all));
     if (same == true)

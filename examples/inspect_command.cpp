@@ -52,8 +52,9 @@ bool looks_like_safetensors(const std::string& bytes) {
   return brace != std::string::npos && bytes[brace] == '{';
 }
 
-// The first line has commas, and more of them than words.
+// The first line has commas, and more of them than words, and does not begin as JSON does.
 bool looks_like_csv(const std::string& bytes) {
+  if (bytes.starts_with('{')) return false;
   const std::string first = bytes.substr(0, std::min(bytes.find('\n'), std::size_t{4096}));
   const auto commas = std::count(first.begin(), first.end(), ',');
   return commas > 0 && commas >= std::count(first.begin(), first.end(), ' ');

@@ -100,11 +100,11 @@ int run_predict(const PredictFlags& flags) {
   model->eval();
   const auto classes = settings.texts("classes");
   const data::Standardizer standardizer = standardizer_of(settings);
-  const std::vector<std::string> names = feature_names_of(settings);
+  const std::vector<std::string> names = known_columns(settings).feature_names;
   data::Dataset data = unlabelled_data({.name = flags.data,
                                         .label_column = flags.label_column,
                                         .ignore_columns = flags.ignore_columns,
-                                        .feature_names = names},
+                                        .known = {.feature_names = names}},
                                        flags.header, settings.seed("seed"));
   require_features(data, settings.whole("features", 1), flags.label_column);
   note_other_names(data, names);

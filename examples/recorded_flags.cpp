@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "data/file.h"
+#include "examples/column_list.h"
 #include "examples/data_name.h"
 #include "examples/number_checks.h"
 #include "examples/run_directory.h"
@@ -119,7 +120,8 @@ void take_recorded_flags(CLI::App& verb, const RunFlags& run, std::ostream& err)
     }
     if (word->empty() && !may_be_empty(key)) refuse_recorded(recorded->file, "\"" + key + "\" is empty");
     // A message would end at a NUL.
-    if (value->is_string() && (word->size() > data::longest_path || word->find('\0') != std::string::npos))
+    const std::size_t longest = key == "ignore_columns" ? longest_column_list : data::longest_path;
+    if (value->is_string() && (word->size() > longest || word->find('\0') != std::string::npos))
       refuse_recorded(recorded->file,
                       "\"" + key + "\" is " + data::excerpt(*word) + ", which no run writes there");
     try {

@@ -24,9 +24,9 @@ constexpr std::array<std::string_view, 7> keys_of_the_data = {
 // Follows from the flags and the data, for its vocabulary is that of the text: other data is named first.
 constexpr const char* shape_of_the_model = "model";
 
-// Which columns are features, and what those of new samples are found by: older versions did not write it,
+// Which columns are features, and what those of new samples are found by. Older versions did not write all,
 // and the data tells what a run depends on.
-constexpr std::array<std::string_view, 2> of_columns = {"feature_names", "ignore_columns"};
+constexpr std::array<std::string_view, 3> of_columns = {"feature_names", "label_name", "ignore_columns"};
 
 template <std::size_t n>
 bool is_one_of(const std::array<std::string_view, n>& keys, std::string_view key) {
@@ -40,6 +40,14 @@ bool may_have_moved(const std::string& key, const Json& saved, const Json& now) 
 
 std::string not_of_the_run(const std::string& data, const std::string& directory) {
   return "--resume: " + data + " is not the data that the run in " + directory + " was started with";
+}
+
+// Names may be given to columns anew, but not those of other columns: new samples are found by them.
+bool have_changed_places(Json names, Json others) {
+  if (!names.is_array() || !others.is_array() || names == others) return false;
+  std::sort(names.begin(), names.end());
+  std::sort(others.begin(), others.end());
+  return names == others;
 }
 
 // The files that a digest is of.
@@ -65,6 +73,9 @@ void require_same_data(const Json& saved, const Json& now, const std::string& di
     throw UsageError(not_of_the_run(name_of_data(now), directory) + difference +
                      "; give it the data that it began with, or start another run");
   }
+  if (have_changed_places(saved.value("feature_names", Json()), now.value("feature_names", Json())))
+    refuse_changed_data(name_of_data(now), directory,
+                        "the same columns have the names of each other (its feature_names)");
 }
 
 void require_same_run(const Json& saved, const Json& now, const std::string& directory,

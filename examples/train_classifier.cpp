@@ -127,6 +127,7 @@ Json config_of(const Learner& learner) {
                  {"mean", learner.standardizer.mean},
                  {"deviation", learner.standardizer.deviation}};
   if (!train.feature_names.empty()) config["feature_names"] = train.feature_names;
+  if (!train.label_name.empty()) config["label_name"] = train.label_name;
   return config;
 }
 

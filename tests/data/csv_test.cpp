@@ -239,7 +239,7 @@ TEST(Csv, WithoutAClassEveryColumnIsAFeature) {
   } catch (const DataError& e) {
     EXPECT_EQ(std::string(e.what()),
               "t.csv:1:5: \"setosa\" is not a number; leave the line out, or pass the column over with "
-              "--label-column or --ignore-columns; if this line names the columns, let no name be a number, "
+              "--ignore-columns; if this line names the columns, let no name be a number, "
               "or say so with "
               "--header yes");
   }
@@ -296,6 +296,71 @@ TEST(Csv, WhatIsInAnIgnoredColumnMakesNoHeaderAndNoSample) {
   EXPECT_THAT(read(index, "").inputs, ElementsAre(3, 4, 3, 5, 4, 4, 4, 5));
   EXPECT_THROW(read(index, "0"), DataError);                                       // two columns
   EXPECT_EQ(read("x,1,2,3\n0,3,4,1\n1,3,5,0\n2,3,5,1\n3,2,2,0\n", "0").count, 4);  // names count to the class
+}
+
+// As with the table without them.
+TEST(Csv, IgnoredColumnsMayCountOrNotInAHeaderThatCounts) {
+  const auto count = [](const std::string& header, const std::string& row, std::vector<std::string> ignored,
+                        bool labelled = true) {
+    std::string text = header;
+    for (int i = 0; i < 4; ++i) text += row + (i % 2 == 0 ? "x\n" : "y\n");
+    return parse_csv(text, "t", {.ignored_columns = std::move(ignored), .labelled = labelled}).count;
+  };
+  EXPECT_EQ(count("0,1,id,2,3,label\n", "5,6,7,8,9,", {"id"}), 4);
+  EXPECT_THROW(count("id,name,0,1,2,label\n", "5,a,7,8,9,", {"0", "1"}), DataError);  // these are names, too
+  EXPECT_EQ(count("i,name,0,1,2,label\n", "5,a,7,8,9,", {"i", "name"}), 4);
+  EXPECT_EQ(count("9,0,1,2,label\n", "5,7,8,9,", {"9"}), 4);
+  EXPECT_EQ(count("5,0,label\n", "5,7,", {"0"}), 5);
+}
+
+TEST(Csv, AColumnThatIsNotReadMayHaveTheNameOfAnother) {
+  const std::string rows = "1,2,M,3,4,\n5,6,B,7,8,\n";
+  const Dataset d = parse_csv(",id,diagnosis,r,t,\n" + rows, "t",
+                              {.label_column = "diagnosis", .ignored_columns = {"id", "0", "5"}});
+  EXPECT_THAT(d.inputs, ElementsAre(3, 4, 7, 8));
+  EXPECT_THAT(d.feature_names, ElementsAre("r", "t"));
+  EXPECT_EQ(d.label_name, "diagnosis");
+  const auto refused = [&](const std::string& header, const std::vector<std::string>& ignored,
+                           const std::string& why) {
+    EXPECT_THAT([&] { parse_csv(header + rows, "t", {.label_column = "2", .ignored_columns = ignored}); },
+                testing::ThrowsMessage<DataError>(why));
+  };
+  refused("a,b,c,a,e,f\n", {"0", "5"}, "t:1:7: column name \"a\" is there twice");
+  refused("a,a,c,d,e,f\n", {"a", "5"}, "t:1:3: column name \"a\" is there twice");
+  refused("a,b,c,d,e,c\n", {"0", "5"}, "t:1:11: column name \"c\" is there twice");
+}
+
+TEST(Csv, TheClassIsFoundByItsNameWhereFeaturesAre) {
+  const CsvOptions options = {.label_column = "3",
+                              .ignored_columns = {"0", "2"},
+                              .feature_columns = {"a", "b"},
+                              .label_name = "kind"};
+  const auto labels = [&](const std::string& text) { return parse_csv(text, "t", options).labels; };
+  EXPECT_THAT(labels("a,b,flag,kind\n1,2,0,1\n3,4,0,0\n"), ElementsAre(1, 0));
+  EXPECT_THAT(labels("kind,b,a,flag\n1,2,0,1\n0,4,0,0\n"), ElementsAre(1, 0));
+  EXPECT_THAT(labels("a,other,b\n1,1,2\n3,0,4\n"), ElementsAre(1, 0));  // the only one that is left
+  EXPECT_THAT([&] { labels("a,b,flag,other\n1,2,0,1\n3,4,0,0\n"); },
+              testing::ThrowsMessage<DataError>(
+                  "t: there is no column \"kind\" that holds the class; the header has \"a\", \"b\", "
+                  "\"flag\", \"other\"; choose one with --label-column"));
+  EXPECT_THAT(labels("1,2,3,0\n5,6,7,1\n"), ElementsAre(0, 1));  // without names, by its number
+}
+
+TEST(Csv, WhatIsNoNumberIsSaidToBeInAColumnWithAName) {
+  EXPECT_THAT(
+      [] { parse_csv("gr\u00f6\u00dfe,b,kind\nx,1,0\n2,3,1\n", "t"); },
+      testing::ThrowsMessage<DataError>(
+          "t:2:1: \"x\" is not a number, which every column but the class's holds: leave the line out, "
+          "leave the column out with --ignore-columns \"gr\u00f6\u00dfe\", or choose it as the class "
+          "with --label-column \"gr\u00f6\u00dfe\""));
+}
+
+// A missing value is none of a name, whoever wrote it.
+TEST(Csv, WordsForNothingMakeNoHeaderOfTheFirstSample) {
+  for (const char* word : {"#N/A", "#NA", "<NA>", ".", "NA"}) {
+    const std::string text = std::string("1,") + word + ",a\n2,5,a\n3,6,b\n4,7,b\n";
+    EXPECT_THROW(parse_csv(text, "t", {.ignored_columns = {"0"}}), DataError) << word;
+  }
 }
 
 TEST(Csv, IgnoredColumnsNeedNotBeThereWhereFeaturesAreFoundByTheirNames) {

@@ -150,7 +150,7 @@ TEST_F(Predict, PassesOverTheColumnOfTheClass) {
   EXPECT_THAT(
       predict({"--data", "named.csv"}).err,
       HasSubstr("named.csv:1:1: \"unknown\" is not a number; leave the line out, or pass the column over "
-                "with --label-column or --ignore-columns"));
+                "with --ignore-columns"));
   const Ran unsaid = predict({"--data", "known.csv"});
   EXPECT_EQ(unsaid.code, 3);
   EXPECT_EQ(unsaid.out, "");
@@ -198,6 +198,20 @@ TEST_F(Predict, AndEvaluatePassOverWhatTrainingIgnored) {
   forge("named/best.safetensors", "forged.safetensors",
         [](Json& config) { config["ignore_columns"] = "id,"; });
   refused_as_model({"evaluate", "--model", "forged.safetensors"}, "\"ignore_columns\" is no list of columns");
+
+  // By number, in a file that lacks some; where there are names, these count.
+  EXPECT_EQ(train("known.csv", "numbers", "0,1"), expected);
+  EXPECT_EQ(accuracy("numbers", {"--data", "plain.csv"}), right);
+  write(place / "plain_bare.csv", iris(true).substr(lines[0].size() + 1));
+  EXPECT_THAT(
+      reel({"evaluate", "--model", "bare/best.safetensors", "--data", "plain_bare.csv"}).err,
+      HasSubstr("plain_bare.csv: it has 2 features, the model was trained on 4; training ignored 0,1: "
+                "if this file has other columns to be ignored, or none, say so with "
+                "--ignore-columns"));
+  EXPECT_EQ(accuracy("bare", {"--data", "plain_bare.csv", "--ignore-columns", "none"}), right);
+  write(place / "images.idx", {0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 9});
+  EXPECT_THAT(reel({"evaluate", "--model", "bare/best.safetensors", "--data", "images.idx"}).err,
+              HasSubstr("images.idx is an IDX file; name the file of its labels with --labels"));
 
   model = "bare/best.safetensors";
   const std::string classes =
@@ -310,6 +324,17 @@ TEST_F(Predict, NamesOfFeaturesAreNoMatterToARunThatGoesOn) {
   write(place / "known.csv", renamed);
   const Ran ran = reel(second);
   EXPECT_EQ(ran.code, 0) << ran.err;
+  // But those of other columns would have new samples read wrongly.
+  std::string swapped = iris(true);
+  swapped.replace(0, swapped.find("petal"), "sepal width,sepal length,");
+  write(place / "known.csv", swapped);
+  second[7] = "3";
+  EXPECT_EQ(reel(second).code, 0);  // of the names that the run had last, one is new
+  write(place / "known.csv", iris(true));
+  second[7] = "4";
+  const Ran refused = reel(second);
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("the same columns have the names of each other"));
 }
 
 TEST_F(Predict, IsToldWhatTheFirstLineIsWhereItCannotTell) {

@@ -392,6 +392,7 @@ TEST_F(Program, InspectsFiles) {
   EXPECT_EQ(reel({"inspect", "t", "--unlabelled"}).code, 3);
   EXPECT_EQ(reel({"inspect", "t", "--unlabelled", "--header", "yes", "--json"}).json()["samples"], 1);
   EXPECT_EQ(reel({"inspect", "t", "--unlabelled", "--header", "no", "--json"}).json()["samples"], 2);
+  EXPECT_EQ(reel({"inspect", "run/log.jsonl", "--json"}).json()["kind"], "text");
   write(place / "t.txt", "hello\n");
   EXPECT_EQ(reel({"inspect", "t.txt", "--json"}).json()["kind"], "text");
   write(place / "no_name", "\x93NUMPY");

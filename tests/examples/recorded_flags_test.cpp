@@ -244,6 +244,22 @@ TEST_F(RecordedFlags, IgnoredColumnsAreThoseOfTheRun) {
   EXPECT_THAT(reel(fewer).err, HasSubstr("--resume: the run was started with --ignore-columns"));
 }
 
+TEST_F(RecordedFlags, IgnoredColumnsMayBeMany) {
+  std::string names, zeros;
+  for (int i = 0; i < 700; ++i) names += "column_" + std::to_string(10000 + i) + ",", zeros += "0,";
+  std::string csv = names + "a,b,kind\n";
+  for (int i = 0; i < 12; ++i)
+    csv += zeros + std::to_string(i * 7 % 5) + ",1," + (i % 2 == 0 ? "x\n" : "y\n");
+  write(place / "wide.csv", csv);
+  names.pop_back();
+  const Ran first = reel({"train", "classifier", "--data", "wide.csv", "--out", "run", "--epochs", "1",
+                          "--json", "--ignore-columns", names});
+  ASSERT_EQ(first.code, 0) << first.err;
+  const Ran again = reel({"train", "classifier", "--out", "run", "--resume", "--json"});
+  EXPECT_EQ(again.json()["fingerprint"], first.json()["fingerprint"]) << again.err;
+  EXPECT_EQ(reel({"evaluate", "--model", "run/best.safetensors"}).code, 0);
+}
+
 TEST_F(RecordedFlags, TheSameDataMayLieElsewhere) {
   const auto refuses = [&](const std::vector<std::string>& words, int code, const std::string& message) {
     const Ran ran = reel(words);

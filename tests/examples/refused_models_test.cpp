@@ -182,8 +182,7 @@ TEST_F(Refusals, AMessageIsNotAsLongAsAForgedName) {
   const std::string endless(100000, 'x');
   const std::string shown = endless.substr(0, 200) + "... (";
   const std::vector<std::string> evaluate = {"evaluate", "--model", "forged.safetensors"};
-  for (const char* key :
-       {"data", "labels", "label_column", "ignore_columns", "precision", "data_digest", "task", "seed"}) {
+  for (const char* key : {"data", "labels", "label_column", "precision", "data_digest", "task", "seed"}) {
     forge("run/best.safetensors", "forged.safetensors", [&](Json& c) { c[key] = endless; });
     refused_as_model(evaluate, std::string(key) + "\" is ");
     EXPECT_LT(reel(evaluate).err.size(), 500u) << key;
