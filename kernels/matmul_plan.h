@@ -112,6 +112,10 @@ struct Plan {
       parts =
           std::max({at_most(divide_up(p.m * p.k, cache), 192), at_most(divide_up(8, panels * p.batch), 192),
                     at_most(divide_up(2, panels * p.batch), 48)});
+      // Other ops cut their work into rows. Where a product does, too, a thread finds the rows that it wrote
+      // itself: between cores that share no cache those of another come slowly. That B is packed once more
+      // is then a fiftieth of the work of a part at most.
+      if (p.batch == 1) parts = std::max(parts, at_most(threads(), 384));
     }
 
     // A part of A that is lined up, or does not fit into the cache, should be read seldom: tasks as wide as
