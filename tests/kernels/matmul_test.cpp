@@ -309,6 +309,7 @@ TEST(Matmul, GivesTheSameBitsForAnyNumberOfThreads) {
   for (int kind = 0; kind < 8; ++kind) {
     for (const auto& [m, n, k] : {std::array<Index, 3>{65, 100, 784},
                                   {500, 65, 130},
+                                  {1200, 130, 90},
                                   {10, 784, 64},
                                   {300, 10, 700},
                                   {150, 610, 530},
