@@ -20,12 +20,6 @@ bool blank(const CsvRecord& record) {
   return record.size() == 1 && record[0].text.empty() && !record[0].quoted;
 }
 
-// What each column is called, and for a message what the first line may be instead of a sample.
-struct Names {
-  std::vector<std::string> columns;  // none without a header
-  std::string hint;
-};
-
 std::string why_no_number(const std::string& text, bool labelled, const std::string& column) {
   if (text.empty()) return "a value is missing; leave the line out or fill the value in";
   const std::string no_number = shown(text) + " is not a number";
@@ -40,10 +34,10 @@ std::string why_no_number(const std::string& text, bool labelled, const std::str
          column + ", or choose it as the class" + (column.empty() ? "" : " with --label-column" + column);
 }
 
-// A feature or a target.
-float number_of(const CsvReader& reader, const CsvRecord& record, std::size_t c, bool labelled,
-                const Names& names) {
-  const CsvField& field = record[c];
+// A feature or a target. `name` is that of its column, or null; `hint` is what the first line may be instead
+// of a sample.
+float number_of(const CsvReader& reader, const CsvField& field, bool labelled, const CsvField* name,
+                const std::string& hint) {
   float value = 0;
   switch (parse_number(field.text, value)) {
     case CsvNumber::good:
@@ -55,8 +49,8 @@ float number_of(const CsvReader& reader, const CsvRecord& record, std::size_t c,
     case CsvNumber::none:
       break;
   }
-  const std::string column = names.columns.empty() ? "" : " " + shown(names.columns[c]);
-  reader.fail(field, why_no_number(field.text, labelled, column) + names.hint);
+  const std::string column = name == nullptr ? "" : " " + shown(name->text);
+  reader.fail(field, why_no_number(field.text, labelled, column) + hint);
 }
 
 bool holds_number(const CsvField& field) { return is_number(field.text); }
@@ -132,7 +126,6 @@ Dataset parse_csv(std::string_view text, const std::string& name, const CsvOptio
     if (labelled) reader.fail(first[0], "one column; at least one feature and the class are needed");
   }
   CsvLayout layout = csv_layout(first, reader, options, labelled, name);
-  if (layout.features.empty()) reader.fail(first[0], "no column is left for a feature");
   if (layout.header) reader.next(record);
 
   Dataset data;
@@ -144,8 +137,9 @@ Dataset parse_csv(std::string_view text, const std::string& name, const CsvOptio
     if (labelled) data.label_name = first[layout.label].text;
   }
   data.outputs = static_cast<std::int64_t>(layout.targets.size());
-  Names names = {{}, std::move(layout.hint)};
-  for (std::size_t c = 0; c < columns && layout.header; ++c) names.columns.push_back(first[c].text);
+  const auto number_in = [&](std::size_t c) {
+    return number_of(reader, record[c], labelled, layout.header ? &first[c] : nullptr, layout.hint);
+  };
   std::vector<CsvField> labels;
   std::size_t blank_line = 0;
   for (; !record.empty(); reader.next(record)) {
@@ -160,13 +154,11 @@ Dataset parse_csv(std::string_view text, const std::string& name, const CsvOptio
       reader.fail(record.back(),
                   std::to_string(record.size()) + " fields, the first line has " + std::to_string(columns));
     }
-    for (const std::size_t c : layout.features)
-      data.inputs.push_back(number_of(reader, record, c, labelled, names));
-    for (const std::size_t c : layout.targets)
-      data.targets.push_back(number_of(reader, record, c, labelled, names));
+    for (const std::size_t c : layout.features) data.inputs.push_back(number_in(c));
+    for (const std::size_t c : layout.targets) data.targets.push_back(number_in(c));
     if (labelled) labels.push_back(std::move(record[layout.label]));
     ++data.count;
-    names.hint.clear();  // only the first line can be a header
+    layout.hint.clear();  // only the first line can be a header
   }
   if (data.count == 0) throw DataError(name + ": there is a header and nothing else");
   if (!labelled) return data;

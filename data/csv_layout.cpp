@@ -186,8 +186,10 @@ CsvLayout csv_layout(const CsvRecord& first, const CsvReader& reader, const CsvO
                      bool labelled, const std::string& name) {
   const Choices chosen(first, options, labelled);
   const std::vector<bool>& ignored = chosen.no_features.ignored;
-  if (std::find(ignored.begin(), ignored.end(), false) == ignored.end())
-    reader.fail(first[0], "no column is left for a feature");
+  const auto require_features = [&](bool are_left) {
+    if (!are_left) reader.fail(first[0], "no column is left for a feature");
+  };
+  require_features(std::find(ignored.begin(), ignored.end(), false) != ignored.end());
   CsvLayout layout;
   layout.header = is_header(first, reader, options, labelled, chosen);
   std::vector<bool> taken(first.size());
@@ -223,6 +225,7 @@ CsvLayout csv_layout(const CsvRecord& first, const CsvReader& reader, const CsvO
       if (!taken[c]) layout.features.push_back(c);
     }
   }
+  require_features(!layout.features.empty());
   if (layout.header) require_own_names(layout, first, reader);
   if (!layout.header && options.header == CsvOptions::Header::detect)
     layout.hint = header_hint(first, {layout.label, ignored}, labelled);

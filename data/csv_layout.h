@@ -21,7 +21,7 @@ struct CsvLayout {
 
 /// That of a file whose first line is `first`; `reader` stands behind it. If it is not `labelled`, a column
 /// that options.label_column names is passed over. Throws DataError if a column that the options name is not
-/// there, or is named twice, or if nothing tells what the first line is.
+/// there, or is named twice, if no feature is left, or if nothing tells what the first line is.
 CsvLayout csv_layout(const CsvRecord& first, const CsvReader& reader, const CsvOptions& options,
                      bool labelled, const std::string& name);
 

@@ -48,6 +48,12 @@ CLI::Validator name_of(const std::string& what) {
       "");
 }
 
+CLI::Option* add_label_column(CLI::App& app, std::string& column, const std::string& description) {
+  return app.add_option("--label-column", column, description)
+      ->check(name_of("a column, or its number"))
+      ->type_name("NAME|N");
+}
+
 CLI::Option* add_ignore_columns(CLI::App& app, std::string& columns, const std::string& description) {
   return app.add_option("--ignore-columns", columns, description)
       ->check(column_list())
@@ -132,11 +138,9 @@ void add_classifier(CLI::App& train, ClassifierFlags& flags) {
       ->check(name_of("a file"))
       ->check(utf8())
       ->type_name("PATH");
-  app.add_option("--label-column", flags.label_column,
-                 "Column of a CSV file that holds the class (default: the last that is not ignored)")
-      ->check(name_of("a column, or its number"))
-      ->check(utf8())
-      ->type_name("NAME|N");
+  add_label_column(app, flags.label_column,
+                   "Column of a CSV file that holds the class (default: the last that is not ignored)")
+      ->check(utf8());
   add_ignore_columns(app, flags.ignore_columns,
                      "Columns of a CSV file that are no features, as an id (default: none)");
   // Not CLI11's own list, which takes 4,,5 for 4,5.
@@ -273,11 +277,9 @@ void add_evaluate(CLI::App& reel, EvaluateFlags& flags) {
       ->needs(data)
       ->check(name_of("a file"))
       ->type_name("PATH");
-  app.add_option("--label-column", flags.label_column,
-                 "Column of a CSV file that holds the class (default: as in training)")
-      ->needs(data)
-      ->check(name_of("a column, or its number"))
-      ->type_name("NAME|N");
+  add_label_column(app, flags.label_column,
+                   "Column of a CSV file that holds the class (default: as in training)")
+      ->needs(data);
   add_ignore_columns(app, flags.ignore_columns,
                      "Columns of a CSV file that are no features, if these are not found by the names that "
                      "training saw (default: as in training; none: no column)")
@@ -304,10 +306,8 @@ void add_predict(CLI::App& reel, PredictFlags& flags) {
       ->check(name_of("data or of a file"))
       ->check(utf8())
       ->type_name("NAME|PATH");
-  app.add_option("--label-column", flags.label_column,
-                 "Column of a CSV file that holds the class, to be passed over (default: none does)")
-      ->check(name_of("a column, or its number"))
-      ->type_name("NAME|N");
+  add_label_column(app, flags.label_column,
+                   "Column of a CSV file that holds the class, to be passed over (default: none does)");
   add_ignore_columns(app, flags.ignore_columns,
                      "Other columns to be passed over, if features are not found by the names that training "
                      "saw (default: none)");
@@ -324,10 +324,8 @@ void add_inspect(CLI::App& reel, InspectFlags& flags) {
       ->check(name_of("a file"))
       ->type_name("FILE");
   CLI::Option* label =
-      app.add_option("--label-column", flags.label_column,
-                     "Column of a CSV file that holds the class (default: the last that is not ignored)")
-          ->check(name_of("a column, or its number"))
-          ->type_name("NAME|N");
+      add_label_column(app, flags.label_column,
+                       "Column of a CSV file that holds the class (default: the last that is not ignored)");
   add_ignore_columns(app, flags.ignore_columns,
                      "Columns of a CSV file that are no features, as an id (default: none)");
   add_header(app, flags.header);

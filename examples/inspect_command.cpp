@@ -15,6 +15,7 @@
 #include "data/npy.h"
 #include "data/npz.h"
 #include "data/text.h"
+#include "examples/classifier.h"
 #include "examples/column_list.h"
 #include "examples/commands.h"
 #include "examples/data_name.h"
@@ -176,11 +177,10 @@ Json inspect_text(const std::string& path, const std::string& bytes) {
 
 // The first of the flags for a CSV file that is given, or null.
 const char* flag_for_csv(const InspectFlags& flags) {
-  return flags.unlabelled                                   ? "--unlabelled"
-         : flags.header != data::CsvOptions::Header::detect ? "--header"
-         : !flags.label_column.empty()                      ? "--label-column"
-         : !flags.ignore_columns.empty()                    ? "--ignore-columns"
-                                                            : nullptr;
+  return flags.unlabelled ? "--unlabelled"
+         : flags.header != data::CsvOptions::Header::detect
+             ? "--header"
+             : flag_for_a_file({.label_column = flags.label_column, .ignore_columns = flags.ignore_columns});
 }
 
 Json inspect(const InspectFlags& flags) {
