@@ -230,11 +230,19 @@ void tile(const Tile<T>& t) {
     }
 #pragma GCC unroll 12
     for (int r = 0; r < rows; ++r) {
-      const Vector left =
-          S::all(transposed ? a[0][r] : a[r / 3][static_cast<std::int64_t>(r % 3) * stride + ahead]);
+      const T& number = transposed ? a[0][r] : a[r / 3][static_cast<std::int64_t>(r % 3) * stride + ahead];
+      // A number that goes to all lanes of a register passes through a unit that shuffles (EPYC, Zen 4), and
+      // there keeps what else needs one, as B does to be turned over. Were they all taken from memory for
+      // each multiply-add, loads would be too many.
+      constexpr int loaded_rows = transposed || turn_b ? 6 : rows;
+      const Vector left = r < loaded_rows ? S::all(number) : S::zero();
 #pragma GCC unroll 2
       for (int v = 0; v < vectors; ++v) {
-        sums[r][v] = S::fma(left, right[v], sums[r][v]);
+        if (r < loaded_rows) {
+          sums[r][v] = S::fma(left, right[v], sums[r][v]);
+        } else {
+          S::add_product(number, right[v], sums[r][v]);
+        }
         // Short of registers, g++ moves sums to memory and back: 5 of 35 cycles of a step on an EPYC.
         if constexpr (turn_b) keep(sums[r][v]);
       }

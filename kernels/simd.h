@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <utility>
@@ -44,8 +45,11 @@ struct Simd {
   static void store(T* y, Vector v, int count);
   /// a b + c, rounded once where the machine can, the same in every lane.
   static Vector fma(Vector a, Vector b, Vector c);
+  /// sum = fma(a in every lane, b, sum), where AVX-512 takes a from memory on its way.
+  static void add_product(const T& a, Vector b, Vector& sum) { sum = fma(all(a), b, sum); }
   /// v where it is above 0, else 0; NaN stays.
   static Vector relu(Vector v) { return v <= zero() ? zero() : v; }
+  static Vector sqrt(Vector v);
   /// x in every lane. Without the zero, or with lane after lane, compilers do not see that it is a broadcast.
   static Vector all(T x) { return x - zero(); }
   /// Lane i of v in every lane.
@@ -90,6 +94,15 @@ template <>
 inline Simd<double>::Vector Simd<double>::fma(Vector a, Vector b, Vector c) {
   return _mm512_fmadd_pd(a, b, c);
 }
+template <>
+inline void Simd<float>::add_product(const float& a, Vector b, Vector& sum) {
+  // Compilers load an `a` that has two uses into a register first.
+  asm("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(b), "m"(a));
+}
+template <>
+inline Simd<float>::Vector Simd<float>::sqrt(Vector v) {
+  return _mm512_mask_sqrt_ps(v, 0xFFFF, v);  // the masked one: as above
+}
 #elif defined(__AVX2__) && defined(__FMA__)
 namespace detail {
 // As a mask from element n on: 8 - n words that are on, and then none.
@@ -122,6 +135,10 @@ template <>
 inline Simd<double>::Vector Simd<double>::fma(Vector a, Vector b, Vector c) {
   return _mm256_fmadd_pd(a, b, c);
 }
+template <>
+inline Simd<float>::Vector Simd<float>::sqrt(Vector v) {
+  return _mm256_sqrt_ps(v);
+}
 #else
 template <class T>
 inline typename Simd<T>::Vector Simd<T>::load(const T* x, int count) {
@@ -136,6 +153,11 @@ inline void Simd<T>::store(T* y, Vector v, int count) {
 template <class T>
 inline typename Simd<T>::Vector Simd<T>::fma(Vector a, Vector b, Vector c) {
   return a * b + c;
+}
+template <class T>
+inline typename Simd<T>::Vector Simd<T>::sqrt(Vector v) {
+  for (int i = 0; i < lanes; ++i) v[i] = std::sqrt(v[i]);
+  return v;
 }
 #endif
 
@@ -152,6 +174,7 @@ struct Simd<Dual> {
     if (count > 0) *y = v;
   }
   static Dual fma(Dual a, Dual b, Dual c) { return c + a * b; }
+  static void add_product(const Dual& a, Dual b, Dual& sum) { sum = fma(a, b, sum); }
   static Dual relu(Dual v) { return v <= zero() ? zero() : v; }
   static Dual all(Dual x) { return x; }
 };
