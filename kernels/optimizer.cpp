@@ -7,6 +7,8 @@
 #include <limits>
 #include <type_traits>
 
+#include "kernels/adam_loop.h"
+#include "kernels/float_math.h"
 #include "kernels/flush_subnormals.h"
 #include "kernels/lanes.h"
 #include "kernels/parallel.h"
@@ -14,7 +16,7 @@
 namespace reel::kernels {
 namespace {
 
-constexpr std::int64_t norm_chunk = 4096;
+constexpr std::int64_t norm_chunk = 4096, norm_unit = 256;
 constexpr std::int64_t norm_parts = 256;
 constexpr float largest_float = std::numeric_limits<float>::max();
 
@@ -70,44 +72,25 @@ double sum_of_squares(const float* x, std::int64_t n) {
   });
 }
 
-// The same of a whole chunk, of which turning floats into doubles is most of the work: eight squares each are
-// added up as floats first. Where these vanish or overflow, all of it is done in doubles.
-double sum_of_squares_of_chunk(const float* x) {
-  constexpr std::int64_t rows = 8;
-  constexpr std::int64_t cols = norm_chunk / rows;
-  const double sum = sum_of<double>(0, cols, [x](std::int64_t i) {
+// The same of up to norm_chunk, a multiple of norm_unit, of which turning floats into doubles is most of the
+// work: eight squares each are added up as floats first. Where these vanish or overflow, all of it is done in
+// doubles.
+double sum_of_squares_by_eight(const float* x, std::int64_t n) {
+  const std::int64_t cols = n / 8;
+  const double sum = sum_of<double>(0, cols, [=](std::int64_t i) {
     float squares = 0;
-    for (std::int64_t r = 0; r < rows; ++r) squares += x[r * cols + i] * x[r * cols + i];
+    for (std::int64_t r = 0; r < 8; ++r) squares = fma(x[r * cols + i], x[r * cols + i], squares);
     return static_cast<double>(squares);
   });
   constexpr double least = 1e-25;  // all 4096 squares that are no normal floats are not a billionth of it
-  return sum >= least && sum <= static_cast<double>(largest_float) ? sum : sum_of_squares(x, norm_chunk);
-}
-
-struct AdamNumbers {
-  float factor, beta1, beta2, share1, share2, rate, unroot, epsilon, pull, keep, limit, most;
-};
-
-// The arrays of both loops are arguments, because only there g++ believes that they do not overlap.
-template <bool decoupled>
-void adam_loop(float* __restrict__ w, const float* __restrict__ g, float* __restrict__ m,
-               float* __restrict__ v, std::int64_t n, const AdamNumbers c) {
-  for (std::int64_t i = 0; i < n; ++i) {
-    const float gradient = c.factor * g[i];
-    const float slope = limited(decoupled ? gradient : gradient + c.pull * w[i], c.limit);
-    const float first_moment = c.beta1 * m[i] + c.share1 * slope;
-    const float second_moment = averaged_square(v[i], slope, c.beta2, c.share2, c.most);
-    m[i] = first_moment;
-    v[i] = second_moment;
-    const float kept = decoupled ? c.keep * w[i] : w[i];
-    w[i] = kept - c.rate * first_moment / (std::sqrt(second_moment) * c.unroot + c.epsilon);
-  }
+  return sum >= least && sum <= static_cast<double>(largest_float) ? sum : sum_of_squares(x, n);
 }
 
 struct RmspropNumbers {
   float factor, rate, alpha, share, epsilon, decay, momentum, limit, most;
 };
 
+// The arrays are arguments, because only there g++ believes that they do not overlap.
 template <bool centered, bool with_memory>
 void rmsprop_loop(float* __restrict__ w, const float* __restrict__ g, float* __restrict__ v,
                   float* __restrict__ a, float* __restrict__ m, std::int64_t n, const RmspropNumbers c) {
@@ -146,7 +129,10 @@ double squared_norm(const float* x, std::int64_t n) {
     const std::int64_t last = std::min(n, (part + 1) * part_size);
     std::int64_t i = part * part_size;
     double sum = 0;
-    for (; i + norm_chunk <= last; i += norm_chunk) sum += sum_of_squares_of_chunk(x + i);
+    for (std::int64_t count; i + norm_unit <= last; i += count) {
+      count = std::min(norm_chunk, (last - i) / norm_unit * norm_unit);
+      sum += sum_of_squares_by_eight(x + i, count);
+    }
     sums[part] = sum + sum_of_squares(x + i, last - i);
   });
   double total = 0;
@@ -219,23 +205,24 @@ AdamCorrection adam_correction(const AdamRule& rule, std::int64_t step) {
 
 void adam(float* w, const float* g, float* m, float* v, std::int64_t n, const AdamRule& rule,
           const AdamCorrection& correction, double scale) {
-  const AdamNumbers c = {
-      .factor = static_cast<float>(scale),
-      .beta1 = static_cast<float>(rule.beta1),
-      .beta2 = static_cast<float>(rule.beta2),
-      .share1 = static_cast<float>(1 - rule.beta1),
-      .share2 = static_cast<float>(1 - rule.beta2),
-      .rate = static_cast<float>(rule.learning_rate / correction.first),
-      .unroot = static_cast<float>(1 / std::sqrt(correction.second)),
-      .epsilon = epsilon_of(rule),
+  const double second = std::sqrt(correction.second);
+  using Numbers = detail::AdamNumbers;
+  const Numbers c = {
+      .scale = static_cast<float>(scale),
       .pull = static_cast<float>(rule.weight_decay),
+      .limit = Numbers::most_divisor,
+      .beta1 = static_cast<float>(rule.beta1),
+      .share1 = static_cast<float>(1 - rule.beta1),
+      .beta2 = static_cast<float>(rule.beta2),
+      .share2 = static_cast<float>(1 - rule.beta2),
+      .rate = static_cast<float>(rule.learning_rate / correction.first * second),
+      .epsilon = std::clamp(static_cast<float>(rule.epsilon * second), Numbers::least_divisor,
+                            Numbers::most_divisor),
       .keep = static_cast<float>(1 - rule.learning_rate * rule.weight_decay),
-      .limit = gradient_limit(1 - rule.beta2),
-      .most = largest_float,
   };
   update_in_stretches(n, 28, [=](std::int64_t first, std::int64_t count) {
-    const auto run = rule.decoupled ? adam_loop<true> : adam_loop<false>;
-    run(w + first, g + first, m + first, v + first, count, c);
+    const auto run = [&](const auto& loop) { loop.run(w + first, g + first, m + first, v + first, count); };
+    rule.decoupled ? run(detail::AdamLoop<true>(c)) : run(detail::AdamLoop<false>(c));
   });
 }
 

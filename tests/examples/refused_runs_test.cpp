@@ -250,6 +250,8 @@ TEST_F(Refusals, ACheckpointWithoutNumbersIsNotCalledGood) {
                         "8",
                         "--lr",
                         "3e38",
+                        "--weight-decay",
+                        "10",
                         "--warmup",
                         "0",
                         "--allow-non-finite",
