@@ -228,7 +228,7 @@ TEST(OptimizerKernels, AWeightMovesAsFarWhateverSharesItsDivision) {
         // In the first step the averages are the gradient and its square.
         const double root = limited < 0x1p-58 ? 0 : limited;  // of a square that is no normal float
         const double move = 1e-3 * limited / (root + std::max(epsilon, 0x1p-63 / std::sqrt(1e-3)));
-        for (const std::size_t i : {0, 15, 40})
+        for (const std::size_t i : {std::size_t{0}, std::size_t{15}, std::size_t{40}})
           ASSERT_NEAR(-static_cast<double>(b.w[i]), move, std::max(2e-6 * move, 1e-22))
               << own << " beside " << other << ", epsilon " << epsilon;
       }
