@@ -51,12 +51,15 @@ class AdamLoop {
     for (; i + sharing <= n; i += sharing) update(w + i, g + i, m + i, v + i);
     if (i == n) return;
     // Zeros share with the last ones: they change nothing but a last bit.
-    float rest[4][sharing] = {};
-    float* const all[] = {w + i, m + i, v + i};
-    std::copy(g + i, g + n, rest[3]);
-    for (int k = 0; k < 3; ++k) std::copy(all[k], all[k] + (n - i), rest[k]);
-    update(rest[0], rest[3], rest[1], rest[2]);
-    for (int k = 0; k < 3; ++k) std::copy(rest[k], rest[k] + (n - i), all[k]);
+    float last_w[sharing] = {}, last_g[sharing] = {}, last_m[sharing] = {}, last_v[sharing] = {};
+    std::copy(w + i, w + n, last_w);
+    std::copy(g + i, g + n, last_g);
+    std::copy(m + i, m + n, last_m);
+    std::copy(v + i, v + n, last_v);
+    update(last_w, last_g, last_m, last_v);
+    std::copy_n(last_w, n - i, w + i);
+    std::copy_n(last_m, n - i, m + i);
+    std::copy_n(last_v, n - i, v + i);
   }
 
  private:

@@ -231,9 +231,9 @@ void tile(const Tile<T>& t) {
 #pragma GCC unroll 12
     for (int r = 0; r < rows; ++r) {
       const T& number = transposed ? a[0][r] : a[r / 3][static_cast<std::int64_t>(r % 3) * stride + ahead];
-      // A number that goes to all lanes of a register passes through a unit that shuffles (EPYC, Zen 4), and
-      // there keeps what else needs one, as B does to be turned over. Were they all taken from memory for
-      // each multiply-add, loads would be too many.
+      // A number on its way to all lanes of a register takes a unit that shuffles (EPYC, Zen 4), for which
+      // something else may have to wait: B that is turned over, or sums that are stored. Numbers that come
+      // from memory with each multiply-add do not; were they all to, loads would be too many.
       constexpr int loaded_rows = transposed || turn_b ? 6 : rows;
       const Vector left = r < loaded_rows ? S::all(number) : S::zero();
 #pragma GCC unroll 2

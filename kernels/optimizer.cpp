@@ -41,12 +41,6 @@ void update_in_stretches(std::int64_t n, double bytes, Body body) {
   });
 }
 
-// Where there never was a gradient, nothing else keeps 0 / 0 away, and a subnormal sum is 0.
-template <class Rule>
-float epsilon_of(const Rule& rule) {
-  return std::max(static_cast<float>(rule.epsilon), std::numeric_limits<float>::min());
-}
-
 // The largest |g| with (1 - decay) g^2 a float. A little below, because both products round.
 float gradient_limit(double share) {
   const double limit = std::sqrt(static_cast<double>(largest_float) / share) * (1 - 1e-6);
@@ -233,7 +227,8 @@ void rmsprop(float* w, const float* g, float* v, float* a, float* m, std::int64_
       .rate = static_cast<float>(rule.learning_rate),
       .alpha = static_cast<float>(rule.alpha),
       .share = static_cast<float>(1 - rule.alpha),
-      .epsilon = epsilon_of(rule),
+      // Where there never was a gradient, nothing else keeps 0 / 0 away, and a subnormal sum is 0.
+      .epsilon = std::max(static_cast<float>(rule.epsilon), std::numeric_limits<float>::min()),
       .decay = static_cast<float>(rule.weight_decay),
       .momentum = static_cast<float>(rule.momentum),
       // The square of the averaged gradient has no small factor in front.

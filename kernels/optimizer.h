@@ -9,9 +9,10 @@
 //
 // Squares of gradients do not overflow: a gradient is limited to where its square, as it is averaged, still
 // fits a float, and the average stops at the largest float. So 1e30 moves a weight by a bounded step, and its
-// average is finite afterwards; Adam limits it to 4.6e18. On x86 what is remembered and smaller than the
-// least normal float, 1.2e-38, becomes 0, as does such a weight: with an epsilon of 1e-20, the square of a
-// gradient of 1e-19 counts as 0. An epsilon is at least that float, Adam's at least 1.1e-19, the root of it.
+// average is finite afterwards. Adam limits a gradient to 4.6e18. On x86 what is remembered and smaller than
+// the least normal float, 1.2e-38, becomes 0, as does such a weight: with an epsilon of 1e-20, the square of
+// a gradient of 1e-19 counts as 0. An epsilon is at least that float, Adam's at least 1.1e-19, the root of
+// it.
 
 namespace reel::kernels {
 

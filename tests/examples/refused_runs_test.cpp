@@ -250,7 +250,7 @@ TEST_F(Refusals, ACheckpointWithoutNumbersIsNotCalledGood) {
                         "8",
                         "--lr",
                         "3e38",
-                        "--weight-decay",
+                        "--weight-decay",  // 1 - 3e39 times a weight is infinite in the first step
                         "10",
                         "--warmup",
                         "0",
