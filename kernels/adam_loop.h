@@ -6,9 +6,10 @@
 #include "kernels/simd.h"
 
 // Adam for a stretch of weights. A root and a quotient for each kept the divider busy all the time: 16
-// weights took 18 cycles on an EPYC (Zen 4). So two weights share a division, and 16 take 15:
+// weights took 18 cycles on an EPYC (Zen 4). So two weights share a division, which has the learning rate in
+// it besides, and 16 take 14:
 //
-//     r = 1 / (a b);   x / a = x r b;   y / b = y r a
+//     s = rate / (a b);   rate x / a = x s b;   rate y / b = y s a
 //
 // These are a weight and the one 16 behind it, however wide vectors are: that decides on their last bits.
 
@@ -18,9 +19,9 @@ inline constexpr std::int64_t sharing = 32;  // weights among which divisions ar
 
 /// What is the same for all weights.
 struct AdamNumbers {
-  // To be shared, divisors are within these: the product of two is then a normal float, and so is its
-  // inverse.
-  static constexpr float least_divisor = 0x1p-63F, most_divisor = 0x1p62F;
+  // What epsilon and gradients are limited to, so that a divisor is neither less nor more than twice as much:
+  // a rate from 1e-9 to 1 over two of them is then a normal float.
+  static constexpr float least = 0x1p-63F, most = 0x1p47F;
 
   float scale;  // of a gradient
   float pull;   // decay, where it goes by way of the gradient
@@ -74,15 +75,14 @@ class AdamLoop {
 
   [[gnu::always_inline]] void update(float* w, const float* g, float* m, float* v) const {
     constexpr int half = static_cast<int>(sharing / 2);
-    const V one = S::all(1.0F);
 #pragma GCC unroll 4
     for (int i = 0; i < half; i += lanes) {
       const int j = i + half;
       const Move a = average(w + i, g + i, m + i, v + i);
       const Move b = average(w + j, g + j, m + j, v + j);
-      const V shared = one / (a.divisor * b.divisor);
-      S::store(w + i, S::fma(rate_, a.first * shared * b.divisor, a.kept));
-      S::store(w + j, S::fma(rate_, b.first * shared * a.divisor, b.kept));
+      const V shared = rate_ / (a.divisor * b.divisor);
+      S::store(w + i, S::fma(a.first * shared, b.divisor, a.kept));
+      S::store(w + j, S::fma(b.first * shared, a.divisor, b.kept));
     }
   }
 

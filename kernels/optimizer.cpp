@@ -200,18 +200,20 @@ AdamCorrection adam_correction(const AdamRule& rule, std::int64_t step) {
 void adam(float* w, const float* g, float* m, float* v, std::int64_t n, const AdamRule& rule,
           const AdamCorrection& correction, double scale) {
   const double second = std::sqrt(correction.second);
+  const double rate = rule.learning_rate / correction.first * second;
   using Numbers = detail::AdamNumbers;
+  // A rate above 1, too, has to be finite over the square of epsilon.
+  const double least = Numbers::least * std::sqrt(std::max(rate, 1.0));
   const Numbers c = {
       .scale = static_cast<float>(scale),
       .pull = static_cast<float>(rule.weight_decay),
-      .limit = Numbers::most_divisor,
+      .limit = Numbers::most,
       .beta1 = static_cast<float>(rule.beta1),
       .share1 = static_cast<float>(1 - rule.beta1),
       .beta2 = static_cast<float>(rule.beta2),
       .share2 = static_cast<float>(1 - rule.beta2),
-      .rate = static_cast<float>(rule.learning_rate / correction.first * second),
-      .epsilon = std::clamp(static_cast<float>(rule.epsilon * second), Numbers::least_divisor,
-                            Numbers::most_divisor),
+      .rate = static_cast<float>(rate),
+      .epsilon = static_cast<float>(std::clamp<double>(rule.epsilon * second, least, Numbers::most)),
       .keep = static_cast<float>(1 - rule.learning_rate * rule.weight_decay),
   };
   update_in_stretches(n, 28, [=](std::int64_t first, std::int64_t count) {

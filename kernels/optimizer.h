@@ -9,7 +9,7 @@
 //
 // Squares of gradients do not overflow: a gradient is limited to where its square, as it is averaged, still
 // fits a float, and the average stops at the largest float. So 1e30 moves a weight by a bounded step, and its
-// average is finite afterwards. Adam limits a gradient to 4.6e18. On x86 what is remembered and smaller than
+// average is finite afterwards. Adam limits a gradient to 1.4e14. On x86 what is remembered and smaller than
 // the least normal float, 1.2e-38, becomes 0, as does such a weight: with an epsilon of 1e-20, the square of
 // a gradient of 1e-19 counts as 0. An epsilon is at least that float, Adam's at least 1.1e-19, the root of
 // it.
@@ -61,7 +61,8 @@ AdamCorrection adam_correction(const AdamRule& rule, std::int64_t step);
 /// g' = scale g (+ decay w);  m = b1 m + (1 - b1) g';  v = b2 v + (1 - b2) g'^2;
 /// w (1 - rate decay) - rate m / first / (sqrt(v) / sqrt(second) + epsilon), with the correction of the step
 /// (Kingma, Ba 2015). A weight shares its division with the one 16 behind or before it in its 32, which may
-/// change its last bits or 1e-22, and turns NaN with that one's v.
+/// change its last bits or 1e-22, and turns NaN with that one's v. At rates below 1e-9 neither may move where
+/// both gradients are near 1e14.
 void adam(float* w, const float* g, float* m, float* v, std::int64_t n, const AdamRule& rule,
           const AdamCorrection& correction, double scale = 1);
 

@@ -217,20 +217,25 @@ TEST(OptimizerKernels, AHugeGradientIsAFullFirstStep) {
 // alone.
 TEST(OptimizerKernels, AWeightMovesAsFarWhateverSharesItsDivision) {
   const float gradients[] = {0, 1e-25F, 1e-16F, 1e-8F, 1, 1e8F, 1e16F, 1e25F};
-  for (const double epsilon : {1e-40, 1e-16, 1e-8, 1e-3, 1e10}) {
-    for (const float own : gradients) {
-      const double limited = std::min(static_cast<double>(own), 0x1p62);
-      for (const float other : gradients) {
-        Blocks b = blocks(std::vector<float>(48), other);
-        std::fill_n(b.g.begin(), 16, own);
-        b.g[40] = own;
-        with(AdamRule{.epsilon = epsilon})(b, 1, 1);
-        // In the first step the averages are the gradient and its square.
-        const double root = limited < 0x1p-58 ? 0 : limited;  // of a square that is no normal float
-        const double move = 1e-3 * limited / (root + std::max(epsilon, 0x1p-63 / std::sqrt(1e-3)));
-        for (const std::size_t i : {std::size_t{0}, std::size_t{15}, std::size_t{40}})
-          ASSERT_NEAR(-static_cast<double>(b.w[i]), move, std::max(2e-6 * move, 1e-22))
-              << own << " beside " << other << ", epsilon " << epsilon;
+  for (const double rate : {1e-9, 1e-3, 1e4}) {
+    for (const double epsilon : {1e-40, 1e-16, 1e-8, 1e-3, 1e10}) {
+      // Both are as in the kernel, which spares itself to divide by the root of 1 - beta2.
+      const double root_of_share = std::sqrt(1e-3);
+      const double least = 0x1p-63 * std::sqrt(std::max(1.0, 10 * rate * root_of_share)) / root_of_share;
+      for (const float own : gradients) {
+        const double limited = std::min(static_cast<double>(own), 0x1p47);
+        for (const float other : gradients) {
+          Blocks b = blocks(std::vector<float>(48), other);
+          std::fill_n(b.g.begin(), 16, own);
+          b.g[40] = own;
+          with(AdamRule{.learning_rate = rate, .epsilon = epsilon})(b, 1, 1);
+          // In the first step the averages are the gradient and its square.
+          const double root = limited < 0x1p-58 ? 0 : limited;  // of a square that is no normal float
+          const double move = rate * limited / (root + std::max(epsilon, least));
+          for (const std::size_t i : {std::size_t{0}, std::size_t{15}, std::size_t{40}})
+            ASSERT_NEAR(-static_cast<double>(b.w[i]), move, std::max(2e-6 * move, 1e-22))
+                << own << " beside " << other << ", rate " << rate << ", epsilon " << epsilon;
+        }
       }
     }
   }
