@@ -90,7 +90,12 @@ struct Plan {
     // Rows a multiple of 4096 bytes apart have so few sets of the second cache, too, that a line is gone
     // before the next tile comes to its other numbers: a pass of its own lines up several tiles, row by row.
     if (pack_a && p.lda % numbers_in(4096) == 0) packed_tiles = most_packed_tiles;
-    pack_b = p.transpose_b || p.m > 4 * tile_rows;
+    // B that lies as it is needed is packed beside the first tiles that read it. To store it costs a percent
+    // of a small product or two, which the tiles behind save only where many read it, or its rows compete for
+    // the second cache.
+    const bool is_large = p.k > 0 && p.m * p.k + p.k * p.n + p.m * p.n > numbers_in(768 << 10);
+    const bool rows_compete = p.ldb % numbers_in(4096) == 0;
+    pack_b = p.transpose_b || p.m > (is_large || rows_compete ? 4 : 32) * tile_rows;
     const std::int64_t room_of_b = pack_a ? std::max(room, numbers_in(caches.second_bytes / 4)) : room;
     packed_panels = std::max<std::int64_t>(1, room_of_b / (depth * tile_columns<T>));
 
@@ -138,7 +143,6 @@ struct Plan {
 
     // Asking pays where not all is in the second cache: between two products of a step the other ops pass
     // through it. Asking for rows that the caches foresee costs two percent.
-    const bool is_large = p.k > 0 && p.m * p.k + p.k * p.n + p.m * p.n > numbers_in(768 << 10);
     fetch = is_large && pack_b && !caches.foresee_rows;
   }
 
