@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -72,45 +73,54 @@ template <class T>
 class TurnedB {
  public:
   explicit TurnedB(const Tile<T>& t)
-      : b_(t.b),
-        stride_(t.b_stride),
-        depth_(t.depth),
+      : stride_(t.b_stride),
+        last_(t.depth - rows_turned),
         to_(t.packed_b),
-        rows_{SquareRows<T>(t.b, t.b_stride), SquareRows<T>(t.b + Simd<T>::lanes * t.b_stride, t.b_stride)} {}
+        rows_{SquareRows<T>(t.b, t.b_stride), SquareRows<T>(t.b + Simd<T>::lanes * t.b_stride, t.b_stride)},
+        ahead_(t.b + line) {
+    // Not in their order, as in Asking.
+    for (unsigned i = 0; i < rounds; ++i) columns_[i] = (i ^ i >> 1) * columns * stride_;
+  }
 
   /// On to the next rows; to the last ones, which may overlap those before, where fewer are left.
   [[gnu::always_inline]] void advance() {
-    const bool are_left = next_ + 2 * rows_turned <= depth_;
-    next_ = are_left ? next_ + rows_turned : depth_ - rows_turned;
-    // The next line of some columns, so that each of them has its turn before that line begins; not in their
-    // order, as in Asking.
-    constexpr std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(T));
-    constexpr std::int64_t columns = tile_columns<T> * rows_turned / line;
-    const std::int64_t turn = next_ % line / rows_turned;
-    const T* const ahead = b_ + (turn ^ turn >> 1) * columns * stride_ + (next_ / line + 1) * line;
+    next_ = std::min(next_ + rows_turned, last_);
+    // The next line of some columns, so that each of them has its turn before that line begins.
+    const T* ahead = ahead_ + columns_[round_];
+    round_ = (round_ + 1) % rounds;
+    ahead_ += round_ == 0 ? line : 0;
 #pragma GCC unroll 8
-    for (std::int64_t i = 0; i < columns; ++i) __builtin_prefetch(ahead + i * stride_);
+    for (std::int64_t i = 0; i < columns; ++i) {
+      __builtin_prefetch(ahead);
+      ahead += stride_;
+    }
   }
 
   /// Turns over what is in vector v of these rows.
   [[gnu::always_inline]] void turn(int v) {
     constexpr int within = lanes_in_16<T>;
+    T* const to = to_ + next_ * tile_columns<T> + v * Simd<T>::lanes;
 #pragma GCC unroll 4
-    for (std::int64_t k = next_; k < next_ + rows_turned; k += within) {
+    for (int k = 0; k < rows_turned; k += within) {
       typename Simd<T>::Vector turned[within];
-      turn_columns<T>([&](int i) { return rows_[v](i) + k; }, turned);
+      turn_columns<T>([&](int i) { return rows_[v](i) + (next_ + k); }, turned);
 #pragma GCC unroll 4
-      for (int i = 0; i < within; ++i)
-        Simd<T>::store(to_ + (k + i) * tile_columns<T> + v * Simd<T>::lanes, turned[i]);
+      for (int i = 0; i < within; ++i) Simd<T>::store(to + (k + i) * tile_columns<T>, turned[i]);
     }
   }
 
  private:
-  const T* b_;
-  std::int64_t stride_, depth_;
+  static constexpr std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(T));
+  static constexpr unsigned rounds = line / rows_turned;  // in which each column has its turn
+  static constexpr std::int64_t columns = tile_columns<T> / rounds;
+
+  std::int64_t stride_, last_;
   T* to_;
   SquareRows<T> rows_[tile_vectors];
   std::int64_t next_ = 0;
+  const T* ahead_;
+  std::int64_t columns_[rounds];  // where those of a round begin
+  unsigned round_ = 1;            // the first would be that of row 0, with which nothing is advanced
 };
 
 // Asks for the lines of C, of what joins the sums there, and then of `soon`, one at a time while k runs: all
@@ -234,7 +244,7 @@ void tile(const Tile<T>& t) {
       // A number on its way to all lanes of a register takes a unit that shuffles (EPYC, Zen 4), for which
       // something else may have to wait: B that is turned over, or sums that are stored. Numbers that come
       // from memory with each multiply-add do not; were they all to, loads would be too many.
-      constexpr int loaded_rows = transposed || turn_b ? 6 : rows;
+      constexpr int loaded_rows = turn_b ? 4 : transposed ? 6 : rows;
       const Vector left = r < loaded_rows ? S::all(number) : S::zero();
 #pragma GCC unroll 2
       for (int v = 0; v < vectors; ++v) {
