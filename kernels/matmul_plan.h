@@ -90,9 +90,9 @@ struct Plan {
     // Rows a multiple of 4096 bytes apart have so few sets of the second cache, too, that a line is gone
     // before the next tile comes to its other numbers: a pass of its own lines up several tiles, row by row.
     if (pack_a && p.lda % numbers_in(4096) == 0) packed_tiles = most_packed_tiles;
-    // B that lies as it is needed is packed beside the first tiles that read it. To store it costs a percent
-    // of a small product or two, which the tiles behind save only where many read it, or its rows compete for
-    // the second cache.
+    // B that lies as it is needed is packed beside the first tiles that read it. That costs a percent or two
+    // of a small product, and the tiles behind save as much only where they are many, or where rows of B
+    // compete for the second cache.
     const bool is_large = p.k > 0 && p.m * p.k + p.k * p.n + p.m * p.n > numbers_in(768 << 10);
     const bool rows_compete = p.ldb % numbers_in(4096) == 0;
     pack_b = p.transpose_b || p.m > (is_large || rows_compete ? 4 : 32) * tile_rows;
