@@ -19,8 +19,8 @@ inline constexpr std::int64_t sharing = 32;  // weights among which divisions ar
 
 /// What is the same for all weights.
 struct AdamNumbers {
-  // What epsilon and gradients are limited to, so that a divisor is neither less nor more than twice as much:
-  // a rate from 1e-9 to 1 over two of them is then a normal float.
+  // Epsilon lies between these, and no gradient is above `most`, so that divisors lie between `least` and
+  // twice `most`: a rate from 1e-9 to 1 over two of them is then a normal float.
   static constexpr float least = 0x1p-63F, most = 0x1p47F;
 
   float scale;  // of a gradient

@@ -79,6 +79,8 @@ struct Plan {
     constexpr auto numbers_in = [](std::int64_t bytes) {
       return bytes / static_cast<std::int64_t>(sizeof(T));
     };
+    // For the lines of the few sets of a cache that they share.
+    const auto rows_compete = [&](std::int64_t stride) { return stride % numbers_in(4096) == 0; };
     const Caches& caches = Caches::of_this_processor();
     depth = block_depth(p.k, most_depth, numbers_in(64));  // in lanes of the longest vectors
     panels = divide_up(p.n, tile_columns<T>);
@@ -89,13 +91,12 @@ struct Plan {
     pack_a = p.transpose_a && p.lda >= numbers_in(512) && panels > 1;
     // Rows a multiple of 4096 bytes apart have so few sets of the second cache, too, that a line is gone
     // before the next tile comes to its other numbers: a pass of its own lines up several tiles, row by row.
-    if (pack_a && p.lda % numbers_in(4096) == 0) packed_tiles = most_packed_tiles;
+    if (pack_a && rows_compete(p.lda)) packed_tiles = most_packed_tiles;
     // B that lies as it is needed is packed beside the first tiles that read it. That costs a percent or two
     // of a small product, and the tiles behind save as much only where they are many, or where rows of B
     // compete for the second cache.
     const bool is_large = p.k > 0 && p.m * p.k + p.k * p.n + p.m * p.n > numbers_in(768 << 10);
-    const bool rows_compete = p.ldb % numbers_in(4096) == 0;
-    pack_b = p.transpose_b || p.m > (is_large || rows_compete ? 4 : 32) * tile_rows;
+    pack_b = p.transpose_b || p.m > (is_large || rows_compete(p.ldb) ? 4 : 32) * tile_rows;
     const std::int64_t room_of_b = pack_a ? std::max(room, numbers_in(caches.second_bytes / 4)) : room;
     packed_panels = std::max<std::int64_t>(1, room_of_b / (depth * tile_columns<T>));
 
@@ -137,7 +138,7 @@ struct Plan {
 
     // Rows a multiple of 4096 bytes apart compete for the lines of one set of the first cache: a quarter of
     // them is left to B and C.
-    if (!p.transpose_a && p.lda % numbers_in(4096) == 0) {
+    if (!p.transpose_a && rows_compete(p.lda)) {
       height = std::clamp<std::int64_t>(caches.lines_of_a_set * 3 / 4, 4, tile_rows);
     }
 

@@ -12,7 +12,7 @@
 // average is finite afterwards. Adam limits a gradient to 1.4e14. On x86 what is remembered and smaller than
 // the least normal float, 1.2e-38, becomes 0, as does such a weight: with an epsilon of 1e-20, the square of
 // a gradient of 1e-19 counts as 0. An epsilon is at least that float, Adam's at least 1.1e-19, the root of
-// it.
+// it, or more in proportion to the root of a learning rate above 1, and at most 1.4e14.
 
 namespace reel::kernels {
 
